@@ -1,0 +1,105 @@
+"""Neural style transfer as a pipeline of plugins, written down in YAML recipes.
+
+Everything public is here, imported at first use; `nstflow.toolkit` is for authors of stages.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nstflow.errors import NstflowError, NstflowWarning, Problem
+    from nstflow.hookspecs import hookimpl
+    from nstflow.lazy import Tensor, tf
+    from nstflow.plan import Plan, make_plan
+    from nstflow.recipe import load_recipe
+    from nstflow.recipe.schema import Recipe
+    from nstflow.result import Progress, Result
+    from nstflow.runner import run
+    from nstflow.stages import (
+        Extractor,
+        ImageRef,
+        Layers,
+        Loader,
+        LossTerm,
+        Name,
+        Optimizer,
+        Output,
+        Postprocessor,
+        Preprocessor,
+        Schedule,
+        Stage,
+        Start,
+        StatisticTerm,
+    )
+    from nstflow.values import Asset, Cost, Features, Image, Objective, Phase, Size, State
+
+_HOMES = {
+    "nstflow.errors": ("NstflowError", "NstflowWarning", "Problem"),
+    "nstflow.hookspecs": ("hookimpl",),
+    "nstflow.lazy": ("Tensor", "tf"),
+    "nstflow.plan": ("Plan", "make_plan"),
+    "nstflow.recipe": ("load_recipe",),
+    "nstflow.recipe.schema": ("Recipe",),
+    "nstflow.result": ("Progress", "Result"),
+    "nstflow.runner": ("run",),
+    "nstflow.stages": (
+        *("Stage", "Loader", "Preprocessor", "Extractor", "Start", "LossTerm", "StatisticTerm"),
+        *("Optimizer", "Schedule", "Postprocessor", "Output", "Name", "ImageRef", "Layers"),
+    ),
+    "nstflow.values": (
+        *("Image", "Features", "Phase", "Cost", "Asset", "Size", "State", "Objective"),
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Asset",
+    "Cost",
+    "Extractor",
+    "Features",
+    "Image",
+    "ImageRef",
+    "Layers",
+    "Loader",
+    "LossTerm",
+    "Name",
+    "NstflowError",
+    "NstflowWarning",
+    "Objective",
+    "Optimizer",
+    "Output",
+    "Phase",
+    "Plan",
+    "Postprocessor",
+    "Preprocessor",
+    "Problem",
+    "Progress",
+    "Recipe",
+    "Result",
+    "Schedule",
+    "Size",
+    "Stage",
+    "Start",
+    "State",
+    "StatisticTerm",
+    "Tensor",
+    "hookimpl",
+    "load_recipe",
+    "make_plan",
+    "run",
+    "tf",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'nstflow' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

@@ -1,0 +1,36 @@
+"""The built-in stages: a plugin like any other, on nstflow's public names alone."""
+
+from nstflow import Stage, hookimpl
+from nstflow.builtin.extractors.vgg19 import VGG19
+from nstflow.builtin.loaders.file import File
+from nstflow.builtin.loaders.noise import NoiseImage
+from nstflow.builtin.losses.content import Content
+from nstflow.builtin.losses.gram import Gram
+from nstflow.builtin.losses.total_variation import TotalVariation
+from nstflow.builtin.optimizers.adam import Adam
+from nstflow.builtin.outputs.jpeg import Jpeg
+from nstflow.builtin.outputs.png import Png
+from nstflow.builtin.postprocessors.keep_color import KeepColor
+from nstflow.builtin.postprocessors.resize import ResizeResult
+from nstflow.builtin.preprocessors.crop import Crop
+from nstflow.builtin.preprocessors.resize import Resize
+from nstflow.builtin.schedules.epochs import Epochs
+from nstflow.builtin.starts.blend import Blend
+from nstflow.builtin.starts.image import FromImage
+from nstflow.builtin.starts.noise import FromNoise
+
+
+@hookimpl
+def nstflow_stages() -> list[type[Stage]]:
+    """Offer every built-in stage."""
+    return [
+        *(File, NoiseImage),
+        *(Resize, Crop),
+        VGG19,
+        *(FromImage, FromNoise, Blend),
+        *(Content, Gram, TotalVariation),
+        Adam,
+        Epochs,
+        *(KeepColor, ResizeResult),
+        *(Png, Jpeg),
+    ]

@@ -1,0 +1,1 @@
+"""The networks that describe an image."""

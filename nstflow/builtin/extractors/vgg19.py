@@ -1,0 +1,112 @@
+"""VGG-19: the network that style transfer was invented on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from nstflow import Asset, Cost, Extractor, Name, Size, Tensor, tf
+from nstflow.toolkit import conv3x3, load_weights, pool2x2, weights_asset
+
+_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions
+_MEAN_BGR = (103.939, 116.779, 123.68)  # of ImageNet, as the network was trained
+
+
+def _table() -> dict[str, tuple[int, tuple[int, int, int, int]]]:
+    """Return layer → its block, from 0, and the shape of its kernel (rows, columns, in, out)."""
+    layers = {}
+    inputs = 3
+    for block, (channels, convolutions) in enumerate(_BLOCKS):
+        for number in range(1, convolutions + 1):
+            layers[f"block{block + 1}_conv{number}"] = block, (3, 3, inputs, channels)
+            inputs = channels
+    return layers
+
+
+_LAYERS = _table()
+
+
+class VGG19(Extractor):
+    """Describe an image by the convolutions of VGG-19, each after its ReLU.
+
+    Layers are named as Keras names them, `block1_conv1` to `block5_conv4`. The pixels are turned
+    to BGR, scaled to 0-255 and reduced by ImageNet's mean, as the network was trained. Borders are
+    padded with zeros; pooling halves a side and drops an odd last row or column.
+
+    Errors: a side shorter than 2ᵇ⁻¹ pixels for a layer of block b (16 for `block5_*`).
+
+    Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+    Recognition", ICLR 2015, configuration E.
+    """
+
+    use: Literal["vgg19"] = "vgg19"
+    weights: str = Field(
+        "imagenet",
+        min_length=1,
+        description="imagenet, keras, random (for tests of mechanics), or a file .h5 or .npz.",
+    )
+    layers: dict[Name, tuple[str, ...]] = Field(
+        {
+            "content": ("block5_conv2",),
+            "style": ("block1_conv1", "block3_conv1", "block5_conv1"),
+        },
+        description="Named groups of layers; those left out keep their default.",
+    )
+    pooling: Literal["max", "avg"] = Field("max", description="How four positions become one.")
+
+    @field_validator("layers")
+    @classmethod
+    def _fill_in_groups(cls, layers: dict[Name, tuple[str, ...]]) -> dict[Name, tuple[str, ...]]:
+        return {**cls.model_fields["layers"].default, **layers}
+
+    def layer_names(self) -> Sequence[str]:
+        """Return the sixteen convolutions."""
+        return tuple(_LAYERS)
+
+    def assets(self, folder: Path) -> Sequence[Asset]:
+        """Return the weights."""
+        return [weights_asset(self.weights, folder)]
+
+    def cost(self, layers: Sequence[str], size: Size) -> Cost:
+        """Return the operations of the convolutions, computed directly."""
+        flops = 0
+        for layer in _down_to(layers):
+            block, (*_, inputs, outputs) = _LAYERS[layer]
+            height, width = size[0] >> block, size[1] >> block
+            if not (height and width):
+                least = 1 << block
+                raise ValueError(
+                    f"{size[1]}×{size[0]} pixels are too few for {layer}: each side needs {least}"
+                )
+            flops += 2 * 9 * inputs * outputs * height * width
+        return Cost(forward=flops, backward=flops)
+
+    def build(
+        self, layers: Sequence[str], folder: Path
+    ) -> Callable[[Tensor], Mapping[str, Tensor]]:
+        """Load the weights as far as the deepest layer needs them."""
+        names = _down_to(layers)
+        weights = load_weights(self.weights, {name: _LAYERS[name][1] for name in names}, folder)
+        convolutions = {name: conv3x3(*weights[name]) for name in names}
+
+        def describe(canvas: Tensor) -> dict[str, Tensor]:
+            x = canvas[..., ::-1] * 255.0 - tf.constant(_MEAN_BGR)
+            features = {}
+            depth = 0
+            for name in names:
+                if _LAYERS[name][0] > depth:
+                    depth += 1
+                    x = pool2x2(x, self.pooling)
+                x = tf.nn.relu(convolutions[name](x))
+                if name in layers:
+                    features[name] = x
+            return features
+
+        return describe
+
+
+def _down_to(layers: Sequence[str]) -> list[str]:
+    """Return every layer that the deepest of `layers` needs, in order."""
+    names = list(_LAYERS)
+    return names[: max((names.index(layer) + 1 for layer in layers), default=0)]

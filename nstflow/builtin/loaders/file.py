@@ -1,0 +1,78 @@
+"""Image files of the usual kinds, read with their colours and their orientation right."""
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from nstflow import Image, Loader, NstflowError, NstflowWarning, Problem, Size
+from nstflow.builtin.loaders import decode
+
+
+class File(Loader):
+    """Read a PNG, JPEG, WebP, TIFF or BMP file.
+
+    EXIF orientation is applied, an ICC profile converted to sRGB, every kind of pixel (grey,
+    palette, CMYK, 16 bits a channel, alpha) brought to RGB in [0, 1]. A warning says where that
+    loses something.
+
+    Errors: a file that is missing, no image, damaged, or larger than `max_megapixels`.
+    """
+
+    use: Literal["file"] = "file"
+    path: Path = Field(description="The file; a relative path starts at the recipe's folder.")
+    max_megapixels: float = Field(
+        64, gt=0, le=178, description="Refuse larger images before decoding, in million pixels."
+    )
+    transparency: Literal["white", "weight"] = Field(
+        "white",
+        description="white: flatten on white; weight: transparent positions also do not count.",
+    )
+
+    def size(self, folder: Path) -> Size:
+        """Return `(height, width)` after EXIF orientation, from the header alone."""
+        try:
+            return decode.header_size(self._file(folder), self.max_megapixels)
+        except decode.UnreadableImageError as error:
+            raise NstflowError(Problem("", "path", str(error), error.hint)) from error
+
+    def load(self, folder: Path) -> Image:
+        """Decode the file."""
+        path = self._file(folder)
+        try:
+            decode.header_size(path, self.max_megapixels)
+            pixels, alpha = decode.decode(path)
+        except decode.UnreadableImageError as error:
+            raise NstflowError(Problem("", "path", str(error), error.hint)) from error
+        if alpha is None:
+            return Image(pixels)
+        pixels = pixels * alpha[..., None] + (1 - alpha[..., None])
+        if self.transparency == "weight" and alpha.any():
+            return Image(pixels, alpha)
+        warnings.warn(f"{path.name} is transparent: flattened on white", NstflowWarning, 2)
+        return Image(pixels)
+
+    def _file(self, folder: Path) -> Path:
+        path = folder / self.path.expanduser()
+        if path.is_file():
+            return path
+        if path.is_dir():
+            problem = Problem("", "path", f"'{self.path}' is a folder.", "Name one image file.")
+        elif path.exists():
+            problem = Problem("", "path", f"'{self.path}' is not a regular file.")
+        elif Path(self.path).exists():
+            hint = "Paths start at the recipe's folder, and there is one at "
+            problem = Problem("", "path", f"no file '{path}'.", f"{hint}'{self.path.absolute()}'.")
+        else:
+            problem = Problem("", "path", f"no file '{path}'.", _nearest(path))
+        raise NstflowError(problem)
+
+
+def _nearest(path: Path) -> str:
+    from nstflow.errors import suggest
+
+    folder = path.parent
+    if not folder.is_dir():
+        return f"There is no folder '{folder}' either."
+    return suggest(path.name, (entry.name for entry in folder.iterdir()))

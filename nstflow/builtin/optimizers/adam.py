@@ -1,0 +1,49 @@
+"""Adam on the pixels."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from nstflow import Objective, Optimizer, State, Tensor, tf
+
+
+class Adam(Optimizer):
+    """Move every pixel by Adam's rule, then clip the canvas to [0, 1].
+
+    With the gradient g at step t:
+
+        m ← β1 m + (1 - β1) g          v ← β2 v + (1 - β2) g²
+        canvas ← clip(canvas - lr · √(1 - β2ᵗ) / (1 - β1ᵗ) · m / (√v + ε))
+
+    as Keras defines it: ε is added to the uncorrected √v. The defaults are the original report's.
+
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, section 2.
+    """
+
+    use: Literal["adam"] = "adam"
+    learning_rate: float = Field(0.02, gt=0, description="Step size, in units of the pixels' [0, 1].")
+    beta_1: float = Field(0.99, ge=0, lt=1, description="Decay of the mean gradient.")
+    beta_2: float = Field(0.999, ge=0, lt=1, description="Decay of the mean squared gradient.")
+    epsilon: float = Field(0.1, gt=0, description="Added to the root of the mean squared gradient.")
+
+    def start(self, canvas: Tensor, steps: int) -> State:  # noqa: ARG002 - the contract
+        """Return zero moments."""
+        return {
+            "mean": tf.zeros_like(canvas),
+            "square": tf.zeros_like(canvas),
+            "evaluations": tf.constant(0),
+        }
+
+    def step(
+        self, objective: Objective, canvas: Tensor, state: State
+    ) -> tuple[Tensor, State, Tensor]:
+        """Evaluate once, move once."""
+        losses, gradient = objective(canvas)
+        t = state["evaluations"] + 1
+        power = tf.cast(t, tf.float32)
+        mean = self.beta_1 * state["mean"] + (1 - self.beta_1) * gradient
+        square = self.beta_2 * state["square"] + (1 - self.beta_2) * tf.square(gradient)
+        rate = self.learning_rate * tf.sqrt(1 - self.beta_2**power) / (1 - self.beta_1**power)
+        canvas = canvas - rate * mean / (tf.sqrt(square) + self.epsilon)
+        state = {"mean": mean, "square": square, "evaluations": t}
+        return tf.clip_by_value(canvas, 0.0, 1.0), state, losses

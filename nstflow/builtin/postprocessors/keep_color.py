@@ -1,0 +1,35 @@
+"""Keep the photograph's colours."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from nstflow import Image, ImageRef, Postprocessor
+from nstflow.toolkit import resize_image
+
+
+class KeepColor(Postprocessor):
+    """Take the luminance from the canvas and the colour from one of the recipe's images.
+
+    Both are split into BT.601 luma and chroma (YCbCr) on sRGB values; colours that leave the range
+    are clipped to it.
+
+    Source: Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural Artistic Style
+    Transfer", 2016, section 4 (luminance-only transfer).
+    """
+
+    use: Literal["keep_color"] = "keep_color"
+    image: ImageRef = Field("content", description="The image whose colours to keep.")
+    amount: float = Field(1.0, ge=0, le=1, description="0 leaves the canvas as it is.")
+
+    def apply(self, image: Image, images: Mapping[str, Image]) -> Image:
+        """Return the canvas with the reference's chroma."""
+        import numpy as np
+
+        luma = np.array([0.299, 0.587, 0.114], np.float32)
+        reference = resize_image(images[self.image], image.size).pixels
+        # Chroma is what is left of a colour after its luma, so only the lumas trade places.
+        kept = reference + ((image.pixels - reference) @ luma)[..., None]
+        mixed = (1 - self.amount) * image.pixels + self.amount * kept
+        return Image(np.clip(mixed, 0, 1, dtype=np.float32), image.alpha)

@@ -1,0 +1,30 @@
+"""Bring images to a size."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from nstflow import Image, Preprocessor, Size
+from nstflow.toolkit import ResizeMethod, fit_longest_side, resize_image
+
+
+class Resize(Preprocessor):
+    """Scale images so that the longest side has a given length, smaller or larger.
+
+    The other side is rounded to a whole number of pixels, at least 1. An image that has the size
+    already stays as it is, to the bit.
+    """
+
+    use: Literal["resize"] = "resize"
+    longest_side: int = Field(512, ge=1, le=16384, description="Length of the longest side, pixels.")
+    method: ResizeMethod = Field("lanczos3", description="The filter, as tf.image.resize names it.")
+    antialias: bool = Field(True, description="Widen the filter when scaling down.")
+
+    def size(self, size: Size) -> Size:
+        """Return the size whose longest side is `longest_side`."""
+        return fit_longest_side(size, self.longest_side)
+
+    def apply(self, image: Image, images: Mapping[str, Image]) -> Image:  # noqa: ARG002 - the contract
+        """Return the image at its new size."""
+        return resize_image(image, self.size(image.size), self.method, antialias=self.antialias)

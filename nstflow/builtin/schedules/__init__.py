@@ -1,0 +1,1 @@
+"""How many steps, at which sizes."""

@@ -1,0 +1,19 @@
+"""Epochs of equal length at full size."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from nstflow import Phase, Schedule, Size
+
+
+class Epochs(Schedule):
+    """Take `epochs` times `steps_per_epoch` steps at the prepared size."""
+
+    use: Literal["epochs"] = "epochs"
+    epochs: int = Field(10, ge=1, le=1_000_000, description="How many epochs.")
+    steps_per_epoch: int = Field(100, ge=1, le=1_000_000, description="How many steps an epoch has.")
+
+    def phases(self, size: Size) -> list[Phase]:  # noqa: ARG002 - the contract
+        """Return the one phase."""
+        return [Phase(self.epochs * self.steps_per_epoch, self.steps_per_epoch)]

@@ -1,0 +1,93 @@
+"""Everything that recipes can name: slot → name → stage class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from nstflow.errors import suggest
+from nstflow.stages import SLOTS, Stage, slot_of
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A stage, and where it came from.
+
+    Attributes:
+        plugin: The name that `--block-plugin` takes.
+        package: The distribution and its version, such as `nstflow-laplacian 0.1.0`.
+    """
+
+    stage: type[Stage]
+    plugin: str
+    package: str
+
+    @property
+    def name(self) -> str:
+        """What a recipe writes after `use:`."""
+        return name_of(self.stage)
+
+
+def name_of(stage: type[Stage]) -> str:
+    """Return the name of a stage class: the default of its field `use`."""
+    return str(stage.model_fields["use"].default)
+
+
+class Catalog:
+    """What is installed.
+
+    Args:
+        offers: All of them; two of one name in one slot are a collision, and neither can be used.
+    """
+
+    def __init__(self, offers: Iterable[Offer]) -> None:
+        self._slots: dict[str, dict[str, list[Offer]]] = {slot: {} for slot in SLOTS}
+        for offer in offers:
+            self._slots[slot_of(offer.stage).name].setdefault(offer.name, []).append(offer)
+
+    def __getitem__(self, slot: str) -> Mapping[str, Offer]:
+        """Return name → offer of one slot, collisions left out."""
+        return {name: offers[0] for name, offers in self._slots[slot].items() if len(offers) == 1}
+
+    def collisions(self) -> Iterator[tuple[str, str, list[Offer]]]:
+        """Yield slot, name and the offers that claim it, for each name claimed twice."""
+        for slot, names in self._slots.items():
+            for name, offers in names.items():
+                if len(offers) > 1:
+                    yield slot, name, offers
+
+    def why_not(self, slot: str, name: str) -> tuple[str, str]:
+        """Say why a name can't be used, and what to do: the two texts of a `Problem`."""
+        offers = self._slots[slot].get(name, [])
+        if offers:
+            both = " and ".join(offer.package for offer in offers)
+            options = " or ".join(f"--block-plugin {offer.plugin}" for offer in offers)
+            return f"'{name}' is offered twice, by {both}.", f"Settle it with {options}."
+        stage = _NOUNS[slot]
+        installed = ", ".join(
+            name if offer.plugin == "nstflow" else f"{name} ({offer.plugin})"
+            for name, offer in self[slot].items()
+        )
+        hint = f"{suggest(name, self[slot])} Installed: {installed or 'none'}.".strip()
+        return f"no {stage} is called '{name}'.", hint
+
+    def offer_of(self, stage: Stage) -> Offer | None:
+        """Return where a stage came from, or None for a class that no plugin offered."""
+        for offers in self._slots[slot_of(type(stage)).name].values():
+            for offer in offers:
+                if offer.stage is type(stage):
+                    return offer
+        return None
+
+
+_NOUNS = {
+    "images": "loader",
+    "preprocess": "preprocessor",
+    "extractor": "extractor",
+    "start": "start",
+    "losses": "loss",
+    "optimizer": "optimizer",
+    "schedule": "schedule",
+    "postprocess": "postprocessor",
+    "outputs": "output",
+}

@@ -1,0 +1,51 @@
+"""Where the engine computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nstflow.errors import NstflowError, Problem
+from nstflow.lazy import tf
+
+DeviceChoice = Literal["auto", "cpu", "gpu"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device: TensorFlow's name for it, and a person's."""
+
+    name: str
+    title: str
+
+
+def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
+    """Return the first GPU, or the CPU where there is none or it was asked for.
+
+    A GPU's memory is taken as it is needed, so that the card can be shared.
+
+    Raises:
+        NstflowError: A GPU was asked for, and TensorFlow sees none.
+    """
+    gpus = tf.config.list_physical_devices("GPU") if choice != "cpu" else []
+    if choice == "gpu" and not gpus:
+        hint = "Install nstflow[gpu] and NVIDIA's driver, or use --device auto."
+        raise NstflowError(Problem("--device gpu", "", "TensorFlow sees no GPU here.", hint))
+    if not gpus:
+        threads = tf.config.threading.get_intra_op_parallelism_threads() or _cores()
+        return Device("/CPU:0", f"CPU, {threads} threads")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, enable=True)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return Device("/GPU:0", str(details.get("device_name", "GPU")))
+
+
+def _cores() -> int:
+    import os
+
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux has it
+        return os.cpu_count() or 1

@@ -1,0 +1,53 @@
+"""From an image to what loss terms see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nstflow.lazy import Tensor, tf
+from nstflow.values import PIXELS, Features, Image
+
+Network = Callable[[Tensor], Mapping[str, Tensor]]
+"""canvas `(1, h, w, 3)` → layer → feature map, as `Extractor.build` returns it."""
+
+
+def describe(network: Network | None, canvas: Tensor, alpha: Any = None) -> Features:
+    """Return the features of a canvas `(1, h, w, 3)`: the network's layers and the pixels.
+
+    Args:
+        network: None where no term needs a layer beyond the pixels.
+        canvas: RGB in [0, 1].
+        alpha: How much each pixel counts, `(h, w)`, or None where all count the same.
+    """
+    maps = {PIXELS: canvas, **(network(canvas) if network else {})}
+    return Features(maps, {layer: _weights(x, alpha) for layer, x in maps.items()}, NO_SEED)
+
+
+NO_SEED = (0, 0)
+
+
+def describe_image(network: Network | None, image: Image) -> Features:
+    """Return the features of an image, as a reference has them: computed once, compiled."""
+    # the same program as a step's forward pass, so that equal images have equal features
+    program = tf.function(
+        lambda canvas: dict(describe(network, canvas)), jit_compile=True, autograph=False
+    )
+    maps = program(tf.constant(image.pixels[None]))
+    return Features(maps, {layer: _weights(x, image.alpha) for layer, x in maps.items()}, NO_SEED)
+
+
+def seed_of(term_seed: int, step: Tensor) -> Tensor:
+    """Return the two numbers that a term draws from at a step; its target has step 0."""
+    return tf.stack([tf.constant(term_seed), tf.cast(step, tf.int32)])
+
+
+def _weights(x: Tensor, alpha: Any) -> Tensor:
+    _, height, width, _ = x.shape
+    if alpha is None:
+        return tf.fill((1, height, width, 1), 1.0 / (height * width))
+    cover = tf.image.resize(alpha[None, ..., None], (height, width), method="area")
+    total = tf.reduce_sum(cover)
+    return cover / tf.where(total > 0, total, 1.0)
+
+

@@ -1,0 +1,93 @@
+"""The one compiled loop: many steps in one dispatch, the same bytes however they are grouped."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nstflow.engine.objective import Evaluate
+from nstflow.lazy import Tensor, tf
+from nstflow.stages import Optimizer
+from nstflow.values import State
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CAPACITY = 128
+"""Most steps in a dispatch: rows of the buffer that carries their losses out."""
+
+SECONDS_PER_DISPATCH = 0.25
+"""What a dispatch aims at: often enough for a lively display, seldom enough to cost nothing."""
+
+
+@dataclass
+class Loop:
+    """Steps of one phase. Every dispatch runs one program, a `while` whose count is an argument.
+
+    A single step compiled by itself would round differently; so would an unrolled loop. With one
+    program, 8 and 8 steps give the bytes of 3, 5, 1 and 7.
+
+    Attributes:
+        canvas: `(1, h, w, 3)`, as the last dispatch left it.
+        state: The optimizer's.
+        step: Steps taken in the run so far.
+        seconds_per_step: As the last dispatch measured it; 0 before the first.
+    """
+
+    optimizer: Optimizer
+    evaluate: Evaluate
+    terms: int
+    canvas: Tensor
+    state: State
+    step: int = 0
+    seconds_per_step: float = 0.0
+    _program: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._program = tf.function(self._steps, jit_compile=True, autograph=False)
+
+    def compile(self) -> float:
+        """Compile the program, by a dispatch of no steps; return the seconds that it took."""
+        start = time.perf_counter()
+        self._call(0)
+        return time.perf_counter() - start
+
+    def dispatch(self, most: int) -> tuple[NDArray[np.float32], float]:
+        """Take some steps, `most` at most; return their losses `(steps, terms)` and the seconds.
+
+        Row n holds the losses before the update of step n.
+        """
+        aim = int(SECONDS_PER_DISPATCH / self.seconds_per_step) if self.seconds_per_step else 1
+        count = min(most, max(1, aim), CAPACITY)
+        start = time.perf_counter()
+        losses = self._call(count)
+        seconds = time.perf_counter() - start
+        self.seconds_per_step = seconds / count
+        self.step += count
+        return losses[:count], seconds
+
+    def _call(self, count: int) -> NDArray[np.float32]:
+        canvas, state, losses = self._program(
+            self.canvas, self.state, tf.constant(self.step), tf.constant(count)
+        )
+        rows: NDArray[np.float32] = losses.numpy()  # waits for the device
+        self.canvas, self.state = canvas, state
+        return rows
+
+    def _steps(
+        self, canvas: Tensor, state: State, done: Tensor, count: Tensor
+    ) -> tuple[Tensor, State, Tensor]:
+        def step(index: Tensor, canvas: Tensor, state: State, rows: Tensor) -> tuple[Any, ...]:
+            canvas, state, losses = self.optimizer.step(
+                lambda x: self.evaluate(x, done + index + 1), canvas, state
+            )
+            rows = tf.tensor_scatter_nd_update(rows, [[index]], [losses])
+            return index + 1, canvas, state, rows
+
+        rows = tf.zeros((CAPACITY, self.terms))
+        _, canvas, state, rows = tf.while_loop(
+            lambda index, *_: index < count, step, (tf.constant(0), canvas, state, rows)
+        )
+        return canvas, state, rows

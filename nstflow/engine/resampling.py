@@ -1,0 +1,49 @@
+"""Images at other sizes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from nstflow.lazy import Tensor, tf
+from nstflow.values import Image, Size
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ResizeMethod = Literal["nearest", "area", "bilinear", "bicubic", "lanczos3", "mitchellcubic"]
+"""The filters of `tf.image.resize` that are offered, sharpest last but one."""
+
+
+def fit_longest_side(size: Size, longest: int) -> Size:
+    """Return `(height, width)` of the same aspect whose longest side is `longest` pixels."""
+    height, width = (max(1, round(side * longest / max(size))) for side in size)
+    return height, width
+
+
+def resize_image(
+    image: Image, size: Size, method: ResizeMethod = "lanczos3", *, antialias: bool = True
+) -> Image:
+    """Return the image at `(height, width)`, clipped to [0, 1]; itself where the size is the same."""
+    if image.size == size:
+        return image
+    pixels = resize_canvas(image.pixels[None], size, method, antialias=antialias)[0]
+    if image.alpha is None:
+        return Image(_array(pixels))
+    alpha = resize_canvas(image.alpha[None, ..., None], size, method, antialias=antialias)
+    return Image(_array(pixels), _array(alpha[0, ..., 0]))
+
+
+def resize_canvas(
+    canvas: Tensor, size: Size, method: ResizeMethod = "lanczos3", *, antialias: bool = True
+) -> Tensor:
+    """Return `(1, h, w, c)` at `(height, width)`, clipped to [0, 1]."""
+    # `area` averages whole cells already: TensorFlow refuses to antialias it again
+    soft = antialias and method not in ("area", "nearest")
+    resized = tf.image.resize(canvas, size, method, antialias=soft)
+    return tf.clip_by_value(tf.cast(resized, tf.float32), 0.0, 1.0)
+
+
+def _array(tensor: Any) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.numpy()
+    return array

@@ -1,0 +1,51 @@
+"""Every hook there is, in the order in which a run calls them: a plugin author's table of contents.
+
+A plugin is a module, or any object, whose functions carry `@nstflow.hookimpl` and one of these
+names. It is found through an entry point of the group `nstflow`. A hook may leave out arguments
+that it does not need.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from nstflow.plan import Plan
+    from nstflow.result import Progress, Result
+    from nstflow.stages import Stage
+
+PROJECT = "nstflow"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def nstflow_stages() -> list[type[Stage]]:  # type: ignore[empty-body]  # a specification
+    """Offer stages, of any slot. Called once, before a recipe is read."""
+
+
+@hookspec
+def nstflow_run_started(plan: Plan) -> None:
+    """Observe that a run begins: its directory is there, nothing is computed yet."""
+
+
+@hookspec
+def nstflow_progress(progress: Progress) -> None:
+    """Observe a dispatch, a few times a second. What takes long here delays the run.
+
+    An observer that raises is switched off with a warning, and the run goes on; so it is with the
+    other three.
+    """
+
+
+@hookspec
+def nstflow_run_finished(result: Result) -> None:
+    """Observe that a run ended, at its last step or because it was interrupted; files are there."""
+
+
+@hookspec
+def nstflow_run_failed(plan: Plan, error: BaseException) -> None:
+    """Observe that a run broke off with an error."""

@@ -1,0 +1,140 @@
+"""A recipe made concrete without computing: files found, sizes known, layers listed, cost counted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nstflow.blame import blaming
+from nstflow.errors import NstflowError, Problem
+from nstflow.recipe import read_draft
+from nstflow.recipe.draft import Draft
+from nstflow.recipe.schema import Recipe
+from nstflow.stages import Loader, LossTerm
+from nstflow.values import PIXELS, Asset, Cost, Phase, Size
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        recipe: What was written.
+        sources: Image → `(height, width)` as it is loaded.
+        sizes: Image → `(height, width)` as it is prepared.
+        canvas: Height and width of the result, before postprocessing.
+        terms: Loss term → the term with its layers as a mapping layer → share.
+        layers: Every layer of the network that a term needs, in the network's order.
+        phases: The phases, in order.
+        cost: What describing the canvas at full size takes; None where the extractor can't say.
+        assets: What has to be there beside the recipe's own files.
+    """
+
+    recipe: Recipe
+    sources: Mapping[str, Size]
+    sizes: Mapping[str, Size]
+    canvas: Size
+    terms: Mapping[str, LossTerm]
+    layers: tuple[str, ...]
+    phases: tuple[Phase, ...]
+    cost: Cost | None
+    assets: tuple[Asset, ...]
+
+    @property
+    def steps(self) -> int:
+        """How many steps all phases have."""
+        return sum(phase.steps for phase in self.phases)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs all phases have."""
+        return sum(phase.epochs for phase in self.phases)
+
+
+def plan_file(
+    path: str | Path, overrides: Sequence[str] = (), *, block: Collection[str] = ()
+) -> Plan:
+    """Read a recipe and plan it, telling the problems of its text and of its files together.
+
+    Raises:
+        NstflowError: With all of them.
+    """
+    made = read_draft(path, overrides, block=block)
+    if made.recipe is not None:
+        return make_plan(made.recipe)
+    problems = list(made.problems)
+    for keys, stage in made.stages.items():
+        if isinstance(stage, Loader):
+            with blaming(made, keys, stage, into=problems):
+                stage.size(made.folder)
+    raise NstflowError(problems, made.source.label)
+
+
+def make_plan(recipe: Recipe) -> Plan:
+    """Look at the files that a recipe names and settle everything that can be settled.
+
+    Raises:
+        NstflowError: With every problem found: files that can't be read, images too small for the
+            layers, weights that are damaged.
+    """
+    problems: list[Problem] = []
+    sources: dict[str, Size] = {}
+    assets: tuple[Asset, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    extractor = recipe.extractor
+    for name, image in recipe.images.items():
+        with blaming(recipe, ("images", name), image, into=problems):
+            sources[name] = image.size(recipe.folder)
+    with blaming(recipe, ("extractor",), extractor, into=problems):
+        assets = tuple(extractor.assets(recipe.folder))
+    sizes = {name: _prepared(recipe, name, size) for name, size in sources.items()}
+    terms = {name: _resolved(recipe, term) for name, term in recipe.losses.items()}
+    layers = _in_order(recipe, (layer for term in terms.values() for layer in term.shares))
+    for name, size in sizes.items():
+        used = [term for term in terms.values() if term.image == name]
+        needed = _in_order(recipe, (layer for term in used for layer in term.shares))
+        problems += _too_small(recipe, name, layers if name == recipe.start.like else needed, size)
+    if not problems:
+        with blaming(recipe, ("schedule",), recipe.schedule, into=problems):
+            phases = tuple(recipe.schedule.phases(sizes[recipe.start.like]))
+    if problems:
+        raise NstflowError(problems, recipe.source.label)
+    canvas = sizes[recipe.start.like]
+    cost = extractor.cost(layers, canvas)
+    return Plan(recipe, sources, sizes, canvas, terms, layers, phases, cost, assets)
+
+
+def _prepared(recipe: Recipe, name: str, size: Size) -> Size:
+    for index, stage in enumerate(recipe.preprocess):
+        if stage.only is None or name in stage.only:
+            with blaming(recipe, ("preprocess", index), stage):
+                size = stage.size(size)
+    return size
+
+
+def _resolved(recipe: Recipe, term: LossTerm) -> LossTerm:
+    """Return the term with its layers as a mapping layer → share."""
+    if isinstance(term.layers, dict):
+        return term
+    layers = term.layers
+    if isinstance(layers, str):
+        layers = recipe.extractor.layers[layers]
+    share = term.share_of_each(len(layers))
+    return term.model_copy(update={"layers": dict.fromkeys(layers, share)})
+
+
+def _in_order(recipe: Recipe, layers: Iterable[str]) -> tuple[str, ...]:
+    """Return the network's layers among these, each once, in its order where that is known."""
+    needed = set(layers) - {PIXELS}
+    known = recipe.extractor.layer_names()
+    return tuple(sorted(needed) if known is None else (name for name in known if name in needed))
+
+
+def _too_small(recipe: Recipe, name: str, layers: Sequence[str], size: Size) -> list[Problem]:
+    try:
+        recipe.extractor.cost(layers, size)
+    except ValueError as error:
+        place = recipe.source.where(("images", name))
+        return [Problem(place, f"images.{name}", f"{error}.", "Prepare the images at a larger size.")]
+    return []

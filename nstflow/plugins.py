@@ -1,0 +1,163 @@
+"""The plugins: found one by one, so that a broken one breaks nothing but itself."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+import warnings
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, cast
+
+import pluggy
+
+from nstflow import hookspecs
+from nstflow.catalog import Catalog, Offer, name_of
+from nstflow.errors import NstflowWarning, suggest
+from nstflow.stages import SLOTS, Stage, slot_of
+
+BUILTIN = "nstflow"
+_HOOKS = tuple(name for name in vars(hookspecs) if name.startswith(f"{hookspecs.PROJECT}_"))
+
+
+@dataclass(frozen=True)
+class PluginRow:
+    """One plugin, as `nstflow plugins` shows it.
+
+    Attributes:
+        package: Its distribution and version.
+        offers: The stages, as `slot: name`, and the hooks that observe.
+        trouble: Why it was not loaded, or an empty string.
+    """
+
+    name: str
+    package: str
+    offers: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+class Plugins:
+    """Everything that is installed, less what is blocked.
+
+    Args:
+        blocked: Names of plugins, or of their distributions, to leave out.
+
+    Attributes:
+        rows: All plugins, broken and blocked ones too.
+        catalog: The stages that the sound ones offer.
+    """
+
+    def __init__(self, blocked: Collection[str] = ()) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self.rows: list[PluginRow] = []
+        self._offers: list[Offer] = []
+        from nstflow import builtin
+
+        self._add(BUILTIN, f"nstflow {metadata.version('nstflow')}", builtin)
+        for entry in sorted(metadata.entry_points(group=hookspecs.PROJECT)):
+            package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+            if blocked and {entry.name, package.split()[0]} & set(blocked):
+                self.rows.append(PluginRow(entry.name, package, trouble="blocked"))
+            else:
+                self._load(entry, package)
+        self.catalog = Catalog(self._offers)
+        self.unknown_blocks = sorted(
+            set(blocked)
+            - {row.name for row in self.rows}
+            - {row.package.split()[0] for row in self.rows}
+        )
+
+    def _load(self, entry: metadata.EntryPoint, package: str) -> None:
+        try:
+            plugin = entry.load()
+        except Exception as error:  # noqa: BLE001 - a plugin's import may raise anything
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            reason = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+            self.rows.append(PluginRow(entry.name, package, trouble=f"import failed: {reason}"))
+        else:
+            self._add(entry.name, package, plugin)
+
+    def _add(self, name: str, package: str, plugin: object) -> None:
+        """Register a plugin, or record why it can't be."""
+        try:
+            self._manager.register(plugin, name)
+            stages = self._check(plugin)
+        except _UnsoundPluginError as error:
+            trouble = str(error)
+        except pluggy.PluginValidationError as error:
+            trouble = " ".join(str(error).split())
+        except Exception as error:  # noqa: BLE001 - a plugin's hook may raise anything
+            trouble = f"nstflow_stages failed: {type(error).__name__}: {error}"
+        else:
+            self._offers += [Offer(stage, name, package) for stage in stages]
+            offered = [f"{slot_of(stage).name}: {name_of(stage)}" for stage in stages]
+            observed = [hook for hook in self._hooks_of(plugin) if hook != "nstflow_stages"]
+            self.rows.append(PluginRow(name, package, (*offered, *observed)))
+            return
+        if self._manager.is_registered(plugin):
+            self._manager.unregister(plugin)
+        self.rows.append(PluginRow(name, package, trouble=trouble))
+
+    def _check(self, plugin: object) -> list[type[Stage]]:
+        for hook in self._hooks_of(plugin):
+            if hook not in _HOOKS:
+                raise _UnsoundPluginError(f"there is no hook {hook}. {suggest(hook, _HOOKS)}")
+        if not self._hooks_of(plugin):
+            raise _UnsoundPluginError("no function of it carries @nstflow.hookimpl")
+        found = [stage for stages in self._ask(plugin, "nstflow_stages") for stage in stages]
+        for stage in found:
+            if not (inspect.isclass(stage) and issubclass(stage, Stage)):
+                raise _UnsoundPluginError(f"nstflow_stages gives {stage!r}, which is no stage class")
+            if not any(issubclass(stage, slot.base) for slot in SLOTS.values()):
+                raise _UnsoundPluginError(f"{stage.__name__} derives from no slot's base class")
+            if not isinstance(stage.model_fields["use"].default, str):
+                raise _UnsoundPluginError(
+                    f'{stage.__name__} has no name: give it `use: Literal["x"] = "x"`'
+                )
+            if abstract := ", ".join(sorted(stage.__abstractmethods__)):
+                raise _UnsoundPluginError(f"{stage.__name__} lacks {abstract}")
+        return cast("list[type[Stage]]", found)
+
+    def _hooks_of(self, plugin: object) -> list[str]:
+        return [caller.name for caller in self._manager.get_hookcallers(plugin) or ()]
+
+    def _ask(self, plugin: object, hook: str, **arguments: Any) -> list[Any]:
+        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        answers: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
+        return answers
+
+    def observers(self, extra: Iterable[object] = ()) -> Observers:
+        """Return those who watch one run: the plugins, and the objects given."""
+        return Observers([*self._manager.list_name_plugin(), *((None, item) for item in extra)])
+
+
+class Observers:
+    """Those who watch one run. One that raises is switched off, and the run goes on."""
+
+    def __init__(self, plugins: Iterable[tuple[str | None, Any]]) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        for name, plugin in plugins:
+            self._manager.register(plugin, name)
+
+    def tell(self, hook: str, **news: Any) -> None:
+        """Call a hook of every observer; `news` are its arguments."""
+        for name, plugin in self._manager.list_name_plugin():
+            others = [other for other in self._manager.get_plugins() if other is not plugin]
+            try:
+                self._manager.subset_hook_caller(hook, others)(**news)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on
+                self._manager.unregister(plugin)
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                warnings.warn(
+                    f"the observer '{name}' is switched off: its {hook} raised"
+                    f" {type(error).__name__}: {error} ({where.filename}:{where.lineno})",
+                    NstflowWarning,
+                    stacklevel=2,
+                )
+
+
+class _UnsoundPluginError(Exception):
+    """A plugin that does not keep to the contract; the text says where."""

@@ -1,0 +1,63 @@
+"""What was written: from a file to a `Recipe`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nstflow.errors import NstflowError
+from nstflow.plugins import Plugins
+from nstflow.recipe.draft import draft, with_defaults
+from nstflow.recipe.overrides import override
+from nstflow.recipe.source import read_source
+
+if TYPE_CHECKING:
+    from nstflow.recipe.draft import Draft
+    from nstflow.recipe.schema import Recipe
+
+__all__ = ["load_recipe", "read_draft"]
+
+
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), *, block: Collection[str] = ()
+) -> Recipe:
+    """Read a recipe file.
+
+    Args:
+        path: The YAML file. Relative paths in it start at its folder.
+        overrides: `PATH=VALUE` each, such as `losses.style.weight=0.3`.
+        block: Plugins or distributions to leave out, beside those that the recipe blocks.
+
+    Raises:
+        NstflowError: With every problem that the text has. Files that it names are looked at by
+            `make_plan`.
+    """
+    made = read_draft(path, overrides, block=block)
+    if made.recipe is None:
+        raise NstflowError(made.problems, made.source.label)
+    return made.recipe
+
+
+def read_draft(
+    path: str | Path, overrides: Sequence[str] = (), *, block: Collection[str] = ()
+) -> Draft:
+    """Read a recipe file as far as possible; what is wrong is in the draft's `problems`.
+
+    Raises:
+        NstflowError: The text is no YAML, or an override can't be applied.
+    """
+    path = Path(path)
+    source = read_source(path)
+    source = source.with_data(with_defaults(source.data))
+    source = override(source, overrides)
+    source = source.with_data(with_defaults(source.data))
+    plugins = Plugins({*block, *_blocked(source.data)})
+    return draft(source, plugins, path.absolute().parent)
+
+
+def _blocked(data: Any) -> list[str]:
+    """Return what the recipe blocks; if it is written wrongly, the draft will say so."""
+    choice = data.get("plugins")
+    names = choice.get("block") if isinstance(choice, dict) else None
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []

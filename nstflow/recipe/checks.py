@@ -1,0 +1,109 @@
+"""What no stage can see by itself: names that others declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, get_args, get_origin
+
+from nstflow.errors import Problem, suggest
+from nstflow.recipe.source import Keys, Source, dotted
+from nstflow.stages import IMAGE_REF, Extractor, LossTerm, Output, Stage
+from nstflow.values import PIXELS
+
+
+def check(source: Source, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
+    """Yield what is wrong between stages, each of which is right by itself.
+
+    Args:
+        source: The recipe as written; images that are broken are declared all the same.
+        stages: Path → stage, of those that validated.
+    """
+    images = source.data.get("images")
+    for keys, stage in stages.items():
+        yield from _images_are_declared(source, keys, stage, list(images or ()))
+    extractor = stages.get(("extractor",))
+    if isinstance(extractor, Extractor):
+        yield from _groups_exist(source, extractor)
+        for keys, stage in stages.items():
+            if isinstance(stage, LossTerm):
+                yield from _layers_exist(source, keys, stage, extractor)
+    yield from _outputs_differ(source, stages)
+
+
+def _images_are_declared(
+    source: Source, keys: Keys, stage: Stage, images: list[str]
+) -> Iterator[Problem]:
+    for name, field in type(stage).model_fields.items():
+        if not _refers(field.annotation, list(field.metadata)):
+            continue
+        value = getattr(stage, name)
+        if value is None:
+            continue
+        for image in [value] if isinstance(value, str) else value:
+            if image not in images:
+                declared = f"Declared: {', '.join(images) or 'none'}."
+                path = (*keys, name)
+                yield Problem(
+                    source.where(path),
+                    dotted(path),
+                    f"no image is called '{image}'.",
+                    f"{suggest(image, images)} {declared}".strip(),
+                )
+
+
+def _refers(annotation: Any, metadata: list[Any]) -> bool:
+    """Say whether a field's type is, or holds, an `ImageRef`."""
+    if IMAGE_REF in metadata:
+        return True
+    if get_origin(annotation) is Annotated:
+        return IMAGE_REF in annotation.__metadata__ or _refers(annotation.__origin__, [])
+    return any(_refers(argument, []) for argument in get_args(annotation))
+
+
+def _groups_exist(source: Source, extractor: Extractor) -> Iterator[Problem]:
+    known = extractor.layer_names()
+    for group, layers in extractor.layers.items():
+        path = ("extractor", "layers", group)
+        if not layers:
+            yield Problem(source.where(path), dotted(path), "a group needs at least one layer.")
+        for index, layer in enumerate(layers):
+            if known is not None and layer not in (*known, PIXELS):
+                place = source.where((*path, index))
+                yield Problem(place, dotted(path), *_no_layer(layer, known))
+
+
+def _layers_exist(
+    source: Source, keys: Keys, term: LossTerm, extractor: Extractor
+) -> Iterator[Problem]:
+    path = (*keys, "layers")
+    known = extractor.layer_names()
+    if isinstance(term.layers, str):
+        if term.layers in extractor.layers:
+            return
+        hint = f"{suggest(term.layers, extractor.layers)} Groups: {', '.join(extractor.layers)}."
+        if known is not None and term.layers in (*known, PIXELS):
+            hint = f"For the layer alone, write [{term.layers}]."
+        got = f"the extractor has no group of layers called '{term.layers}'."
+        yield Problem(source.where(path), dotted(path), got, hint.strip())
+    elif known is not None:
+        for index, layer in enumerate(term.layers):
+            if layer not in (*known, PIXELS):
+                item = layer if isinstance(term.layers, dict) else index
+                place = source.where((*path, item), key=isinstance(term.layers, dict))
+                yield Problem(place, dotted(path), *_no_layer(layer, known))
+
+
+def _no_layer(layer: str, known: Any) -> tuple[str, str]:
+    hint = suggest(layer, known) or f"There are {known[0]} to {known[-1]}, and {PIXELS}."
+    return f"the extractor has no layer '{layer}'.", hint
+
+
+def _outputs_differ(source: Source, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
+    seen: dict[tuple[str, Any], Keys] = {}
+    for keys, stage in stages.items():
+        if isinstance(stage, Output):
+            file = stage.use, getattr(stage, "name", None)
+            if file in seen:
+                got = f"{dotted(seen[file])} writes the same file."
+                yield Problem(source.where(keys), dotted(keys), got, "Give one another name.")
+            seen.setdefault(file, keys)

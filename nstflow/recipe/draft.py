@@ -1,0 +1,159 @@
+"""From data to stages: every mistake found, none hiding another."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nstflow.catalog import Catalog
+from nstflow.errors import Problem
+from nstflow.plugins import Plugins
+from nstflow.recipe.checks import check
+from nstflow.recipe.explain import explain
+from nstflow.recipe.schema import DEFAULTS, Recipe
+from nstflow.recipe.source import Keys, Source, describe, dotted
+from nstflow.stages import SLOTS, Slot, Stage
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A recipe as far as it could be read.
+
+    Attributes:
+        source: What was written, with its defaults, and where.
+        installed: The plugins that it was read with.
+        folder: Where relative paths start.
+        stages: Path → stage, of those that are right by themselves.
+        problems: All that was found, in the order of the file.
+        recipe: The whole, or None where there are problems.
+    """
+
+    source: Source
+    installed: Plugins
+    folder: Path
+    stages: Mapping[Keys, Stage]
+    problems: list[Problem]
+    recipe: Recipe | None
+
+
+def with_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data with short forms written out: plain strings, absent slots, absent `use`."""
+    full = {**DEFAULTS, **{key: value for key, value in data.items() if value is not None}}
+    if isinstance(images := full.get("images"), dict):
+        full["images"] = {
+            name: {"path": image} if isinstance(image, str) else image
+            for name, image in images.items()
+        }
+    for slot in SLOTS.values():
+        held = full.get(slot.name)
+        if slot.default is None or not isinstance(held, dict):
+            continue
+        if slot.holds == "one":
+            full[slot.name] = {"use": slot.default, **held}
+        else:
+            full[slot.name] = {
+                name: {"use": slot.default, **item} if isinstance(item, dict) else item
+                for name, item in held.items()
+            }
+    return full
+
+
+def draft(source: Source, plugins: Plugins, folder: Path) -> Draft:
+    """Read data that has its defaults, stage by stage, then what lies between the stages."""
+    stages: dict[Keys, Stage] = {}
+    problems: list[Problem] = []
+    for keys, item in _items(source.data):
+        stage = _read_stage(source, keys, item, plugins.catalog)
+        if isinstance(stage, Stage):
+            stages[keys] = stage
+        else:
+            problems += stage
+    broken = {keys[0] for keys, _ in _items(source.data) if keys not in stages}
+    recipe, general = _read_recipe(source, stages, broken)
+    problems += [*general, *check(source, stages)]
+    for name in plugins.unknown_blocks:
+        problems.append(_unknown_block(source, name, plugins))
+    if recipe is not None:
+        recipe._source, recipe._plugins, recipe._folder = source, plugins, folder  # noqa: SLF001
+    problems.sort(key=_line)
+    return Draft(source, plugins, folder, stages, problems, None if problems else recipe)
+
+
+def _items(data: Mapping[str, Any]) -> Iterator[tuple[Keys, Any]]:
+    """Yield the path and data of everything that should be a stage."""
+    for slot in SLOTS.values():
+        held = data.get(slot.name)
+        if slot.holds == "one":
+            yield (slot.name,), held
+        elif slot.holds == "mapping" and isinstance(held, dict):
+            yield from (((slot.name, name), item) for name, item in held.items())
+        elif slot.holds == "list" and isinstance(held, list):
+            yield from (((slot.name, index), item) for index, item in enumerate(held))
+
+
+def _read_stage(
+    source: Source, keys: Keys, item: Any, catalog: Catalog
+) -> Stage | list[Problem]:
+    slot = str(keys[0])
+    names = ", ".join(catalog[slot])
+    if not isinstance(item, dict):
+        hint = f"Write {{use: …}} with one of {names}."
+        got = f"this should be a mapping of settings, but is {describe(item)}."
+        return [Problem(source.where(keys), dotted(keys), got, hint)]
+    use = item.get("use")
+    path = (*keys, "use")
+    if use is None:
+        got = "`use:` is needed, to say which stage."
+        return [Problem(source.where(keys), dotted(keys), got, f"Installed: {names}.")]
+    if use not in catalog[slot]:
+        return [Problem(source.where(path), dotted(path), *catalog.why_not(slot, str(use)))]
+    stage = catalog[slot][use].stage
+    try:
+        # read as JSON, strict: a list is a tuple, but "512" and true are no numbers
+        return stage.model_validate_json(json.dumps(item), strict=True)
+    except ValidationError as error:
+        return explain(error, source, keys, stage)
+
+
+def _read_recipe(
+    source: Source, stages: Mapping[Keys, Stage], broken: set[str | int]
+) -> tuple[Recipe | None, list[Problem]]:
+    """Put the sound stages into a recipe; what is wrong with broken slots is known already."""
+    data = dict(source.data)
+    for slot in SLOTS.values():
+        data[slot.name] = _filled(slot, data.get(slot.name), stages)
+        if data[slot.name] is None:
+            del data[slot.name]
+    try:
+        return Recipe.model_validate(data, strict=True), []
+    except ValidationError as error:
+        found = explain(error, source, (), Recipe)
+        return None, [problem for problem in found if problem.what not in broken]
+
+
+def _filled(slot: Slot, held: Any, stages: Mapping[Keys, Stage]) -> Any:
+    """Return a slot's data with the stages for what they were read from."""
+    if slot.holds == "one":
+        return stages.get((slot.name,))
+    if slot.holds == "mapping" and isinstance(held, dict):
+        return {name: stages[slot.name, name] for name in held if (slot.name, name) in stages}
+    if slot.holds == "list" and isinstance(held, list):
+        return [stages[slot.name, i] for i in range(len(held)) if (slot.name, i) in stages]
+    return held
+
+
+def _unknown_block(source: Source, name: str, plugins: Plugins) -> Problem:
+    installed = ", ".join(row.name for row in plugins.rows)
+    got = f"there is no plugin '{name}' to block."
+    return Problem(source.where(("plugins", "block")), "plugins.block", got, f"Installed: {installed}.")
+
+
+def _line(problem: Problem) -> tuple[int, int]:
+    place = re.search(r":(\d+):(\d+)$", problem.where)
+    return (int(place[1]), int(place[2])) if place else (0, 0)

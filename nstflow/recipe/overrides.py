@@ -1,0 +1,71 @@
+"""`--set PATH=VALUE`: any field of a recipe, from the command line."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from nstflow.errors import NstflowError, Problem
+from nstflow.recipe.source import Keys, Source, describe, parse
+
+
+def override(source: Source, settings: Sequence[str]) -> Source:
+    """Return the source with each `PATH=VALUE` put in place, as if it were written there.
+
+    A path has dots between its keys; items of a list go by their index, from 0, and the index
+    after the last adds one. Values are YAML: `512`, `avg`, `[block1_conv1]`, `{use: tv}`.
+
+    Raises:
+        NstflowError: A setting has no `=`, a value is no YAML, or a path leads nowhere.
+    """
+    data = copy.deepcopy(source.data)
+    options: dict[Keys, str] = {}
+    problems = []
+    for setting in settings:
+        label = f"--set {setting}"
+        path, equals, text = setting.partition("=")
+        if not equals or not path.strip():
+            hint = "Write --set losses.style.weight=0.3, for example."
+            problems.append(Problem(label, "", "this is not PATH=VALUE.", hint))
+            continue
+        try:
+            keys = _put(data, path.strip(), parse(text, label).data)
+        except NstflowError as error:
+            problems += error.problems
+        except LookupError as error:
+            problems.append(Problem(label, path, str(error.args[0])))
+        else:
+            options[keys] = f"--set {path.strip()}"
+    if problems:
+        raise NstflowError(problems)
+    return source.with_data(data, options)
+
+
+def _put(data: Any, path: str, value: Any) -> Keys:
+    """Put a value at a dotted path, making mappings on the way; return the path's keys."""
+    *parents, last = path.split(".")
+    keys: Keys = ()
+    for part in parents:
+        key = _key(data, part, keys)
+        if isinstance(data, dict) and data.get(key) is None:
+            data[key] = {}
+        data = data[key]
+        keys = (*keys, key)
+    key = _key(data, last, keys)
+    if isinstance(data, list) and key == len(data):
+        data.append(value)
+    else:
+        data[key] = value
+    return (*keys, key)
+
+
+def _key(data: Any, part: str, keys: Keys) -> Any:
+    where = ".".join(map(str, keys)) or "the recipe"
+    if isinstance(data, dict):
+        return part
+    if not isinstance(data, list):
+        raise LookupError(f"{where} is {describe(data)}, which has no '{part}'.")
+    if not part.isdecimal() or int(part) > len(data):
+        raise LookupError(f"{where} is a list: its items go from 0 to {len(data) - 1}.")
+    return int(part)

