@@ -9,7 +9,7 @@ from pathlib import Path
 from nstflow.blame import blaming
 from nstflow.errors import NstflowError, Problem
 from nstflow.recipe import read_draft
-from nstflow.recipe.draft import Draft
+from nstflow.recipe.draft import in_order
 from nstflow.recipe.schema import Recipe
 from nstflow.stages import Loader, LossTerm
 from nstflow.values import PIXELS, Asset, Cost, Phase, Size
@@ -68,7 +68,7 @@ def plan_file(
         if isinstance(stage, Loader):
             with blaming(made, keys, stage, into=problems):
                 stage.size(made.folder)
-    raise NstflowError(problems, made.source.label)
+    raise NstflowError(in_order(problems), made.source.label)
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -136,5 +136,7 @@ def _too_small(recipe: Recipe, name: str, layers: Sequence[str], size: Size) -> 
         recipe.extractor.cost(layers, size)
     except ValueError as error:
         place = recipe.source.where(("images", name))
-        return [Problem(place, f"images.{name}", f"{error}.", "Prepare the images at a larger size.")]
+        return [
+            Problem(place, f"images.{name}", f"{error}.", "Prepare the images at a larger size.")
+        ]
     return []

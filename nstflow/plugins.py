@@ -109,7 +109,9 @@ class Plugins:
         found = [stage for stages in self._ask(plugin, "nstflow_stages") for stage in stages]
         for stage in found:
             if not (inspect.isclass(stage) and issubclass(stage, Stage)):
-                raise _UnsoundPluginError(f"nstflow_stages gives {stage!r}, which is no stage class")
+                raise _UnsoundPluginError(
+                    f"nstflow_stages gives {stage!r}, which is no stage class"
+                )
             if not any(issubclass(stage, slot.base) for slot in SLOTS.values()):
                 raise _UnsoundPluginError(f"{stage.__name__} derives from no slot's base class")
             if not isinstance(stage.model_fields["use"].default, str):

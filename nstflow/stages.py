@@ -111,7 +111,9 @@ class Start(Stage):
 class LossTerm(Stage):
     """One term of the sum that the optimizer makes small."""
 
-    image: ImageRef | None = Field(None, description="The reference; without one there is no target.")
+    image: ImageRef | None = Field(
+        None, description="The reference; without one there is no target."
+    )
     layers: Layers = Field(description="A group, a list of layers, or a mapping layer: share.")
     weight: float = Field(1.0, description="What the term is multiplied by.")
 
@@ -177,10 +179,12 @@ class StatisticTerm(LossTerm):
 
     def score(self, features: Features, target: Any) -> Tensor:
         """Return the sum over the layers of share * distance."""
-        return tf.add_n([
-            share * self.distance(self._summary(features, layer), target[layer])
-            for layer, share in self.shares.items()
-        ])
+        return tf.add_n(
+            [
+                share * self.distance(self._summary(features, layer), target[layer])
+                for layer, share in self.shares.items()
+            ]
+        )
 
     def _summary(self, features: Features, layer: str) -> Any:
         points = tf.reshape(features[layer], (-1, features[layer].shape[-1]))

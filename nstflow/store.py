@@ -41,7 +41,9 @@ class RunDirectory:
                 got = f"this folder holds {held[0].name} but no {RECIPE_FILE}: it is no run's."
                 raise self._refuse(got, "Nothing was deleted. Choose another place with --out.")
             for entry in held:
-                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+                shutil.rmtree(
+                    entry
+                ) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
             path.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, text: str) -> Path:
@@ -89,5 +91,3 @@ class RunDirectory:
 
     def _refuse(self, got: str, hint: str) -> NstflowError:
         return NstflowError(Problem(str(self.path), "", got, hint))
-
-

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def conv3x3(
-    kernel: NDArray[np.float32], bias: NDArray[np.float32]
-) -> Callable[[Tensor], Tensor]:
+def conv3x3(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> Callable[[Tensor], Tensor]:
     """Return a 3×3 convolution with stride 1 and a border of zeros: `(1, h, w, in)` → `(…, out)`.
 
     Args:

@@ -49,5 +49,3 @@ def _weights(x: Tensor, alpha: Any) -> Tensor:
     cover = tf.image.resize(alpha[None, ..., None], (height, width), method="area")
     total = tf.reduce_sum(cover)
     return cover / tf.where(total > 0, total, 1.0)
-
-

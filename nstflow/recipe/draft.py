@@ -81,7 +81,7 @@ def draft(source: Source, plugins: Plugins, folder: Path) -> Draft:
         problems.append(_unknown_block(source, name, plugins))
     if recipe is not None:
         recipe._source, recipe._plugins, recipe._folder = source, plugins, folder  # noqa: SLF001
-    problems.sort(key=_line)
+    problems = in_order(problems)
     return Draft(source, plugins, folder, stages, problems, None if problems else recipe)
 
 
@@ -97,9 +97,7 @@ def _items(data: Mapping[str, Any]) -> Iterator[tuple[Keys, Any]]:
             yield from (((slot.name, index), item) for index, item in enumerate(held))
 
 
-def _read_stage(
-    source: Source, keys: Keys, item: Any, catalog: Catalog
-) -> Stage | list[Problem]:
+def _read_stage(source: Source, keys: Keys, item: Any, catalog: Catalog) -> Stage | list[Problem]:
     slot = str(keys[0])
     names = ", ".join(catalog[slot])
     if not isinstance(item, dict):
@@ -151,9 +149,16 @@ def _filled(slot: Slot, held: Any, stages: Mapping[Keys, Stage]) -> Any:
 def _unknown_block(source: Source, name: str, plugins: Plugins) -> Problem:
     installed = ", ".join(row.name for row in plugins.rows)
     got = f"there is no plugin '{name}' to block."
-    return Problem(source.where(("plugins", "block")), "plugins.block", got, f"Installed: {installed}.")
+    return Problem(
+        source.where(("plugins", "block")), "plugins.block", got, f"Installed: {installed}."
+    )
 
 
-def _line(problem: Problem) -> tuple[int, int]:
-    place = re.search(r":(\d+):(\d+)$", problem.where)
-    return (int(place[1]), int(place[2])) if place else (0, 0)
+def in_order(problems: list[Problem]) -> list[Problem]:
+    """Return the problems in the order of the file."""
+
+    def line(problem: Problem) -> tuple[int, int]:
+        place = re.search(r":(\d+):(\d+)$", problem.where)
+        return (int(place[1]), int(place[2])) if place else (0, 0)
+
+    return sorted(problems, key=line)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.values import Asset
 from nstflow.weights import cache, formats
+from nstflow.weights.cache import IMAGENET as imagenet  # noqa: N811 - an object with methods
 
 if TYPE_CHECKING:
     from nstflow.weights.formats import Shape, Weights
 
-__all__ = ["load_weights", "weights_asset"]
+__all__ = ["imagenet", "load_weights", "named_assets", "weights_asset"]
 
 RANDOM_NOTE = "random numbers: for tests of mechanics only, the picture means nothing"
 
@@ -35,8 +36,8 @@ def load_weights(name: str, shapes: Mapping[str, Shape], folder: Path) -> Weight
     if name == "random":
         return _random(shapes)
     if name == "imagenet":
-        cache.fetch(cache.IMAGENET)
-        source = cache.IMAGENET.path
+        imagenet.fetch()
+        source = imagenet.path
         read = formats.read_quantized
     elif name == "keras":
         source, read = cache.fetch_keras(), formats.read_h5
@@ -58,19 +59,18 @@ def weights_asset(name: str, folder: Path) -> Asset:
     if name == "random":
         return Asset("random weights", present=True, note=RANDOM_NOTE)
     if name == "imagenet":
-        state = cache.IMAGENET.state()
-        if state == "damaged":
-            raise NstflowError(cache.IMAGENET.damage())
-        return Asset(
-            "ImageNet weights",
-            present=state == "present",
-            note=cache.IMAGENET.note,
-            fetch=lambda report: cache.fetch(cache.IMAGENET, report),
-        )
+        if imagenet.state() == "damaged":
+            raise NstflowError(imagenet.damage())
+        return imagenet.asset()
     if name == "keras":
         note = "Keras's own file, 80 MB, float32, fetched by Keras"
         return Asset("Keras weights", present=cache.keras_path().is_file(), note=note)
     return Asset(f"weights {_local(name, folder).name}", present=True, note="a file of yours")
+
+
+def named_assets() -> list[Asset]:
+    """Return the weights that recipes can name, as `weights_asset` sees them."""
+    return [imagenet.asset(), weights_asset("keras", Path()), weights_asset("random", Path())]
 
 
 def _local(name: str, folder: Path) -> Path:

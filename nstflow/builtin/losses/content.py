@@ -34,9 +34,12 @@ class Content(LossTerm):
         """Return the scaled sum of squared differences."""
         difference = {layer: tf.square(features[layer] - target[layer]) for layer in features}
         if self.scale == "sum":
-            return tf.add_n([
-                share / 2 * tf.reduce_sum(difference[layer]) for layer, share in self.shares.items()
-            ])
-        return tf.add_n([
-            share * tf.reduce_mean(difference[layer]) for layer, share in self.shares.items()
-        ])
+            return tf.add_n(
+                [
+                    share / 2 * tf.reduce_sum(difference[layer])
+                    for layer, share in self.shares.items()
+                ]
+            )
+        return tf.add_n(
+            [share * tf.reduce_mean(difference[layer]) for layer, share in self.shares.items()]
+        )

@@ -21,7 +21,9 @@ class Adam(Optimizer):
     """
 
     use: Literal["adam"] = "adam"
-    learning_rate: float = Field(0.02, gt=0, description="Step size, in units of the pixels' [0, 1].")
+    learning_rate: float = Field(
+        0.02, gt=0, description="Step size, in units of the pixels' [0, 1]."
+    )
     beta_1: float = Field(0.99, ge=0, lt=1, description="Decay of the mean gradient.")
     beta_2: float = Field(0.999, ge=0, lt=1, description="Decay of the mean squared gradient.")
     epsilon: float = Field(0.1, gt=0, description="Added to the root of the mean squared gradient.")

@@ -17,7 +17,9 @@ class Resize(Preprocessor):
     """
 
     use: Literal["resize"] = "resize"
-    longest_side: int = Field(512, ge=1, le=16384, description="Length of the longest side, pixels.")
+    longest_side: int = Field(
+        512, ge=1, le=16384, description="Length of the longest side, pixels."
+    )
     method: ResizeMethod = Field("lanczos3", description="The filter, as tf.image.resize names it.")
     antialias: bool = Field(True, description="Widen the filter when scaling down.")
 

@@ -12,7 +12,9 @@ class Epochs(Schedule):
 
     use: Literal["epochs"] = "epochs"
     epochs: int = Field(10, ge=1, le=1_000_000, description="How many epochs.")
-    steps_per_epoch: int = Field(100, ge=1, le=1_000_000, description="How many steps an epoch has.")
+    steps_per_epoch: int = Field(
+        100, ge=1, le=1_000_000, description="How many steps an epoch has."
+    )
 
     def phases(self, size: Size) -> list[Phase]:  # noqa: ARG002 - the contract
         """Return the one phase."""

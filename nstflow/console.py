@@ -1,0 +1,156 @@
+"""Everything that rich draws: an observer like any other, and the tables of the other commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, SpinnerColumn
+from rich.progress import Progress as Bars
+from rich.progress import TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+from rich.text import Text
+
+from nstflow.errors import NstflowError
+from nstflow.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from nstflow.plan import Plan
+    from nstflow.result import Progress, Result
+    from nstflow.values import Asset
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def show_problems(error: NstflowError, closing: str = "nothing was run") -> None:
+    """Print every problem, and how many there are."""
+    for problem in error.problems:
+        head = Text(problem.where, style="bold red")
+        if problem.what:
+            head.append(f"  {problem.what}", style="default not bold")
+        err.print(head, soft_wrap=True)
+        body = Text(f"    {problem.got}", style="default")
+        if problem.hint:
+            body.append(f" {problem.hint}", style="green")
+        err.print(body, soft_wrap=True)
+    count = len(error.problems)
+    where = f" in {error.subject}" if error.subject else ""
+    plural = "" if count == 1 else "s"
+    err.print(f"{count} problem{plural}{where}; {closing}.", style="bold", soft_wrap=True)
+
+
+def show_notice(text: str) -> None:
+    """Print a warning that does not stop anything."""
+    err.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+
+
+def fetch(assets: Iterable[Asset]) -> None:
+    """Fetch what is missing, with a progress display."""
+    for asset in assets:
+        if asset.present or asset.fetch is None:
+            continue
+        columns = (
+            *(SpinnerColumn(), TextColumn("{task.description}"), BarColumn()),
+            *(DownloadColumn(), TransferSpeedColumn()),
+        )
+        show_notice(f"fetching the {asset.name} ({asset.note})")
+        with Bars(*columns, console=err, transient=True) as bars:
+            task = bars.add_task(asset.name, total=None)
+            asset.fetch(lambda done, total: bars.update(task, completed=done, total=total))
+
+
+class RunDisplay:
+    """Watches one run: a live display on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        columns = (
+            *(SpinnerColumn(), BarColumn(bar_width=None), MofNCompleteColumn()),
+            *(TextColumn("epoch {task.fields[epoch]}"), TextColumn("{task.fields[rate]}")),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self._bars = Bars(*columns, console=out, expand=True)
+        self._task = self._bars.add_task("", total=None, epoch="–", rate="compiling")
+        self._live = Live(self._bars, console=out, transient=True, refresh_per_second=8)
+
+    @hookimpl
+    def nstflow_run_started(self, plan: Plan) -> None:
+        """Say what is about to be done."""
+        recipe = plan.recipe
+        height, width = plan.canvas
+        out.print(Text.assemble((recipe.name, "bold"), f"  {recipe.summary}"))
+        out.print(
+            f"[dim]{width}×{height} pixels, {plan.steps} steps,"
+            f" losses: {', '.join(plan.terms)}[/dim]"
+        )
+        self._bars.update(self._task, total=plan.steps, epoch=f"1/{plan.epochs}")
+        if out.is_terminal:
+            self._live.start()
+
+    @hookimpl
+    def nstflow_progress(self, progress: Progress) -> None:
+        """Draw the bar and the losses; leave a line for each epoch."""
+        if progress.ends_epoch:
+            width = len(str(progress.epochs))
+            out.print(
+                f"epoch {progress.epoch:{width}}/{progress.epochs}"
+                f"  step {progress.step:{len(str(progress.steps))}}"
+                f"  loss {progress.total[-1]:14,.0f}"
+                f"  {progress.seconds[-1]:8.1f} s"
+            )
+        if not out.is_terminal:
+            return
+        rate = progress.step / progress.seconds[-1]
+        self._bars.update(
+            self._task,
+            completed=progress.step,
+            epoch=f"{progress.epoch}/{progress.epochs}",
+            rate=f"{rate:.2f} steps/s" if rate >= 1 else f"{1 / rate:.2f} s/step",
+        )
+        self._live.update(Group(self._bars, _losses(progress)))
+
+    @hookimpl
+    def nstflow_run_finished(self, result: Result) -> None:
+        """Sum up."""
+        self._live.stop()
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim")
+        table.add_column()
+        steps = len(result.history["step"])
+        if result.interrupted:
+            table.add_row("stopped", f"after step {steps} of {result.plan.steps}")
+        table.add_row("time", f"{_duration(result.seconds)} for {steps} steps")
+        table.add_row("", f"[dim]and {_duration(result.compile_seconds)} to compile[/dim]")
+        table.add_row("final loss", f"[bold]{result.losses['total']:,.0f}[/bold]")
+        table.add_row(
+            "",
+            ", ".join(f"{k} {v:,.0f}" for k, v in result.losses.items() if k != "total"),
+        )
+        table.add_row("device", result.device)
+        for file in result.files:
+            table.add_row("picture", Text(str(file), style="bold green"))
+        table.add_row("history", str(result.folder / "history.csv"))
+        out.print(table, soft_wrap=True)
+
+    @hookimpl
+    def nstflow_run_failed(self) -> None:
+        """Give the terminal back."""
+        self._live.stop()
+
+
+def _losses(progress: Progress) -> Table:
+    table = Table.grid(padding=(0, 2))
+    cells = [Text.assemble(("total ", "dim"), (f"{progress.total[-1]:,.0f}", "bold"))]
+    cells += [
+        Text.assemble((f"{name} ", "dim"), f"{values[-1]:,.0f}")
+        for name, values in progress.losses.items()
+    ]
+    table.add_row(*cells)
+    return table
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
