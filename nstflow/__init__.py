@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nstflow.errors import NstflowError, NstflowWarning, Problem
+    from nstflow.fields import ImageRef, Layers, Name
     from nstflow.hookspecs import hookimpl
     from nstflow.lazy import Tensor, tf
     from nstflow.plan import Plan, make_plan
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
     from nstflow.runner import run
     from nstflow.stages import (
         Extractor,
-        ImageRef,
-        Layers,
         Loader,
         LossTerm,
-        Name,
         Optimizer,
         Output,
         Postprocessor,
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "nstflow.errors": ("NstflowError", "NstflowWarning", "Problem"),
+    "nstflow.fields": ("ImageRef", "Layers", "Name"),
     "nstflow.hookspecs": ("hookimpl",),
     "nstflow.lazy": ("Tensor", "tf"),
     "nstflow.plan": ("Plan", "make_plan"),
@@ -46,7 +45,7 @@ _HOMES = {
     "nstflow.runner": ("run",),
     "nstflow.stages": (
         *("Stage", "Loader", "Preprocessor", "Extractor", "Start", "LossTerm", "StatisticTerm"),
-        *("Optimizer", "Schedule", "Postprocessor", "Output", "Name", "ImageRef", "Layers"),
+        *("Optimizer", "Schedule", "Postprocessor", "Output"),
     ),
     "nstflow.values": (
         *("Image", "Features", "Phase", "Cost", "Asset", "Size", "State", "Objective"),

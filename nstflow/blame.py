@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.recipe.draft import Draft
+from nstflow.recipe.parsing import Keys, dotted
 from nstflow.recipe.schema import Recipe
-from nstflow.recipe.source import Keys, dotted
 from nstflow.stages import Stage
 
 

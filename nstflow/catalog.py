@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nstflow.errors import suggest
-from nstflow.stages import SLOTS, Stage, slot_of
+from nstflow.slots import SLOTS, slot_of
+from nstflow.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Catalog:
     def __init__(self, offers: Iterable[Offer]) -> None:
         self._slots: dict[str, dict[str, list[Offer]]] = {slot: {} for slot in SLOTS}
         for offer in offers:
-            self._slots[slot_of(offer.stage).name].setdefault(offer.name, []).append(offer)
+            slot = slot_of(offer.stage)
+            if slot is not None:
+                self._slots[slot.name].setdefault(offer.name, []).append(offer)
 
     def __getitem__(self, slot: str) -> Mapping[str, Offer]:
         """Return name → offer of one slot, collisions left out."""
@@ -63,31 +66,14 @@ class Catalog:
             both = " and ".join(offer.package for offer in offers)
             options = " or ".join(f"--block-plugin {offer.plugin}" for offer in offers)
             return f"'{name}' is offered twice, by {both}.", f"Settle it with {options}."
-        stage = _NOUNS[slot]
         installed = ", ".join(
             name if offer.plugin == "nstflow" else f"{name} ({offer.plugin})"
             for name, offer in self[slot].items()
         )
         hint = f"{suggest(name, self[slot])} Installed: {installed or 'none'}.".strip()
-        return f"no {stage} is called '{name}'.", hint
+        return f"no {SLOTS[slot].noun} is called '{name}'.", hint
 
     def offer_of(self, stage: Stage) -> Offer | None:
         """Return where a stage came from, or None for a class that no plugin offered."""
-        for offers in self._slots[slot_of(type(stage)).name].values():
-            for offer in offers:
-                if offer.stage is type(stage):
-                    return offer
-        return None
-
-
-_NOUNS = {
-    "images": "loader",
-    "preprocess": "preprocessor",
-    "extractor": "extractor",
-    "start": "start",
-    "losses": "loss",
-    "optimizer": "optimizer",
-    "schedule": "schedule",
-    "postprocess": "postprocessor",
-    "outputs": "output",
-}
+        offers = (o for names in self._slots.values() for same in names.values() for o in same)
+        return next((offer for offer in offers if offer.stage is type(stage)), None)

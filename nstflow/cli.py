@@ -118,7 +118,7 @@ def plan(recipe: RecipePath, sets: Sets = None, block: Blocks = None) -> None:
 def schema() -> None:
     """Print the JSON schema of recipes, with every stage that is installed, for editors."""
     from nstflow.plugins import Plugins
-    from nstflow.recipe.schema import json_schema
+    from nstflow.recipe.jsonschema import json_schema
 
     typer.echo(json.dumps(json_schema(Plugins().catalog), indent=2, ensure_ascii=False))
 
@@ -131,7 +131,7 @@ def stages(
     """List what recipes can name; with a slot and a name, show one stage and its settings."""
     from nstflow.listings import show_slots, show_stage
     from nstflow.plugins import Plugins
-    from nstflow.stages import SLOTS
+    from nstflow.slots import SLOTS
 
     catalog = Plugins().catalog
     if slot is not None and slot not in SLOTS:
@@ -219,7 +219,7 @@ _python_shows = warnings.showwarning
 
 def main() -> None:
     """Run the command line; exit 2 for what the user can put right, 1 with a traceback for bugs."""
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # its rest is passed on
     try:
         app()
     except NstflowError as error:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, SpinnerColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bars
-from rich.progress import TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
 from nstflow.errors import NstflowError
 from nstflow.hookspecs import hookimpl
+from nstflow.store import HISTORY_FILE
 
 if TYPE_CHECKING:
     from nstflow.plan import Plan
@@ -47,6 +57,13 @@ def show_notice(text: str) -> None:
     err.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
 
 
+def show_facts(rows: Sequence[tuple[str, str | Text]], indent: str = "") -> None:
+    """Print labels and values in two columns, a line each, however long."""
+    width = max((len(label) for label, _ in rows), default=0)
+    for label, value in rows:
+        out.print(Text.assemble(indent, (label.ljust(width), "dim"), "  ", value), soft_wrap=True)
+
+
 def fetch(assets: Iterable[Asset]) -> None:
     """Fetch what is missing, with a progress display."""
     for asset in assets:
@@ -59,7 +76,11 @@ def fetch(assets: Iterable[Asset]) -> None:
         show_notice(f"fetching the {asset.name} ({asset.note})")
         with Bars(*columns, console=err, transient=True) as bars:
             task = bars.add_task(asset.name, total=None)
-            asset.fetch(lambda done, total: bars.update(task, completed=done, total=total))
+            asset.fetch(partial(_advance, bars, task))
+
+
+def _advance(bars: Bars, task: TaskID, done: int, total: int) -> None:
+    bars.update(task, completed=done, total=total)
 
 
 class RunDisplay:
@@ -115,24 +136,19 @@ class RunDisplay:
     def nstflow_run_finished(self, result: Result) -> None:
         """Sum up."""
         self._live.stop()
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="dim")
-        table.add_column()
         steps = len(result.history["step"])
+        compiling = f"and {_duration(result.compile_seconds)} to compile"
+        terms = [f"{name} {loss:,.0f}" for name, loss in result.losses.items() if name != "total"]
+        rows: list[tuple[str, str | Text]] = [
+            ("time", f"{_duration(result.seconds)} for {steps} steps, {compiling}"),
+            ("final loss", f"{result.losses['total']:,.0f}  ({', '.join(terms)})"),
+            ("device", result.device),
+            *(("picture", Text(str(file), style="bold green")) for file in result.files),
+            ("history", str(result.folder / HISTORY_FILE)),
+        ]
         if result.interrupted:
-            table.add_row("stopped", f"after step {steps} of {result.plan.steps}")
-        table.add_row("time", f"{_duration(result.seconds)} for {steps} steps")
-        table.add_row("", f"[dim]and {_duration(result.compile_seconds)} to compile[/dim]")
-        table.add_row("final loss", f"[bold]{result.losses['total']:,.0f}[/bold]")
-        table.add_row(
-            "",
-            ", ".join(f"{k} {v:,.0f}" for k, v in result.losses.items() if k != "total"),
-        )
-        table.add_row("device", result.device)
-        for file in result.files:
-            table.add_row("picture", Text(str(file), style="bold green"))
-        table.add_row("history", str(result.folder / "history.csv"))
-        out.print(table, soft_wrap=True)
+            rows.insert(0, ("stopped", f"after step {steps} of {result.plan.steps}"))
+        show_facts(rows)
 
     @hookimpl
     def nstflow_run_failed(self) -> None:

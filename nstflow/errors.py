@@ -12,8 +12,8 @@ class Problem:
     """One thing that is wrong, in words that say what to do next.
 
     Attributes:
-        where: A place that an editor can open, `file:line:column`, or a command-line option. A stage
-            leaves it empty: the plan knows where in the recipe the stage was named.
+        where: A place that an editor can open, `file:line:column`, or a command-line option. A
+            stage leaves it empty: the plan knows where in the recipe the stage was named.
         what: The path in the recipe (`losses.style.use`); from a stage, the name of the setting.
         got: What is wrong, with what was received.
         hint: The nearest valid name, or the fix; may be empty.

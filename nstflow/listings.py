@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from nstflow.catalog import Catalog, Offer
-from nstflow.console import out
+from nstflow.console import out, show_facts
 from nstflow.plan import Plan
-from nstflow.plugins import Plugins
-from nstflow.stages import SLOTS
+from nstflow.plugins import BUILTIN, Plugins
+from nstflow.slots import SLOTS
 from nstflow.values import Asset, Size
 
 
@@ -21,38 +21,26 @@ def show_plan(plan: Plan) -> None:
     """Print what a run would do."""
     recipe = plan.recipe
     out.print(Text.assemble((recipe.name, "bold"), f"  {recipe.summary}"))
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    for name, size in plan.sizes.items():
-        table.add_row(f"image {name}", f"{_size(plan.sources[name])} → {_size(size)}")
-    table.add_row("canvas", f"{_size(plan.canvas)}, starts as {recipe.start.use}")
+    rows: list[tuple[str, str | Text]] = [
+        (f"image {name}", f"{_size(plan.sources[name])} → {_size(size)}")
+        for name, size in plan.sizes.items()
+    ]
+    rows.append(("canvas", f"{_size(plan.canvas)}, starts as {_settings(recipe.start)}"))
     for name, term in plan.terms.items():
-        layers = ", ".join(f"{layer} × {share:.3g}" for layer, share in term.shares.items())
-        table.add_row(f"loss {name}", f"{term.weight:g} × {term.use} on {layers}")
-    table.add_row("optimizer", _settings(recipe.optimizer))
-    table.add_row("steps", f"{plan.steps} in {plan.epochs} epochs")
-    if plan.cost is None:
-        table.add_row("arithmetic", "unknown until the extractor is built")
-    else:
-        step = plan.cost.forward + plan.cost.backward
-        table.add_row(
-            "arithmetic",
-            f"{step / 1e9:,.0f} GFLOP a step at full size, convolutions computed directly",
-        )
-    for asset in plan.assets:
-        table.add_row(asset.name, _presence(asset))
-    out.print(table, soft_wrap=True)
+        layers = ", ".join(f"{share:.3g} {layer}" for layer, share in term.shares.items())
+        rows.append((f"loss {name}", f"{term.weight:g} × {term.use} of {layers}"))
+    rows.append(("optimizer", _settings(recipe.optimizer)))
+    rows.append(("steps", f"{plan.steps} in {plan.epochs} epochs"))
+    rows.append(("arithmetic", _arithmetic(plan)))
+    rows += [(asset.name, _presence(asset)) for asset in plan.assets]
+    show_facts(rows)
 
 
 def show_slots(catalog: Catalog, slot: str | None = None) -> None:
     """Print every stage by slot, with the first line of what it does."""
     for name in SLOTS if slot is None else [slot]:
-        table = Table.grid(padding=(0, 2))
-        for offer in catalog[name].values():
-            origin = "" if offer.plugin == "nstflow" else f" ({offer.package})"
-            table.add_row(f"  [bold]{offer.name}[/bold]", f"{_summary(offer)}[dim]{origin}[/dim]")
-        out.print(f"[bold cyan]{name}[/bold cyan]")
-        out.print(table, soft_wrap=True)
+        out.print(Text(name, style="bold cyan"))
+        show_facts([(offer.name, _summary(offer)) for offer in catalog[name].values()], "  ")
 
 
 def show_stage(offer: Offer, slot: str) -> None:
@@ -87,18 +75,22 @@ def show_plugins(plugins: Plugins) -> None:
             offers = Text(f"not loaded: {row.trouble}", style="red")
         table.add_row(row.name, row.package, offers)
     out.print(table)
-    for slot, name, offers in plugins.catalog.collisions():
-        both = " and ".join(offer.package for offer in offers)
+    for slot, name, claims in plugins.catalog.collisions():
+        both = " and ".join(claim.package for claim in claims)
         out.print(f"[red]{slot}: {name}[/red] is offered twice, by {both}; neither can be used.")
         out.print(f"    {plugins.catalog.why_not(slot, name)[1]}")
 
 
 def show_weights(assets: list[Asset]) -> None:
     """Print the named weights, and whether they are there."""
-    table = Table.grid(padding=(0, 2))
-    for asset in assets:
-        table.add_row(f"[bold]{asset.name}[/bold]", _presence(asset))
-    out.print(table, soft_wrap=True)
+    show_facts([(asset.name, _presence(asset)) for asset in assets])
+
+
+def _arithmetic(plan: Plan) -> str:
+    if plan.cost is None:
+        return "unknown until the extractor is built"
+    step = (plan.cost.forward + plan.cost.backward) / 1e9
+    return f"{step:,.3g} GFLOP a step at full size, with convolutions computed directly"
 
 
 def _presence(asset: Asset) -> Text:
@@ -116,7 +108,8 @@ def _settings(stage: Any) -> str:
 
 
 def _summary(offer: Offer) -> str:
-    return (inspect.getdoc(offer.stage) or "").partition("\n")[0]
+    line = (inspect.getdoc(offer.stage) or "").partition("\n")[0]
+    return line if offer.plugin == BUILTIN else f"{line} ({offer.package})"
 
 
 def _value(value: Any) -> str:

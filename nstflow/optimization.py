@@ -40,8 +40,10 @@ class Optimization:
 
     def canvas(self) -> Image:
         """Return the canvas as it is now; it has the size of the phase."""
+        from nstflow.engine.resampling import image_of
+
         assert self._loop is not None  # noqa: S101 - a phase has begun
-        return Image(self._loop.canvas.numpy()[0])
+        return image_of(self._loop.canvas)
 
     def steps(self) -> Iterator[Progress]:
         """Take all steps, yielding after each dispatch.
@@ -89,8 +91,7 @@ class Optimization:
     def _begin(self, phase: Phase, network: Network | None) -> Loop:
         """Prepare the canvas, the targets and the loop of a phase."""
         from nstflow.engine.loop import Loop
-        from nstflow.engine.resampling import resize_canvas, resize_image
-        from nstflow.lazy import tf
+        from nstflow.engine.resampling import canvas_of, resize_canvas, resize_image
 
         recipe, last = self.plan.recipe, self._loop
         images = {
@@ -100,7 +101,7 @@ class Optimization:
         size = _scaled(self.plan.canvas, phase.scale)
         if last is None:
             with blaming(recipe, ("start",), recipe.start):
-                canvas = tf.constant(recipe.start.paint(images, size, recipe.seed).pixels[None])
+                canvas = canvas_of(recipe.start.paint(images, size, recipe.seed))
         else:
             canvas = resize_canvas(last.canvas, size)
         with blaming(recipe, ("optimizer",), recipe.optimizer):

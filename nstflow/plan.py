@@ -1,4 +1,4 @@
-"""A recipe made concrete without computing: files found, sizes known, layers listed, cost counted."""
+"""A recipe made concrete without computing: files found, sizes known, cost counted."""
 
 from __future__ import annotations
 

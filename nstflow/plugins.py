@@ -15,7 +15,8 @@ import pluggy
 from nstflow import hookspecs
 from nstflow.catalog import Catalog, Offer, name_of
 from nstflow.errors import NstflowWarning, suggest
-from nstflow.stages import SLOTS, Stage, slot_of
+from nstflow.slots import slot_of
+from nstflow.stages import Stage
 
 BUILTIN = "nstflow"
 _HOOKS = tuple(name for name in vars(hookspecs) if name.startswith(f"{hookspecs.PROJECT}_"))
@@ -92,7 +93,7 @@ class Plugins:
             trouble = f"nstflow_stages failed: {type(error).__name__}: {error}"
         else:
             self._offers += [Offer(stage, name, package) for stage in stages]
-            offered = [f"{slot_of(stage).name}: {name_of(stage)}" for stage in stages]
+            offered = [f"{slot.name}: {name_of(s)}" for s in stages if (slot := slot_of(s))]
             observed = [hook for hook in self._hooks_of(plugin) if hook != "nstflow_stages"]
             self.rows.append(PluginRow(name, package, (*offered, *observed)))
             return
@@ -112,7 +113,7 @@ class Plugins:
                 raise _UnsoundPluginError(
                     f"nstflow_stages gives {stage!r}, which is no stage class"
                 )
-            if not any(issubclass(stage, slot.base) for slot in SLOTS.values()):
+            if slot_of(stage) is None:
                 raise _UnsoundPluginError(f"{stage.__name__} derives from no slot's base class")
             if not isinstance(stage.model_fields["use"].default, str):
                 raise _UnsoundPluginError(

@@ -60,10 +60,9 @@ def _execute(
     plan: Plan, directory: RunDirectory, watching: Observers, choice: DeviceChoice
 ) -> Result:
     from nstflow.engine.device import choose_device
-    from nstflow.lazy import tf
 
     device = choose_device(choice, deterministic=plan.recipe.compute.deterministic)
-    with tf.device(device.name):
+    with device.scope():
         images = _prepared(plan.recipe)
         optimization = Optimization(plan, images)
         interrupted = False

@@ -1,35 +1,25 @@
 """The contracts of the slots: what a stage of each kind has to offer.
 
-A stage is a frozen pydantic model. Its fields are the settings that a recipe may write, its methods
-are its behaviour, the first line of its docstring is what `nstflow stages` says about it. A stage is
-pure: it keeps nothing between calls, so the same recipe always makes the same picture.
+A stage is a frozen pydantic model. Its fields are the settings that a recipe may write, its
+methods are its behaviour, the first line of its docstring is what `nstflow stages` says about it.
+A stage is pure: it keeps nothing between calls, so a recipe always makes the same picture.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from nstflow.fields import ImageRef, Layers, Name
 from nstflow.lazy import Tensor, tf
 from nstflow.values import Asset, Cost, Features, Image, Objective, Phase, Size, State
 
 if TYPE_CHECKING:
     from nstflow.result import Result
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
-"""What a recipe may call itself, an image, a loss or a group of layers."""
-
-IMAGE_REF = "names an image of the recipe"
-ImageRef = Annotated[Name, IMAGE_REF]
-"""A field that names one of the recipe's images; a name that no one declared is an error."""
-
-Layers = Name | tuple[str, ...] | dict[str, float]
-"""A group of the extractor, a list of layers (equal shares), or a mapping layer → share."""
 
 
 class Stage(BaseModel, ABC):
@@ -239,40 +229,3 @@ class Output(Stage):
         `folder` is a scratch folder: the runner moves the file to the run directory when it is
         whole. A name that another output uses too is an error.
         """
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A place in a recipe that one kind of stage fills.
-
-    Attributes:
-        base: The contract that its stages fulfil.
-        holds: One stage, a list of them, or a mapping of names to them.
-        default: What `use` is when a recipe leaves it out; None where it must be said.
-    """
-
-    name: str
-    base: type[Stage]
-    holds: Literal["one", "list", "mapping"]
-    default: str | None = None
-
-
-SLOTS: Mapping[str, Slot] = {
-    slot.name: slot
-    for slot in (
-        Slot("images", Loader, "mapping", default="file"),
-        Slot("preprocess", Preprocessor, "list"),
-        Slot("extractor", Extractor, "one", default="vgg19"),
-        Slot("start", Start, "one", default="image"),
-        Slot("losses", LossTerm, "mapping"),
-        Slot("optimizer", Optimizer, "one", default="adam"),
-        Slot("schedule", Schedule, "one", default="epochs"),
-        Slot("postprocess", Postprocessor, "list"),
-        Slot("outputs", Output, "list"),
-    )
-}
-
-
-def slot_of(stage: type[Stage]) -> Slot:
-    """Return the slot that a stage class fills; the class must derive from a slot's base."""
-    return next(slot for slot in SLOTS.values() if issubclass(stage, slot.base))

@@ -2,7 +2,7 @@
 
 `conv3x3`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their weights;
 `fit_longest_side`, `resize_image`, `ResizeMethod` for resampling; `uniform_noise` and `to_bytes`
-for pixels.
+for pixels; `suggest` for the hints of problems.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nstflow.engine.convolution import conv3x3, pool2x2
 from nstflow.engine.resampling import ResizeMethod, fit_longest_side, resize_image
+from nstflow.errors import suggest
 from nstflow.weights import load_weights, weights_asset
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "load_weights",
     "pool2x2",
     "resize_image",
+    "suggest",
     "to_bytes",
     "uniform_noise",
     "weights_asset",
@@ -35,7 +37,7 @@ __all__ = [
 def uniform_noise(
     size: Size, seed: int, low: float = 0.0, high: float = 1.0
 ) -> NDArray[np.float32]:
-    """Return independent uniform values, float32 `(height, width, 3)`, the same on every platform."""
+    """Return independent uniform values, float32 `(h, w, 3)`, the same on every platform."""
     import numpy as np
 
     values = np.random.default_rng(seed).random((*size, 3), np.float32)

@@ -26,7 +26,7 @@ def conv3x3(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> Callable[
     # channels swapped. Left to itself, XLA writes it in a layout that is 4× slower in a loop.
     backward = tf.constant(kernel[::-1, ::-1].swapaxes(2, 3))
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow ships no types
     def product(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         return _same(x, forward), lambda upstream: _same(upstream, backward)
 

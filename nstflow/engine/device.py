@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,11 @@ class Device:
 
     name: str
     title: str
+
+    def scope(self) -> AbstractContextManager[None]:
+        """Return a context in which TensorFlow computes here."""
+        context: AbstractContextManager[None] = tf.device(self.name)
+        return context
 
 
 def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:

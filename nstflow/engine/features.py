@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nstflow.engine.resampling import canvas_of
 from nstflow.lazy import Tensor, tf
 from nstflow.values import PIXELS, Features, Image
 
@@ -33,7 +34,7 @@ def describe_image(network: Network | None, image: Image) -> Features:
     program = tf.function(
         lambda canvas: dict(describe(network, canvas)), jit_compile=True, autograph=False
     )
-    maps = program(tf.constant(image.pixels[None]))
+    maps = program(canvas_of(image))
     return Features(maps, {layer: _weights(x, image.alpha) for layer, x in maps.items()}, NO_SEED)
 
 

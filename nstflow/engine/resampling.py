@@ -1,4 +1,4 @@
-"""Images at other sizes."""
+"""Images into the engine, out of it, and at other sizes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,27 @@ def fit_longest_side(size: Size, longest: int) -> Size:
     return height, width
 
 
+def canvas_of(image: Image) -> Tensor:
+    """Return an image's pixels as a canvas `(1, h, w, 3)`."""
+    return tf.constant(image.pixels[None])
+
+
+def image_of(canvas: Tensor) -> Image:
+    """Return a canvas `(1, h, w, 3)` as an image."""
+    return Image(_array(canvas[0]))
+
+
 def resize_image(
     image: Image, size: Size, method: ResizeMethod = "lanczos3", *, antialias: bool = True
 ) -> Image:
-    """Return the image at `(height, width)`, clipped to [0, 1]; itself where the size is the same."""
+    """Return the image at `(height, width)`, clipped to [0, 1]; itself if it has the size."""
     if image.size == size:
         return image
-    pixels = resize_canvas(image.pixels[None], size, method, antialias=antialias)[0]
+    resized = image_of(resize_canvas(canvas_of(image), size, method, antialias=antialias))
     if image.alpha is None:
-        return Image(_array(pixels))
+        return resized
     alpha = resize_canvas(image.alpha[None, ..., None], size, method, antialias=antialias)
-    return Image(_array(pixels), _array(alpha[0, ..., 0]))
+    return Image(resized.pixels, _array(alpha[0, ..., 0]))
 
 
 def resize_canvas(

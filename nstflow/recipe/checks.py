@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, get_args, get_origin
 
 from nstflow.errors import Problem, suggest
-from nstflow.recipe.source import Keys, Source, dotted
-from nstflow.stages import IMAGE_REF, Extractor, LossTerm, Output, Stage
+from nstflow.fields import IMAGE_REF
+from nstflow.recipe.parsing import Keys, dotted
+from nstflow.recipe.source import Source
+from nstflow.stages import Extractor, LossTerm, Output, Stage
 from nstflow.values import PIXELS
 
 

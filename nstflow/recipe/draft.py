@@ -16,9 +16,11 @@ from nstflow.errors import Problem
 from nstflow.plugins import Plugins
 from nstflow.recipe.checks import check
 from nstflow.recipe.explain import explain
+from nstflow.recipe.parsing import Keys, describe, dotted
 from nstflow.recipe.schema import DEFAULTS, Recipe
-from nstflow.recipe.source import Keys, Source, describe, dotted
-from nstflow.stages import SLOTS, Slot, Stage
+from nstflow.recipe.source import Source
+from nstflow.slots import SLOTS, Slot
+from nstflow.stages import Stage
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from nstflow.errors import Problem, suggest
-from nstflow.recipe.source import Keys, Source, describe, dotted
+from nstflow.recipe.parsing import Keys, describe, dotted
+from nstflow.recipe.source import Source
 
 _WANTED = {
     "int_type": "a whole number",

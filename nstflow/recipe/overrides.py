@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.recipe.source import Keys, Source, describe, parse
+from nstflow.recipe.parsing import Keys, describe, parse_yaml
+from nstflow.recipe.source import Source
 
 
 def override(source: Source, settings: Sequence[str]) -> Source:
@@ -30,7 +31,7 @@ def override(source: Source, settings: Sequence[str]) -> Source:
             problems.append(Problem(label, "", "this is not PATH=VALUE.", hint))
             continue
         try:
-            keys = _put(data, path.strip(), parse(text, label).data)
+            keys = _put(data, path.strip(), parse_yaml(text, label)[0])
         except NstflowError as error:
             problems += error.problems
         except LookupError as error:
@@ -64,8 +65,8 @@ def _key(data: Any, part: str, keys: Keys) -> Any:
     where = ".".join(map(str, keys)) or "the recipe"
     if isinstance(data, dict):
         return part
-    if not isinstance(data, list):
-        raise LookupError(f"{where} is {describe(data)}, which has no '{part}'.")
-    if not part.isdecimal() or int(part) > len(data):
+    if isinstance(data, list):
+        if part.isdecimal() and int(part) <= len(data):
+            return int(part)
         raise LookupError(f"{where} is a list: its items go from 0 to {len(data) - 1}.")
-    return int(part)
+    raise LookupError(f"{where} is {describe(data)}, which has no '{part}'.")

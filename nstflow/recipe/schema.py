@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny, field_validator
 
+from nstflow.fields import Name
 from nstflow.stages import (
-    SLOTS,
     Extractor,
     Loader,
     LossTerm,
-    Name,
     Optimizer,
     Output,
     Postprocessor,
     Preprocessor,
     Schedule,
-    Stage,
     Start,
 )
 
 if TYPE_CHECKING:
-    from nstflow.catalog import Catalog
     from nstflow.plugins import Plugins
     from nstflow.recipe.source import Source
 
-FORMAT = 1
 RESERVED = ("step", "total", "seconds")  # columns of the history
 
 DEFAULTS: dict[str, Any] = {
@@ -64,7 +60,7 @@ class PluginChoice(_Section):
 class Recipe(_Section):
     """One neural style transfer, as a person wrote it, with every default filled in."""
 
-    nstflow: Literal[1] = Field(FORMAT, description="The format of the recipe.")
+    nstflow: Literal[1] = Field(1, description="The format of the recipe.")
     name: Name = Field(description="The recipe's name, and its run directory's.")
     summary: str = Field("", description="What it makes, in a line.")
     seed: int = Field(0, ge=0, lt=2**31, description="Where random numbers start.")
@@ -115,40 +111,3 @@ class Recipe(_Section):
     def installed(self) -> Plugins:
         """The plugins that it was read with."""
         return self._plugins
-
-
-def json_schema(catalog: Catalog) -> dict[str, Any]:
-    """Return the JSON schema of recipes that use the stages of a catalog, for editors."""
-    from pydantic import create_model
-
-    # built for this one use: reading a recipe validates stage by stage, so that one mistake
-    # does not hide another
-    fields: dict[str, Any] = {}
-    for slot in SLOTS.values():
-        union = _union([offer.stage for offer in catalog[slot.name].values()])
-        if slot.name == "images":
-            union = union | str
-        holds = {"one": union, "list": list[union], "mapping": dict[Name, union]}[slot.holds]
-        told = Recipe.model_fields[slot.name]
-        limit = {"min_length": 1} if slot.name in ("images", "losses", "outputs") else {}
-        default = DEFAULTS.get(slot.name, ...)
-        fields[slot.name] = (holds, Field(default, description=told.description, **limit))
-    for name, told in Recipe.model_fields.items():
-        fields.setdefault(name, (told.annotation, told))
-    model = create_model("recipe", __config__=ConfigDict(extra="forbid"), **fields)
-    schema = model.model_json_schema()
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "nstflow recipe"
-    for slot in SLOTS.values():
-        if slot.default is None:
-            for offer in catalog[slot.name].values():
-                definition = schema["$defs"][offer.stage.__name__]
-                definition["required"] = ["use", *definition.get("required", ())]
-    return schema
-
-
-def _union(stages: list[type[Stage]]) -> Any:
-    union: Any = stages[0]
-    for stage in stages[1:]:
-        union = union | stage
-    return Annotated[union, Field(discriminator="use")] if len(stages) > 1 else union

@@ -1,46 +1,16 @@
-"""The text of a recipe: data, and the line of every key.
-
-The dialect is YAML 1.2's core schema: `1e-4` is a number, `on` is a string. A repeated key is an
-error. Text is hostile until parsed: its size, its depth and what its aliases expand to are limited.
-"""
+"""The text of a recipe: what was written, and where."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
-
-import yaml
+from typing import Any
 
 from nstflow.errors import NstflowError, Problem
+from nstflow.recipe.parsing import Keys, Marks, describe, parse_yaml
 
-Keys = tuple[str | int, ...]
-"""A path in a recipe: `("losses", "style", "weight")`."""
-
-MAX_BYTES, MAX_DEPTH, MAX_NODES = 1 << 20, 32, 20_000
-
-_TAG = "tag:yaml.org,2002:"
-_CORE = {  # tag -> the plain scalars that it covers, and their first characters
-    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
-    "float": (
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        list("-+.0123456789"),
-    ),
-}
-
-
-class _CoreLoader(yaml.SafeLoader):
-    """PyYAML's parser with the scalars of YAML 1.2's core schema."""
-
-    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as PyYAML declares it
-
-
-for _name, (_pattern, _first) in _CORE.items():
-    _CoreLoader.add_implicit_resolver(_TAG + _name, re.compile(f"(?:{_pattern})$"), _first)
+MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -51,15 +21,14 @@ class Source:
         label: The file's name, as the user gave it.
         text: The file, as written.
         data: Dictionaries, lists, strings, numbers, booleans and None.
-        marks: Path → line and column of its key (of the item itself in a list) and of its value,
-            from 1.
+        marks: Path → where its key and its value are.
         options: Path → the `--set` option that put it there.
     """
 
     label: str
     text: str = field(repr=False)
     data: Any
-    marks: Mapping[Keys, tuple[tuple[int, int], tuple[int, int]]] = field(repr=False)
+    marks: Marks = field(repr=False)
     options: Mapping[Keys, str] = field(default_factory=dict)
 
     def where(self, keys: Keys, *, key: bool = False) -> str:
@@ -71,13 +40,6 @@ class Source:
                 line, column = self.marks[keys[:length]][0 if key or length < len(keys) else 1]
                 return f"{self.label}:{line}:{column}"
         return self.label
-
-    def line(self, keys: Keys) -> tuple[int, int]:
-        """Return a key for sorting problems in the order of the file."""
-        for length in range(len(keys), -1, -1):
-            if keys[:length] in self.marks:
-                return self.marks[keys[:length]][0]
-        return (0, 0)
 
     def with_data(self, data: Any, options: Mapping[Keys, str] | None = None) -> Source:
         """Return the same places for changed data."""
@@ -110,133 +72,10 @@ def read_source(path: Path) -> Source:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise refuse(f"this is no text in UTF-8 (byte {error.start}).") from None
-    source = parse(text, label)
+    source = Source(label, text, *parse_yaml(text, label))
     if source.data is None:
         raise refuse("the recipe is empty.", "It needs at least name, images and losses.")
     if not isinstance(source.data, dict):
         kind = describe(source.data)
         raise refuse(f"a recipe is a mapping of keys to values, but this is {kind}.")
     return source
-
-
-def parse(text: str, label: str) -> Source:
-    """Parse one YAML document.
-
-    Raises:
-        NstflowError: It is no sound YAML, or more than the limits allow.
-    """
-    marks: dict[Keys, tuple[tuple[int, int], tuple[int, int]]] = {}
-    try:
-        node = yaml.compose(text, Loader=_CoreLoader)  # noqa: S506 - a subclass of SafeLoader
-        data = None if node is None else _Builder(label, marks).build(node, (), 0)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{label}:{mark.line + 1}:{mark.column + 1}" if mark else label
-        raise NstflowError(Problem(where, "", _explain(error), _hint(error)), label) from None
-    except yaml.YAMLError as error:
-        got = f"this is no text that YAML allows ({' '.join(str(error).split())})."
-        raise NstflowError(Problem(label, "", got), label) from None
-    except RecursionError:
-        raise NstflowError(Problem(label, "", "it is nested too deeply."), label) from None
-    return Source(label, text, data, marks)
-
-
-def describe(value: Any) -> str:
-    """Name a value of YAML as a person would: "the text 'abc'", "a list"."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return str(value).lower()
-        case str():
-            return f"the text '{value}'" if len(value) < 80 else f"a text of {len(value)} letters"  # noqa: PLR2004
-        case dict():
-            return "a mapping"
-        case list():
-            return "a list"
-        case _:
-            text = str(value)
-            return text if len(text) < 40 else f"a number of {len(text)} digits"  # noqa: PLR2004
-
-
-class _Builder:
-    """Turns PyYAML's nodes into data and marks."""
-
-    def __init__(
-        self, label: str, marks: dict[Keys, tuple[tuple[int, int], tuple[int, int]]]
-    ) -> None:
-        self.label, self.marks, self.nodes = label, marks, 0
-
-    def build(self, node: yaml.Node, keys: Keys, depth: int) -> Any:
-        self.nodes += 1
-        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            limit = "is nested too deeply" if depth > MAX_DEPTH else "expands to too many values"
-            self.refuse(node, keys, f"the recipe {limit} here.")
-        self.marks.setdefault(keys, (_place(node), _place(node)))
-        if isinstance(node, yaml.MappingNode):
-            return self.mapping(node, keys, depth)
-        if isinstance(node, yaml.SequenceNode):
-            return [
-                self.build(item, (*keys, index), depth + 1) for index, item in enumerate(node.value)
-            ]
-        return self.scalar(node, keys)
-
-    def mapping(self, node: yaml.MappingNode, keys: Keys, depth: int) -> dict[str, Any]:
-        data: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = key_node.value
-            if not isinstance(key_node, yaml.ScalarNode) or key == "<<":
-                self.refuse(key_node, keys, "a key is a word here; YAML 1.2 has no merge keys.")
-            path = (*keys, key)
-            if key in data:
-                first = self.marks[path][0][0]
-                self.refuse(key_node, path, f"the key is repeated: line {first} has it already.")
-            self.marks[path] = _place(key_node), _place(value_node)
-            data[key] = self.build(value_node, path, depth + 1)
-        return data
-
-    def scalar(self, node: yaml.Node, keys: Keys) -> Any:
-        text = node.value
-        try:
-            match node.tag.removeprefix(_TAG):
-                case "str":
-                    return text
-                case "null":
-                    return None
-                case "bool":
-                    return {"true": True, "false": False}[text.lower()]
-                case "int":
-                    return int(text, 0 if text[:2] in ("0o", "0x") else 10)
-                case "float":
-                    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        except (ValueError, KeyError):
-            self.refuse(node, keys, f"{describe(text)} is no {node.tag.removeprefix(_TAG)}.")
-        self.refuse(node, keys, f"the tag {node.tag} is not allowed: a recipe is plain data.")
-
-    def refuse(self, node: yaml.Node, keys: Keys, got: str) -> NoReturn:
-        line, column = _place(node)
-        what = dotted(keys)
-        raise NstflowError(Problem(f"{self.label}:{line}:{column}", what, got), self.label)
-
-
-def dotted(keys: Keys) -> str:
-    """Return a path as `--set` takes it: `preprocess.0.longest_side`."""
-    return ".".join(map(str, keys))
-
-
-def _place(node: yaml.Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1
-
-
-def _explain(error: yaml.MarkedYAMLError) -> str:
-    parts = [part for part in (error.context, error.problem) if part]
-    return f"this is no sound YAML: {', '.join(parts)}."
-
-
-def _hint(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or ""
-    if r"\t" in problem:
-        return "YAML indents with spaces, never with tabs."
-    if "undefined alias" in problem:
-        return "An alias *x needs an anchor &x before it."
-    return ""

@@ -108,7 +108,7 @@ def _decode(path: Path) -> tuple[Pixels, Pixels | None]:
         _notice(f"{path.name} has 16 bits a channel, of which Pillow reads 8: TIFF keeps them all")
     image = PIL.ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
-        return _rgb(np.asarray(image, np.float32) / _SIXTEEN_BITS), None
+        return _rgb(np.asarray(image, np.float32) / np.float32(_SIXTEEN_BITS)), None
     if image.mode in ("I", "F"):
         return _rgb(_unit(np.asarray(image, np.float32), path)), None
     alpha = None
@@ -116,8 +116,8 @@ def _decode(path: Path) -> tuple[Pixels, Pixels | None]:
         icc = image.info.get("icc_profile")
         image = image.convert("RGBA")
         image.info["icc_profile"] = icc
-        alpha = np.asarray(image.getchannel("A"), np.float32) / 255
-    return np.asarray(_to_srgb(image, path), np.float32) / 255, alpha
+        alpha = np.asarray(image.getchannel("A"), np.float32) / np.float32(255)
+    return np.asarray(_to_srgb(image, path), np.float32) / np.float32(255), alpha
 
 
 def _deep_tiff(path: Path, image: PIL.Image.Image) -> tuple[Pixels, Pixels | None] | None:
@@ -141,7 +141,7 @@ def _deep_tiff(path: Path, image: PIL.Image.Image) -> tuple[Pixels, Pixels | Non
         return None
     if array.shape[0] in (3, 4) and array.shape[-1] not in (3, 4):
         array = np.moveaxis(array, 0, -1)  # one plane a channel
-    values = _upright(array.astype(np.float32) / _SIXTEEN_BITS, orientation)
+    values = _upright(array.astype(np.float32) / np.float32(_SIXTEEN_BITS), orientation)
     return values[..., :3], values[..., 3] if values.shape[-1] == 4 else None  # noqa: PLR2004 - RGBA
 
 
@@ -161,7 +161,7 @@ def _to_srgb(image: PIL.Image.Image, path: Path) -> PIL.Image.Image:
     profile = image.info.get("icc_profile")
     if image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")
-    if not _is_srgb(profile):
+    if profile and not _is_srgb(profile):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             srgb = ImageCms.createProfile("sRGB")

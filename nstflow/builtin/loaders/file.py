@@ -8,6 +8,7 @@ from pydantic import Field
 
 from nstflow import Image, Loader, NstflowError, NstflowWarning, Problem, Size
 from nstflow.builtin.loaders import decode
+from nstflow.toolkit import suggest
 
 
 class File(Loader):
@@ -70,8 +71,6 @@ class File(Loader):
 
 
 def _nearest(path: Path) -> str:
-    from nstflow.errors import suggest
-
     folder = path.parent
     if not folder.is_dir():
         return f"There is no folder '{folder}' either."

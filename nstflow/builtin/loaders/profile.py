@@ -1,0 +1,67 @@
+"""Colour profiles: whatever the numbers of a file mean, sRGB comes out."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+_FITTING = {"RGB ": ("RGB", "L"), "GRAY": ("L",), "CMYK": ("CMYK",)}
+_AS_GOOD_AS_EQUAL = 2  # of 255: profiles of sRGB differ in their last digits
+
+
+class UnfitProfileError(Exception):
+    """The profile is damaged, or describes colours of another kind than the image has."""
+
+
+def is_srgb(profile: bytes | None, mode: str) -> bool:
+    """Say whether images of a mode (L, RGB, CMYK) are sRGB already under a profile."""
+    try:
+        return _way_to_srgb(profile, mode) is None
+    except UnfitProfileError:
+        return False
+
+
+def to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Return an image of mode L, RGB or CMYK as RGB, its colours converted to sRGB.
+
+    Raises:
+        UnfitProfileError: The image's profile can't be used.
+    """
+    from PIL import ImageCms
+
+    way = _way_to_srgb(image.info.get("icc_profile"), image.mode)
+    if way is None:
+        return image.convert("RGB")
+    converted: PIL.Image.Image = ImageCms.applyTransform(image.convert(way.input_mode), way)
+    return converted
+
+
+def _way_to_srgb(profile: bytes | None, mode: str) -> Any:
+    """Return littleCMS's conversion, or None where it would leave the colours as they are."""
+    import numpy as np
+    import PIL.Image
+    from PIL import ImageCms
+
+    if not profile:
+        return None
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = source.profile.xcolor_space
+        if mode not in _FITTING.get(space, ()):
+            raise UnfitProfileError(f"a profile for {space} on {mode}")
+        mode = _FITTING[space][0]
+        way = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError) as error:
+        raise UnfitProfileError(str(error)) from error
+    if mode == "CMYK":
+        return way
+    # A name says little ("sRGB linear" is a profile too), so the colours themselves are asked.
+    levels = np.linspace(0, 255, 18 if mode == "RGB" else 256).astype(np.uint8)
+    grid = np.stack(np.meshgrid(levels, levels, levels), -1) if mode == "RGB" else levels
+    probe = PIL.Image.fromarray(grid.reshape(1, -1, 3) if mode == "RGB" else grid[None])
+    there = np.asarray(ImageCms.applyTransform(probe, way), np.int16)
+    here = np.asarray(probe.convert("RGB"), np.int16)
+    return None if np.abs(there - here).max() <= _AS_GOOD_AS_EQUAL else way

@@ -1,0 +1,17 @@
+"""Types of settings that mean something to a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+"""What a recipe may call itself, an image, a loss or a group of layers."""
+
+IMAGE_REF = "names an image of the recipe"
+ImageRef = Annotated[Name, IMAGE_REF]
+"""A field that names one of the recipe's images; a name that no one declared is an error."""
+
+Layers = Name | tuple[str, ...] | dict[str, float]
+"""A group of the extractor, a list of layers (equal shares), or a mapping layer → share."""

@@ -1,0 +1,50 @@
+"""The slots of a recipe: which kind of stage fills each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from nstflow import stages
+from nstflow.stages import Stage
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in a recipe that one kind of stage fills.
+
+    Attributes:
+        name: The recipe's key.
+        noun: What a person calls one of its stages.
+        base: The contract that its stages fulfil.
+        holds: One stage, a list of them, or a mapping of names to them.
+        default: What `use` is when a recipe leaves it out; None where it must be said.
+    """
+
+    name: str
+    noun: str
+    base: type[Stage]
+    holds: Literal["one", "list", "mapping"]
+    default: str | None = None
+
+
+SLOTS: Mapping[str, Slot] = {
+    slot.name: slot
+    for slot in (
+        Slot("images", "loader", stages.Loader, "mapping", default="file"),
+        Slot("preprocess", "preprocessor", stages.Preprocessor, "list"),
+        Slot("extractor", "extractor", stages.Extractor, "one", default="vgg19"),
+        Slot("start", "start", stages.Start, "one", default="image"),
+        Slot("losses", "loss", stages.LossTerm, "mapping"),
+        Slot("optimizer", "optimizer", stages.Optimizer, "one", default="adam"),
+        Slot("schedule", "schedule", stages.Schedule, "one", default="epochs"),
+        Slot("postprocess", "postprocessor", stages.Postprocessor, "list"),
+        Slot("outputs", "output", stages.Output, "list"),
+    )
+}
+
+
+def slot_of(stage: type[Stage]) -> Slot | None:
+    """Return the slot that a stage class fills, or None if it derives from no slot's base."""
+    return next((slot for slot in SLOTS.values() if issubclass(stage, slot.base)), None)
