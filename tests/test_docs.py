@@ -1,0 +1,198 @@
+"""Every command and code block of the README and the docs does what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from nstflow.plan import plan_file
+from nstflow.recipe.parsing import parse_yaml
+from nstflow.stages import Stage
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("plugins/*/README.md")),
+]
+
+# What a reader does not see: the same commands at a size that a test can afford.
+SMALLER = ["preprocess.0.longest_side=48", "schedule.epochs=1", "schedule.steps_per_epoch=3"]
+
+
+class Block(NamedTuple):
+    page: Path
+    language: str
+    text: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(language: str) -> list[Block]:
+    found = []
+    for page in PAGES:
+        for match in re.finditer(r"^```(\w+)\n(.*?)^```$", page.read_text(), re.M | re.S):
+            line = page.read_text()[: match.start()].count("\n") + 1
+            found.append(Block(page, match[1], match[2], line))
+    return [block for block in found if block.language == language]
+
+
+def test_every_block_has_a_known_language() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    languages = set(re.findall(r"^```(\w+)$", text, re.M))
+    assert languages == {"sh", "yaml", "python", "text"}
+    assert text.count("\n```\n") >= len(re.findall(r"^```\w+$", text, re.M))
+
+
+def commands() -> list[Any]:
+    return [
+        pytest.param(command, id=f"{block}: {command[:40]}")
+        for block in blocks("sh")
+        for command in block.text.splitlines()
+        if command.strip()
+    ]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command(command: str, tmp_path: Path) -> None:
+    if "pip install" in command:
+        check_installation(command)
+        return
+    words = shlex.split(command)
+    assert words[0] in ("nstflow", "python"), f"what should run {command}?"
+    if words[0] == "python":
+        assert (ROOT / words[1]).is_file()
+        words = [sys.executable, *words[1:]]
+    else:
+        words = [sys.executable, "-m", *words]
+    if "run" in words[:4]:
+        words = [word for word in words if word != "--out" and not word.startswith("runs/")]
+        words += ["--out", str(tmp_path / "run")]
+        for setting in SMALLER:
+            words += ["--set", setting]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check_installation(command: str) -> None:
+    """Look at a command that `.ci/run`, or the environment of these tests, has run."""
+    for part in re.findall(r"pip install (?:-e )?(.*?)(?: &&|$)", command):
+        for target in shlex.split(part):
+            folder = ROOT / target.partition("[")[0]
+            assert (folder / "pyproject.toml").is_file(), target
+            if extra := re.search(r"\[(\w+)\]", target):
+                assert f"\n{extra[1]} = [" in (folder / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_recipe(block: Block, tmp_path: Path) -> None:
+    text = block.text
+    data, _ = parse_yaml(text, str(block))
+    if "name" not in data:  # a part of a recipe: put into a whole one
+        text = (ROOT / "recipes" / "quickstart.yaml").read_text()
+        for key in data:
+            text = re.sub(rf"^{key}:.*?(?=^\S|\Z)", "", text, flags=re.M | re.S)
+        text += block.text
+    (tmp_path / "images").symlink_to(ROOT / "recipes" / "images")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text)
+    assert plan_file(recipe).steps > 0
+
+
+def test_the_readme_shows_the_quickstart_as_it_is() -> None:
+    shown = blocks("yaml")[0].text
+    assert (ROOT / "recipes" / "quickstart.yaml").read_text().endswith(shown)
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_python(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    import nstflow
+
+    monkeypatch.chdir(ROOT)
+    load, run = nstflow.load_recipe, nstflow.run
+    monkeypatch.setattr(
+        nstflow, "load_recipe", lambda path, sets=(): load(path, [*sets, *SMALLER]), raising=False
+    )
+    monkeypatch.setattr(
+        nstflow, "run", lambda plan, _out: run(plan, tmp_path / "run"), raising=False
+    )
+    name = f"docs_{block.line}_{block.page.stem}"
+    module = types.ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)  # pydantic looks annotations up there
+    exec(compile(block.text, str(block), "exec"), module.__dict__)  # noqa: S102 - our own docs
+    if hasattr(module, "nstflow_stages"):
+        check_plugin(module, tmp_path)
+    elif "nstflow.run" in block.text:
+        assert (tmp_path / "run" / "result.png").is_file()
+    else:
+        assert capsys.readouterr().out
+
+
+def check_plugin(module: types.ModuleType, folder: Path) -> None:
+    """Run a recipe that uses the first stage that a module offers, a loss."""
+    import nstflow
+    from nstflow.catalog import Catalog, Offer, name_of
+    from nstflow.recipe.draft import draft, with_defaults
+    from nstflow.recipe.source import Source
+
+    stage: type[Stage] = module.nstflow_stages()[0]
+    data = {
+        "name": "docs",
+        "images": {
+            name: {"use": "noise", "height": 32, "width": 32, "seed": seed}
+            for seed, name in enumerate(("content", "style"))
+        },
+        "preprocess": [],
+        "losses": {"new": {"use": name_of(stage), "image": "style"}},
+        "extractor": {"weights": "random"},
+        "schedule": {"epochs": 1, "steps_per_epoch": 3},
+    }
+    quickstart = nstflow.recipe.load_recipe(ROOT / "recipes" / "quickstart.yaml")
+    plugins = quickstart.installed
+    offers = [offer for slot in Catalog([])._slots for offer in plugins.catalog[slot].values()]
+    plugins.catalog = Catalog([*offers, Offer(stage, "docs", "docs 0")])
+    made = draft(Source("docs", "", with_defaults(data), {}), plugins, folder)
+    assert made.recipe is not None, made.problems
+    result = nstflow.runner.run(made.recipe, folder / "run")
+    losses = result.history["new"]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", page.read_text()):
+        link = "".join(target)
+        if not link.startswith(("http:", "https:", "#")):
+            assert (page.parent / link.partition("#")[0]).exists(), f"{page.name}: {link}"
+
+
+def test_the_readme_shows_the_error_that_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "images").symlink_to(ROOT / "recipes" / "images")
+    wrong = (ROOT / "recipes" / "two_styles.yaml").read_text()
+    wrong = wrong.replace("style1: {use: gram,", "style1: {use: gramm,")
+    wrong = wrong.replace("layers: style, weight: 0.1}\n\n", "layers: style, wieght: 0.1}\n\n")
+    (tmp_path / "recipes" / "two_styles.yaml").write_text(wrong)
+    done = subprocess.run(
+        [sys.executable, "-m", "nstflow", "run", "recipes/two_styles.yaml"],
+        cwd=tmp_path,
+        env={**os.environ, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    printed = done.stderr.replace(", laplacian (nstflow-laplacian)", "")
+    shown = next(block.text for block in blocks("text") if "gramm" in block.text)
+    assert printed == shown

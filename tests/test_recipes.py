@@ -1,0 +1,80 @@
+"""Every recipe that ships is sound, and the committed schema is current."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+
+import jsonschema
+import pytest
+from nstflow.plan import plan_file
+from nstflow.plugins import Plugins
+from nstflow.recipe.jsonschema import json_schema
+from nstflow.recipe.source import read_source
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted([*ROOT.glob("recipes/*.yaml"), *ROOT.glob("plugins/*/*.yaml")])
+SCHEMA = ROOT / "recipes" / "nstflow.schema.json"
+
+
+def test_there_are_recipes() -> None:
+    names = {recipe.name for recipe in RECIPES}
+    assert {"quickstart.yaml", "single_style.yaml", "two_styles.yaml"} <= names
+    assert list(ROOT.glob("plugins/*/*.yaml"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_recipe_is_sound(recipe: Path) -> None:
+    plan = plan_file(recipe)
+    assert plan.steps > 0
+    schema = json_schema(plan.recipe.installed.catalog)
+    jsonschema.validate(read_source(recipe).data, schema)
+
+
+def builtin_schema() -> str:
+    others = {entry.name for entry in metadata.entry_points(group="nstflow")}
+    return json.dumps(json_schema(Plugins(others).catalog), indent=2, ensure_ascii=False) + "\n"
+
+
+def test_committed_schema_is_current() -> None:
+    assert SCHEMA.read_text() == builtin_schema(), (
+        "make it again, with no plugin installed: nstflow schema > recipes/nstflow.schema.json"
+    )
+
+
+def test_schema_refuses_what_the_program_refuses() -> None:
+    schema = json.loads(SCHEMA.read_text())
+    sound = read_source(ROOT / "recipes" / "quickstart.yaml").data
+    jsonschema.validate(sound, schema)
+    for wrong in (
+        {**sound, "wieght": 1},
+        {**sound, "losses": {}},
+        {**sound, "losses": {"style": {"image": "swirls"}}},
+        {**sound, "losses": {"style": {"use": "gramm", "image": "swirls"}}},
+        {**sound, "schedule": {"use": "epochs", "epochs": 0}},
+        {key: value for key, value in sound.items() if key != "images"},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+
+
+def test_report_recipes_have_the_reports_settings() -> None:
+    for name, terms in (("single_style", 2), ("two_styles", 3)):
+        plan = plan_file(ROOT / "recipes" / f"{name}.yaml")
+        recipe = plan.recipe
+        assert max(plan.canvas) == 512
+        assert plan.steps == 1000
+        assert plan.epochs == 10
+        weights = [term.weight for term in plan.terms.values()]
+        assert weights == [10000, 0.1, 0.1][:terms]
+        assert dict(plan.terms["content"].shares) == {"block5_conv2": 1}
+        style = next(term for term in plan.terms.values() if term.use == "gram")
+        assert list(style.shares) == ["block1_conv1", "block3_conv1", "block5_conv1"]
+        assert len(set(style.shares.values())) == 1
+        adam = recipe.optimizer.model_dump()
+        assert adam == {
+            **{"use": "adam", "learning_rate": 0.02},
+            **{"beta_1": 0.99, "beta_2": 0.999, "epsilon": 0.1},
+        }
+        assert recipe.start.model_dump() == {"use": "image", "like": "content", "image": "content"}
