@@ -88,7 +88,8 @@ class RunDisplay:
 
     def __init__(self) -> None:
         columns = (
-            *(SpinnerColumn(), BarColumn(bar_width=None), MofNCompleteColumn()),
+            *(SpinnerColumn(), BarColumn(bar_width=None)),
+            *(TextColumn("step"), MofNCompleteColumn()),
             *(TextColumn("epoch {task.fields[epoch]}"), TextColumn("{task.fields[rate]}")),
             TimeRemainingColumn(elapsed_when_finished=True),
         )

@@ -48,7 +48,7 @@ def _without_notices() -> Iterator[None]:
         os.dup2(notices.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             notices.seek(0)
             os.write(saved, notices.read())
             raise

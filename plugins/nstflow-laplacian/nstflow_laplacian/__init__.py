@@ -1,0 +1,75 @@
+"""A loss for nstflow that keeps the content's outlines."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from nstflow import ImageRef, Layers, LossTerm, NstflowError, Problem, Tensor, hookimpl, tf
+
+
+class Laplacian(LossTerm):
+    """Keep the content's outlines: the Laplacian of its pixels, averaged in square blocks.
+
+    With P `(h // pool, w // pool, c)`, the means of blocks of side `pool`, each channel has
+
+        D[i, j] = 4 P[i, j] - P[i-1, j] - P[i+1, j] - P[i, j-1] - P[i, j+1]
+
+    where all five exist; rows and columns that fill no block, at the bottom and on the right, are
+    left out. For D of the canvas and R of the reference, summed over the layers by share:
+
+        scale: mean   mean((D - R)²)      as in the authors' program
+        scale: sum    Σ (D - R)²          listed layers have share 1
+
+    The reference must have the canvas's size, and each side at least 3 * `pool`.
+
+    Source: Li, Xu, Nie and Chua, "Laplacian-Steered Neural Style Transfer", ACM MM 2017, and their
+    program, https://github.com/askerlee/lapstyle.
+    """
+
+    use: Literal["laplacian"] = "laplacian"
+    image: ImageRef = Field("content", description="The image whose outlines to keep.")
+    layers: Layers = Field(("image",), description="Usually `image`, the pixels.")
+    pool: int = Field(4, ge=1, description="Side of a block: a larger one sees coarser outlines.")
+    scale: Literal["mean", "sum"] = Field("mean", description="How squared differences add up.")
+
+    def share_of_each(self, count: int) -> float:
+        """Return 1 / count, or 1 for sums."""
+        return 1.0 if self.scale == "sum" else super().share_of_each(count)
+
+    def target(self, features: Mapping[str, Tensor]) -> Any:
+        """Return the shape and the Laplacian of each layer."""
+        return {layer: (x.shape, self._laplacian(x)) for layer, x in features.items()}
+
+    def score(self, features: Mapping[str, Tensor], target: Any) -> Tensor:
+        """Return the scaled sum of squared differences."""
+        add_up = tf.reduce_sum if self.scale == "sum" else tf.reduce_mean
+        losses = []
+        for layer, share in self.shares.items():
+            x, (shape, laplacian) = features[layer], target[layer]
+            if x.shape != shape:
+                got = f"the canvas is {_size(x.shape)}, the reference {_size(shape)} ({layer})."
+                hint = "Prepare both at one size, or let start.like name the reference."
+                raise NstflowError(Problem("", "image", got, hint))
+            losses.append(share * add_up(tf.square(self._laplacian(x) - laplacian)))
+        return tf.add_n(losses)
+
+    def _laplacian(self, x: Tensor) -> Tensor:
+        if min(x.shape[1:3]) < (least := 3 * self.pool):
+            got = f"{_size(x.shape)} is too small for pool {self.pool}: each side needs {least}."
+            raise NstflowError(Problem("", "image", got, "Lower pool, or prepare larger images."))
+        p = tf.nn.avg_pool2d(x, self.pool, self.pool, "VALID")
+        near = (p[:, :-2, 1:-1] + p[:, 2:, 1:-1]) + (p[:, 1:-1, :-2] + p[:, 1:-1, 2:])
+        # The authors' program adds up the three channels before it compares; then an edge between
+        # two colours of equal sum is none. Its pixels span 0-256, here they span 0-1.
+        return 4 * p[:, 1:-1, 1:-1] - near
+
+
+def _size(shape: Any) -> str:
+    return f"{shape[2]}×{shape[1]}"
+
+
+@hookimpl
+def nstflow_stages() -> list[type[LossTerm]]:
+    """Offer the loss."""
+    return [Laplacian]
