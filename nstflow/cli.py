@@ -72,6 +72,9 @@ def run(
         result = runner.run(
             plan, folder, overwrite=overwrite, device=device.value, observers=observers
         )
+    except NstflowError as error:
+        console.show_problems(error, "the run stopped")
+        raise typer.Exit(2) from None
     except KeyboardInterrupt:
         console.err.print("Stopped before the first step: there is no picture yet.")
         raise typer.Exit(130) from None

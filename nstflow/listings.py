@@ -55,7 +55,8 @@ def show_stage(offer: Offer, slot: str) -> None:
         if name == "use":
             continue
         default = "needed" if field.is_required() else _value(field.default)
-        table.add_row(name, _type(field.annotation), default, field.description or "")
+        cells = (name, _type(field.annotation), default, field.description or "")
+        table.add_row(*map(Text, cells))  # as text: brackets are no markup here
     out.print()
     out.print(table)
     file = inspect.getsourcefile(stage)

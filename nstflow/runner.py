@@ -50,6 +50,7 @@ def run(
         watching.tell("nstflow_run_started", plan=plan)
         result = _execute(plan, directory, watching, device)
     except BaseException as error:
+        directory.abandon()
         watching.tell("nstflow_run_failed", plan=plan, error=error)
         raise
     watching.tell("nstflow_run_finished", result=result)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nstflow import Features, ImageRef, Layers, LossTerm, Tensor, tf
+from nstflow import Features, ImageRef, Layers, LossTerm, NstflowError, Problem, Size, Tensor, tf
 
 
 class Content(LossTerm):
@@ -29,6 +29,14 @@ class Content(LossTerm):
     def share_of_each(self, count: int) -> float:
         """Return 1 / count, or 1 for sums."""
         return 1.0 if self.scale == "sum" else super().share_of_each(count)
+
+    def check(self, canvas: Size, reference: Size | None) -> None:
+        """Refuse a reference of another size."""
+        if reference is not None and reference != canvas:
+            sizes = [f"{width}×{height}" for height, width in (canvas, reference)]
+            got = f"the canvas is {sizes[0]}, but this image {sizes[1]}."
+            hint = "Prepare both at one size, or let start.like name this image."
+            raise NstflowError(Problem("", "image", got, hint))
 
     def score(self, features: Features, target: Any) -> Tensor:
         """Return the scaled sum of squared differences."""

@@ -30,4 +30,5 @@ class TotalVariation(LossTerm):
 
 def _variation(x: Tensor) -> Tensor:
     down, across = x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1]
-    return tf.add_n([tf.reduce_mean(tf.square(d)) for d in (down, across) if 0 not in d.shape])
+    means = [tf.reduce_mean(tf.square(d)) for d in (down, across) if 0 not in d.shape]
+    return tf.add_n(means) if means else tf.constant(0.0)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nstflow import ImageRef, Layers, LossTerm, NstflowError, Problem, Tensor, hookimpl, tf
+from nstflow import ImageRef, Layers, LossTerm, NstflowError, Problem, Size, Tensor, hookimpl, tf
 
 
 class Laplacian(LossTerm):
@@ -37,27 +37,31 @@ class Laplacian(LossTerm):
         """Return 1 / count, or 1 for sums."""
         return 1.0 if self.scale == "sum" else super().share_of_each(count)
 
+    def check(self, canvas: Size, reference: Size | None) -> None:
+        """Refuse a reference of another size, and images of less than three blocks."""
+        if reference is not None and reference != canvas:
+            got = f"the canvas is {_text(canvas)}, but this image {_text(reference)}."
+            hint = "Prepare both at one size, or let start.like name this image."
+            raise NstflowError(Problem("", "image", got, hint))
+        if min(canvas) < (least := 3 * self.pool):
+            got = f"{_text(canvas)} is too small for blocks of {self.pool}: a side needs {least}."
+            raise NstflowError(Problem("", "pool", got, "Lower it, or prepare larger images."))
+
     def target(self, features: Mapping[str, Tensor]) -> Any:
-        """Return the shape and the Laplacian of each layer."""
-        return {layer: (x.shape, self._laplacian(x)) for layer, x in features.items()}
+        """Return the Laplacian of each layer."""
+        return {layer: self._laplacian(x) for layer, x in features.items()}
 
     def score(self, features: Mapping[str, Tensor], target: Any) -> Tensor:
         """Return the scaled sum of squared differences."""
         add_up = tf.reduce_sum if self.scale == "sum" else tf.reduce_mean
-        losses = []
-        for layer, share in self.shares.items():
-            x, (shape, laplacian) = features[layer], target[layer]
-            if x.shape != shape:
-                got = f"the canvas is {_size(x.shape)}, the reference {_size(shape)} ({layer})."
-                hint = "Prepare both at one size, or let start.like name the reference."
-                raise NstflowError(Problem("", "image", got, hint))
-            losses.append(share * add_up(tf.square(self._laplacian(x) - laplacian)))
-        return tf.add_n(losses)
+        return tf.add_n(
+            [
+                share * add_up(tf.square(self._laplacian(features[layer]) - target[layer]))
+                for layer, share in self.shares.items()
+            ]
+        )
 
     def _laplacian(self, x: Tensor) -> Tensor:
-        if min(x.shape[1:3]) < (least := 3 * self.pool):
-            got = f"{_size(x.shape)} is too small for pool {self.pool}: each side needs {least}."
-            raise NstflowError(Problem("", "image", got, "Lower pool, or prepare larger images."))
         p = tf.nn.avg_pool2d(x, self.pool, self.pool, "VALID")
         near = (p[:, :-2, 1:-1] + p[:, 2:, 1:-1]) + (p[:, 1:-1, :-2] + p[:, 1:-1, 2:])
         # The authors' program adds up the three channels before it compares; then an edge between
@@ -65,8 +69,8 @@ class Laplacian(LossTerm):
         return 4 * p[:, 1:-1, 1:-1] - near
 
 
-def _size(shape: Any) -> str:
-    return f"{shape[2]}×{shape[1]}"
+def _text(size: Size) -> str:
+    return f"{size[1]}×{size[0]}"
 
 
 @hookimpl
