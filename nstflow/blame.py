@@ -12,6 +12,8 @@ from nstflow.recipe.parsing import Keys, dotted
 from nstflow.recipe.schema import Recipe
 from nstflow.stages import Stage
 
+_BLAME = "This came from"
+
 
 @contextlib.contextmanager
 def blaming(
@@ -38,8 +40,9 @@ def blaming(
     except Exception as error:
         offer = recipe.installed.catalog.offer_of(stage)
         whose = f", which {offer.package} offers" if offer else ""
-        if not getattr(error, "__notes__", None):  # the innermost stage is the one
-            error.add_note(f"This came from {dotted(keys)} (use: {stage.use}){whose}.")
+        if not any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ())):
+            # the innermost stage is the one
+            error.add_note(f"{_BLAME} {dotted(keys)} (use: {stage.use}){whose}.")
         raise
 
 

@@ -39,9 +39,13 @@ class Catalog:
 
     Args:
         offers: All of them; two of one name in one slot are a collision, and neither can be used.
+        not_loaded: Package → why its plugin offers nothing; a name may be missing because of it.
     """
 
-    def __init__(self, offers: Iterable[Offer]) -> None:
+    def __init__(
+        self, offers: Iterable[Offer], not_loaded: Mapping[str, str] | None = None
+    ) -> None:
+        self._not_loaded = dict(not_loaded or {})
         self._slots: dict[str, dict[str, list[Offer]]] = {slot: {} for slot in SLOTS}
         for offer in offers:
             slot = slot_of(offer.stage)
@@ -64,13 +68,20 @@ class Catalog:
         offers = self._slots[slot].get(name, [])
         if offers:
             both = " and ".join(offer.package for offer in offers)
-            options = " or ".join(f"--block-plugin {offer.plugin}" for offer in offers)
+            options = " or ".join(
+                # the built-in stages can't be left out
+                f"--block-plugin {offer.plugin}"
+                for offer in offers
+                if offer.plugin != "nstflow"
+            )
             return f"'{name}' is offered twice, by {both}.", f"Settle it with {options}."
         installed = ", ".join(
-            name if offer.plugin == "nstflow" else f"{name} ({offer.plugin})"
+            name if offer.plugin == "nstflow" else f"{name} ({offer.package.split()[0]})"
             for name, offer in self[slot].items()
         )
         hint = f"{suggest(name, self[slot])} Installed: {installed or 'none'}.".strip()
+        for package, trouble in self._not_loaded.items():
+            hint += f" Not loaded: {package} ({trouble})."
         return f"no {SLOTS[slot].noun} is called '{name}'.", hint
 
     def offer_of(self, stage: Stage) -> Offer | None:

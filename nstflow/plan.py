@@ -10,8 +10,9 @@ from nstflow.blame import blaming
 from nstflow.errors import NstflowError, Problem
 from nstflow.recipe import read_draft
 from nstflow.recipe.draft import in_order
+from nstflow.recipe.parsing import dotted
 from nstflow.recipe.schema import Recipe
-from nstflow.stages import Loader, LossTerm
+from nstflow.stages import Extractor, Loader, LossTerm
 from nstflow.values import PIXELS, Asset, Cost, Phase, Size
 
 
@@ -65,9 +66,11 @@ def plan_file(
         return make_plan(made.recipe)
     problems = list(made.problems)
     for keys, stage in made.stages.items():
-        if isinstance(stage, Loader):
-            with blaming(made, keys, stage, into=problems):
+        with blaming(made, keys, stage, into=problems):
+            if isinstance(stage, Loader):
                 stage.size(made.folder)
+            elif isinstance(stage, Extractor):
+                stage.assets(made.folder)
     raise NstflowError(in_order(problems), made.source.label)
 
 
@@ -81,7 +84,6 @@ def make_plan(recipe: Recipe) -> Plan:
     problems: list[Problem] = []
     sources: dict[str, Size] = {}
     assets: tuple[Asset, ...] = ()
-    phases: tuple[Phase, ...] = ()
     extractor = recipe.extractor
     for name, image in recipe.images.items():
         with blaming(recipe, ("images", name), image, into=problems):
@@ -89,19 +91,24 @@ def make_plan(recipe: Recipe) -> Plan:
     with blaming(recipe, ("extractor",), extractor, into=problems):
         assets = tuple(extractor.assets(recipe.folder))
     sizes = {name: _prepared(recipe, name, size) for name, size in sources.items()}
-    terms = {name: _resolved(recipe, term) for name, term in recipe.losses.items()}
+    terms = {name: _resolved(recipe, name, term) for name, term in recipe.losses.items()}
     layers = _in_order(recipe, (layer for term in terms.values() for layer in term.shares))
+    needed = {name: _needed(recipe, name, terms) for name in sizes}
     for name, size in sizes.items():
-        used = [term for term in terms.values() if term.image == name]
-        needed = _in_order(recipe, (layer for term in used for layer in term.shares))
-        problems += _too_small(recipe, name, layers if name == recipe.start.like else needed, size)
-    if not problems:
-        with blaming(recipe, ("schedule",), recipe.schedule, into=problems):
-            phases = tuple(recipe.schedule.phases(sizes[recipe.start.like]))
+        if small := _too_small(recipe, needed[name], size):
+            keys, hint = ("images", name), "Prepare the images at a larger size."
+            problems.append(Problem(recipe.source.where(keys), dotted(keys), small, hint))
     if problems:
-        raise NstflowError(problems, recipe.source.label)
+        raise NstflowError(in_order(problems), recipe.source.label)
     canvas = sizes[recipe.start.like]
-    cost = extractor.cost(layers, canvas)
+    for name, term in terms.items():
+        with blaming(recipe, ("losses", name), term, into=problems):
+            term.check(canvas, None if term.image is None else sizes[term.image])
+    if problems:
+        raise NstflowError(in_order(problems), recipe.source.label)
+    phases = _phases(recipe, sizes, needed)
+    with blaming(recipe, ("extractor",), extractor):
+        cost = extractor.cost(layers, canvas)
     return Plan(recipe, sources, sizes, canvas, terms, layers, phases, cost, assets)
 
 
@@ -113,30 +120,60 @@ def _prepared(recipe: Recipe, name: str, size: Size) -> Size:
     return size
 
 
-def _resolved(recipe: Recipe, term: LossTerm) -> LossTerm:
+def _resolved(recipe: Recipe, name: str, term: LossTerm) -> LossTerm:
     """Return the term with its layers as a mapping layer → share."""
     if isinstance(term.layers, dict):
         return term
     layers = term.layers
     if isinstance(layers, str):
         layers = recipe.extractor.layers[layers]
-    share = term.share_of_each(len(layers))
+    with blaming(recipe, ("losses", name), term):
+        share = term.share_of_each(len(layers))
     return term.model_copy(update={"layers": dict.fromkeys(layers, share)})
 
 
 def _in_order(recipe: Recipe, layers: Iterable[str]) -> tuple[str, ...]:
     """Return the network's layers among these, each once, in its order where that is known."""
     needed = set(layers) - {PIXELS}
-    known = recipe.extractor.layer_names()
+    with blaming(recipe, ("extractor",), recipe.extractor):
+        known = recipe.extractor.layer_names()
     return tuple(sorted(needed) if known is None else (name for name in known if name in needed))
 
 
-def _too_small(recipe: Recipe, name: str, layers: Sequence[str], size: Size) -> list[Problem]:
-    try:
-        recipe.extractor.cost(layers, size)
-    except ValueError as error:
-        place = recipe.source.where(("images", name))
-        return [
-            Problem(place, f"images.{name}", f"{error}.", "Prepare the images at a larger size.")
-        ]
-    return []
+def _needed(recipe: Recipe, image: str, terms: Mapping[str, LossTerm]) -> tuple[str, ...]:
+    """Return the layers that an image is described by; the canvas needs all of them."""
+    canvas = image == recipe.start.like
+    used = (term for term in terms.values() if canvas or term.image == image)
+    return _in_order(recipe, (layer for term in used for layer in term.shares))
+
+
+def _too_small(recipe: Recipe, layers: Sequence[str], size: Size) -> str:
+    """Return why an image of this size can't be described by these layers, or an empty string."""
+    with blaming(recipe, ("extractor",), recipe.extractor):
+        try:
+            recipe.extractor.cost(layers, size)
+        except ValueError as error:
+            return f"{error}."
+    return ""
+
+
+def _phases(
+    recipe: Recipe, sizes: Mapping[str, Size], needed: Mapping[str, Sequence[str]]
+) -> tuple[Phase, ...]:
+    with blaming(recipe, ("schedule",), recipe.schedule):
+        phases = tuple(recipe.schedule.phases(sizes[recipe.start.like]))
+        if not phases:
+            raise ValueError("a schedule has at least one phase")
+    smallest = min(phase.scale for phase in phases)
+    for name, size in sizes.items():
+        if small := _too_small(recipe, needed[name], scaled(size, smallest)):
+            place = recipe.source.where(("schedule",))
+            hint = "Begin at a larger scale, or prepare the images at a larger size."
+            raise NstflowError(Problem(place, "schedule", small, hint), recipe.source.label)
+    return phases
+
+
+def scaled(size: Size, scale: float) -> Size:
+    """Return the size that an image has in a phase."""
+    height, width = (max(1, round(side * scale)) for side in size)
+    return height, width

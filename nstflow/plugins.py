@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pluggy
 
@@ -63,17 +63,18 @@ class Plugins:
                 self.rows.append(PluginRow(entry.name, package, trouble="blocked"))
             else:
                 self._load(entry, package)
-        self.catalog = Catalog(self._offers)
+        self.catalog = Catalog(
+            self._offers, {row.package: row.trouble for row in self.rows if row.trouble}
+        )
+        others = [row for row in self.rows if row.name != BUILTIN]
         self.unknown_blocks = sorted(
-            set(blocked)
-            - {row.name for row in self.rows}
-            - {row.package.split()[0] for row in self.rows}
+            set(blocked) - {row.name for row in others} - {row.package.split()[0] for row in others}
         )
 
     def _load(self, entry: metadata.EntryPoint, package: str) -> None:
         try:
             plugin = entry.load()
-        except Exception as error:  # noqa: BLE001 - a plugin's import may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an import may raise anything
             where = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
             self.rows.append(PluginRow(entry.name, package, trouble=f"import failed: {reason}"))
@@ -82,6 +83,11 @@ class Plugins:
 
     def _add(self, name: str, package: str, plugin: object) -> None:
         """Register a plugin, or record why it can't be."""
+        same = self._manager.get_name(plugin) or (name if self._manager.has_plugin(name) else None)
+        if same is not None:
+            trouble = f"the plugin '{same}' is loaded already"
+            self.rows.append(PluginRow(name, package, trouble=trouble))
+            return
         try:
             self._manager.register(plugin, name)
             stages = self._check(plugin)
@@ -89,7 +95,7 @@ class Plugins:
             trouble = str(error)
         except pluggy.PluginValidationError as error:
             trouble = " ".join(str(error).split())
-        except Exception as error:  # noqa: BLE001 - a plugin's hook may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a hook may raise anything
             trouble = f"nstflow_stages failed: {type(error).__name__}: {error}"
         else:
             self._offers += [Offer(stage, name, package) for stage in stages]
@@ -109,18 +115,11 @@ class Plugins:
             raise _UnsoundPluginError("no function of it carries @nstflow.hookimpl")
         found = [stage for stages in self._ask(plugin, "nstflow_stages") for stage in stages]
         for stage in found:
-            if not (inspect.isclass(stage) and issubclass(stage, Stage)):
-                raise _UnsoundPluginError(
-                    f"nstflow_stages gives {stage!r}, which is no stage class"
-                )
-            if slot_of(stage) is None:
-                raise _UnsoundPluginError(f"{stage.__name__} derives from no slot's base class")
-            if not isinstance(stage.model_fields["use"].default, str):
-                raise _UnsoundPluginError(
-                    f'{stage.__name__} has no name: give it `use: Literal["x"] = "x"`'
-                )
-            if abstract := ", ".join(sorted(stage.__abstractmethods__)):
-                raise _UnsoundPluginError(f"{stage.__name__} lacks {abstract}")
+            _check_stage(stage)
+        names = [(slot_of(stage), name_of(stage)) for stage in found]
+        for index, (slot, name) in enumerate(names):
+            if slot is not None and (slot, name) in names[:index]:
+                raise _UnsoundPluginError(f"it offers '{name}' twice, for {slot.name}")
         return cast("list[type[Stage]]", found)
 
     def _hooks_of(self, plugin: object) -> list[str]:
@@ -143,7 +142,9 @@ class Observers:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         for name, plugin in plugins:
-            self._manager.register(plugin, name)
+            title = str(name or getattr(plugin, "__name__", type(plugin).__name__))
+            taken = self._manager.has_plugin(title)
+            self._manager.register(plugin, None if taken else title)
 
     def tell(self, hook: str, **news: Any) -> None:
         """Call a hook of every observer; `news` are its arguments."""
@@ -160,6 +161,20 @@ class Observers:
                     NstflowWarning,
                     stacklevel=2,
                 )
+
+
+def _check_stage(stage: Any) -> None:
+    if not (inspect.isclass(stage) and issubclass(stage, Stage)):
+        raise _UnsoundPluginError(f"nstflow_stages gives {stage!r}, which is no stage class")
+    if slot_of(stage) is None:
+        raise _UnsoundPluginError(f"{stage.__name__} derives from no slot's base class")
+    use = stage.model_fields["use"]
+    if not isinstance(use.default, str) or get_args(use.annotation) != (use.default,):
+        raise _UnsoundPluginError(
+            f'{stage.__name__} has no name: give it `use: Literal["x"] = "x"`'
+        )
+    if abstract := ", ".join(sorted(stage.__abstractmethods__)):
+        raise _UnsoundPluginError(f"{stage.__name__} lacks {abstract}")
 
 
 class _UnsoundPluginError(Exception):

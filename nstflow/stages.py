@@ -79,8 +79,7 @@ class Extractor(Stage):
     ) -> Callable[[Tensor], Mapping[str, Tensor]]:
         """Return a function: canvas `(1, h, w, 3)`, RGB in [0, 1] → layer → `(1, h', w', c)`.
 
-        The function must be differentiable and traceable by `tf.function`. Files that settings
-        name are relative to `folder`, the recipe's.
+        The function is differentiable and traceable. Files are relative to `folder`, the recipe's.
         """
 
     def assets(self, folder: Path) -> Sequence[Asset]:  # noqa: ARG002 - the contract
@@ -127,8 +126,11 @@ class LossTerm(Stage):
             raise TypeError(f"the layers of {self!r} are not resolved yet: only a plan's terms are")
         return self.layers
 
+    def check(self, canvas: Size, reference: Size | None) -> None:
+        """Raise an `NstflowError` where the term can't compare these sizes; asked by the plan."""
+
     def target(self, features: Features) -> Any:
-        """Return what to keep of the reference: tensors, nested as you like. Called once."""
+        """Return what to keep of the reference: tensors and plain values, nested as you like."""
         return dict(features)
 
     @abstractmethod

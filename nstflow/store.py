@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from nstflow.errors import NstflowError, Problem
 
 RECIPE_FILE, HISTORY_FILE = "recipe.yaml", "history.csv"
+_SCRATCH = ".part-"
 
 
 class RunDirectory:
@@ -30,21 +31,31 @@ class RunDirectory:
 
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         self.path = path
-        if path.exists() and not path.is_dir():
-            raise self._refuse("this is a file, not a folder.", "Choose another place with --out.")
         with self._writing():
+            if path.exists() and not path.is_dir():
+                hint = "Choose another place with --out."
+                raise self._refuse("this is a file, not a folder.", hint)
             held = sorted(path.iterdir()) if path.exists() else []
             if held and not overwrite:
                 hint = "Replace it with --overwrite, or choose another place with --out."
                 raise self._refuse("this run directory exists already.", hint)
-            if held and not (path / RECIPE_FILE).is_file():
-                got = f"this folder holds {held[0].name} but no {RECIPE_FILE}: it is no run's."
+            if lacking := _lacks(path, held):
+                got = f"this folder holds {held[0].name} but no {lacking}: it is no run's."
                 raise self._refuse(got, "Nothing was deleted. Choose another place with --out.")
             for entry in held:
                 shutil.rmtree(
                     entry
                 ) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+            self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
+
+    def abandon(self) -> None:
+        """Take back what a run made that broke off before its first history."""
+        with contextlib.suppress(OSError):
+            if {entry.name for entry in self.path.iterdir()} <= {RECIPE_FILE}:
+                (self.path / RECIPE_FILE).unlink(missing_ok=True)
+                for folder in self._made:
+                    folder.rmdir()
 
     def write(self, name: str, text: str) -> Path:
         """Write a text file, in one move."""
@@ -71,16 +82,16 @@ class RunDirectory:
                 os.close(descriptor)
             return file.replace(target)
 
-    @contextmanager
+    @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a folder beside the final files, removed with what is left in it."""
         with (
             self._writing(),
-            tempfile.TemporaryDirectory(dir=self.path, prefix=".part-") as folder,
+            tempfile.TemporaryDirectory(dir=self.path, prefix=_SCRATCH) as folder,
         ):
             yield Path(folder)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
@@ -91,3 +102,14 @@ class RunDirectory:
 
     def _refuse(self, got: str, hint: str) -> NstflowError:
         return NstflowError(Problem(str(self.path), "", got, hint))
+
+
+def _lacks(path: Path, held: Sequence[Path]) -> str:
+    """Return what a folder would have if it were a run's, or an empty string if it may be one.
+
+    A recipe alone does not make it one: people keep theirs beside their photographs.
+    """
+    others = [e for e in held if e.name != RECIPE_FILE and not e.name.startswith(_SCRATCH)]
+    if held and not (path / RECIPE_FILE).is_file():
+        return RECIPE_FILE
+    return HISTORY_FILE if others and not (path / HISTORY_FILE).is_file() else ""

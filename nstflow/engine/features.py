@@ -45,8 +45,9 @@ def seed_of(term_seed: int, step: Tensor) -> Tensor:
 
 def _weights(x: Tensor, alpha: Any) -> Tensor:
     _, height, width, _ = x.shape
+    uniform = tf.fill((1, height, width, 1), 1.0 / (height * width))
     if alpha is None:
-        return tf.fill((1, height, width, 1), 1.0 / (height * width))
+        return uniform
     cover = tf.image.resize(alpha[None, ..., None], (height, width), method="area")
     total = tf.reduce_sum(cover)
-    return cover / tf.where(total > 0, total, 1.0)
+    return tf.where(total > 0, tf.math.divide_no_nan(cover, total), uniform)

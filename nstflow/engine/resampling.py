@@ -48,10 +48,11 @@ def resize_canvas(
     canvas: Tensor, size: Size, method: ResizeMethod = "lanczos3", *, antialias: bool = True
 ) -> Tensor:
     """Return `(1, h, w, c)` at `(height, width)`, clipped to [0, 1]."""
-    # `area` averages whole cells already: TensorFlow refuses to antialias it again
-    soft = antialias and method not in ("area", "nearest")
-    resized = tf.image.resize(canvas, size, method, antialias=soft)
-    return tf.clip_by_value(tf.cast(resized, tf.float32), 0.0, 1.0)
+    if tuple(canvas.shape[1:3]) != tuple(size):  # else mitchellcubic would blur it
+        # `area` averages whole cells already: TensorFlow refuses to antialias it again
+        soft = antialias and method not in ("area", "nearest")
+        canvas = tf.image.resize(canvas, size, method, antialias=soft)
+    return tf.clip_by_value(tf.cast(canvas, tf.float32), 0.0, 1.0)
 
 
 def _array(tensor: Any) -> NDArray[np.float32]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nstflow.errors import NstflowError
 from nstflow.plugins import Plugins
-from nstflow.recipe.draft import draft, with_defaults
+from nstflow.recipe.draft import blocked_names, draft, with_defaults
 from nstflow.recipe.overrides import override
 from nstflow.recipe.source import read_source
 
@@ -52,12 +52,5 @@ def read_draft(
     source = source.with_data(with_defaults(source.data))
     source = override(source, overrides)
     source = source.with_data(with_defaults(source.data))
-    plugins = Plugins({*block, *_blocked(source.data)})
-    return draft(source, plugins, path.absolute().parent)
-
-
-def _blocked(data: Any) -> list[str]:
-    """Return what the recipe blocks; if it is written wrongly, the draft will say so."""
-    choice = data.get("plugins")
-    names = choice.get("block") if isinstance(choice, dict) else None
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    named = [name for name in blocked_names(source.data) if isinstance(name, str)]
+    return draft(source, Plugins({*block, *named}), path.absolute().parent)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_origin
 from nstflow.errors import Problem, suggest
 from nstflow.fields import IMAGE_REF
 from nstflow.recipe.parsing import Keys, dotted
+from nstflow.recipe.schema import RESERVED
 from nstflow.recipe.source import Source
 from nstflow.stages import Extractor, LossTerm, Output, Stage
 from nstflow.values import PIXELS
@@ -21,8 +22,15 @@ def check(source: Source, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
         stages: Path → stage, of those that validated.
     """
     images = source.data.get("images")
-    for keys, stage in stages.items():
-        yield from _images_are_declared(source, keys, stage, list(images or ()))
+    if isinstance(images, dict):  # else that is the mistake, and no name can be judged
+        for keys, stage in stages.items():
+            yield from _images_are_declared(source, keys, stage, list(images))
+    losses = source.data.get("losses")
+    for name in RESERVED:
+        if isinstance(losses, dict) and name in losses:
+            path = ("losses", name)
+            got = f"'{name}' is a column of the history: no loss can be called that."
+            yield Problem(source.where(path, key=True), dotted(path), got)
     extractor = stages.get(("extractor",))
     if isinstance(extractor, Extractor):
         yield from _groups_exist(source, extractor)
@@ -69,8 +77,10 @@ def _groups_exist(source: Source, extractor: Extractor) -> Iterator[Problem]:
         if not layers:
             yield Problem(source.where(path), dotted(path), "a group needs at least one layer.")
         for index, layer in enumerate(layers):
+            place = source.where((*path, index))
+            if layer in layers[:index]:
+                yield Problem(place, dotted(path), f"the layer '{layer}' is listed twice.")
             if known is not None and layer not in (*known, PIXELS):
-                place = source.where((*path, index))
                 yield Problem(place, dotted(path), *_no_layer(layer, known))
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from nstflow.catalog import Catalog
-from nstflow.errors import Problem
-from nstflow.plugins import Plugins
+from nstflow.errors import Problem, suggest
+from nstflow.fields import Name
+from nstflow.plugins import BUILTIN, Plugins
 from nstflow.recipe.checks import check
 from nstflow.recipe.explain import explain
 from nstflow.recipe.parsing import Keys, describe, dotted
@@ -78,7 +79,7 @@ def draft(source: Source, plugins: Plugins, folder: Path) -> Draft:
             problems += stage
     broken = {keys[0] for keys, _ in _items(source.data) if keys not in stages}
     recipe, general = _read_recipe(source, stages, broken)
-    problems += [*general, *check(source, stages)]
+    problems += [*general, *_names_of_broken(source, stages), *check(source, stages)]
     for name in plugins.unknown_blocks:
         problems.append(_unknown_block(source, name, plugins))
     if recipe is not None:
@@ -111,8 +112,11 @@ def _read_stage(source: Source, keys: Keys, item: Any, catalog: Catalog) -> Stag
     if use is None:
         got = "`use:` is needed, to say which stage."
         return [Problem(source.where(keys), dotted(keys), got, f"Installed: {names}.")]
+    if not isinstance(use, str):
+        got = f"this should be the name of a stage, but is {describe(use)}."
+        return [Problem(source.where(path), dotted(path), got, f"Installed: {names}.")]
     if use not in catalog[slot]:
-        return [Problem(source.where(path), dotted(path), *catalog.why_not(slot, str(use)))]
+        return [Problem(source.where(path), dotted(path), *catalog.why_not(slot, use))]
     stage = catalog[slot][use].stage
     try:
         # read as JSON, strict: a list is a tuple, but "512" and true are no numbers
@@ -137,6 +141,20 @@ def _read_recipe(
         return None, [problem for problem in found if problem.what not in broken]
 
 
+def _names_of_broken(source: Source, stages: Mapping[Keys, Stage]) -> list[Problem]:
+    """Return what is wrong with the names of broken stages: the recipe is read without them."""
+    names = {
+        slot.name: {name: None for name in held if (slot.name, name) not in stages}
+        for slot in SLOTS.values()
+        if slot.holds == "mapping" and isinstance(held := source.data.get(slot.name), dict)
+    }
+    try:
+        TypeAdapter(dict[str, dict[Name, None]]).validate_python(names)
+    except ValidationError as error:
+        return explain(error, source, (), Recipe)
+    return []
+
+
 def _filled(slot: Slot, held: Any, stages: Mapping[Keys, Stage]) -> Any:
     """Return a slot's data with the stages for what they were read from."""
     if slot.holds == "one":
@@ -148,12 +166,22 @@ def _filled(slot: Slot, held: Any, stages: Mapping[Keys, Stage]) -> Any:
     return held
 
 
+def blocked_names(data: Mapping[str, Any]) -> list[Any]:
+    """Return what the recipe blocks; if it is written wrongly, the draft will say so."""
+    choice = data.get("plugins")
+    names = choice.get("block") if isinstance(choice, dict) else None
+    return names if isinstance(names, list) else []
+
+
 def _unknown_block(source: Source, name: str, plugins: Plugins) -> Problem:
-    installed = ", ".join(row.name for row in plugins.rows)
+    names = [row.name for row in plugins.rows if row.name != BUILTIN]
     got = f"there is no plugin '{name}' to block."
-    return Problem(
-        source.where(("plugins", "block")), "plugins.block", got, f"Installed: {installed}."
-    )
+    hint = f"{suggest(name, names)} Installed: {', '.join(names) or 'none'}.".strip()
+    for index, item in enumerate(blocked_names(source.data)):
+        if item == name:
+            path: Keys = ("plugins", "block", index)
+            return Problem(source.where(path), dotted(path), got, hint)
+    return Problem(f"--block-plugin {name}", "", got, hint)
 
 
 def in_order(problems: list[Problem]) -> list[Problem]:

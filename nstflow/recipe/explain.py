@@ -91,7 +91,7 @@ def _problem(
         return Problem(source.where(full), dotted(full), "this is needed, and missing.", hint)
     if kind == "value_error":
         return Problem(source.where(full), dotted(full), f"{item['ctx']['error']}.")
-    is_key = item["loc"][-1] == "[key]"
+    is_key = item["loc"][-1:] == ("[key]",)
     place = source.where(full, key=is_key)
     got = describe(path[-1] if is_key else item["input"])
     wanted = " or ".join(dict.fromkeys(_wanted(items)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 from types import GenericAlias
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, create_model
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
+from pydantic_core import core_schema
 
 from nstflow.catalog import Catalog
 from nstflow.fields import Name
@@ -29,21 +31,48 @@ def json_schema(catalog: Catalog) -> dict[str, Any]:
         for text in [field.description]
     }
     model = create_model("recipe", __config__=ConfigDict(extra="forbid"), **fields)
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(schema_generator=_generator(catalog))
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "nstflow recipe"
-    for slot in SLOTS.values():
-        for offer in catalog[slot.name].values():
-            if slot.default is None:
-                definition = schema["$defs"][offer.stage.__name__]
-                definition["required"] = ["use", *definition.get("required", ())]
     return schema
+
+
+def _generator(catalog: Catalog) -> type[GenerateJsonSchema]:
+    """Return pydantic's generator, with `use` required of all stages but a slot's default."""
+    named = {
+        offer.stage
+        for slot in SLOTS.values()
+        for name, offer in catalog[slot.name].items()
+        if name != slot.default
+    }
+
+    class Generator(GenerateJsonSchema):
+        ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {
+            *("skipped-choice", "non-serializable-default")
+        }
+
+        def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+            made = super().model_schema(schema)
+            if schema["cls"] in named:
+                made["required"] = ["use", *made.get("required", ())]
+            return made
+
+        def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+            made = super().dict_schema(schema)
+            if "patternProperties" in made:  # else a bad name would let anything pass
+                made["additionalProperties"] = False
+            return made
+
+        def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:  # noqa: ARG002
+            return {}  # a plugin's own type, which only it can judge
+
+    return Generator
 
 
 def _held(slot: Slot, catalog: Catalog) -> Any:
     """Return the type of what a slot holds."""
     stages: list[Any] = [offer.stage for offer in catalog[slot.name].values()]
-    one = reduce(or_, stages)
+    one = reduce(or_, stages) if stages else Any  # none where two packages claim the only one
     if len(stages) > 1:
         one = Annotated[one, Field(discriminator="use")]
     if slot.name == "images":

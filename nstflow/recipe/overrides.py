@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from nstflow.errors import NstflowError, Problem
@@ -32,11 +33,13 @@ def override(source: Source, settings: Sequence[str]) -> Source:
             continue
         try:
             keys = _put(data, path.strip(), parse_yaml(text, label)[0])
-        except NstflowError as error:
-            problems += error.problems
+        except NstflowError as error:  # a line and column of its own value help nobody
+            problems += [replace(problem, where=label) for problem in error.problems]
         except LookupError as error:
             problems.append(Problem(label, path, str(error.args[0])))
         else:
+            # what was put below a path before is gone
+            options = {old: text for old, text in options.items() if old[: len(keys)] != keys}
             options[keys] = f"--set {path.strip()}"
     if problems:
         raise NstflowError(problems)
@@ -49,7 +52,9 @@ def _put(data: Any, path: str, value: Any) -> Keys:
     keys: Keys = ()
     for part in parents:
         key = _key(data, part, keys)
-        if isinstance(data, dict) and data.get(key) is None:
+        if isinstance(data, list) and key == len(data):
+            data.append(None)
+        if (data.get(key) if isinstance(data, dict) else data[key]) is None:
             data[key] = {}
         data = data[key]
         keys = (*keys, key)
@@ -66,7 +71,8 @@ def _key(data: Any, part: str, keys: Keys) -> Any:
     if isinstance(data, dict):
         return part
     if isinstance(data, list):
-        if part.isdecimal() and int(part) <= len(data):
+        if part in map(str, range(len(data) + 1)):
             return int(part)
-        raise LookupError(f"{where} is a list: its items go from 0 to {len(data) - 1}.")
+        items = f"its items go from 0 to {len(data) - 1}" if data else "it is empty"
+        raise LookupError(f"{where} is a list: {items}, and {len(data)} adds one.")
     raise LookupError(f"{where} is {describe(data)}, which has no '{part}'.")

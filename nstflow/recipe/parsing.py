@@ -75,9 +75,9 @@ def describe(value: Any) -> str:
         case str():
             return f"the text '{value}'" if len(value) < 80 else f"a text of {len(value)} letters"  # noqa: PLR2004
         case dict():
-            return "a mapping"
+            return "a mapping" if value else "an empty mapping"
         case list():
-            return "a list"
+            return "a list" if value else "an empty list"
         case _:
             text = str(value)
             return text if len(text) < 40 else f"a number of {len(text)} digits"  # noqa: PLR2004
@@ -95,13 +95,15 @@ class _Builder:
             limit = "is nested too deeply" if depth > MAX_DEPTH else "expands to too many values"
             self.refuse(node, keys, f"the recipe {limit} here.")
         self.marks.setdefault(keys, (_place(node), _place(node)))
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node, keys)
+        if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
             return self.mapping(node, keys, depth)
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
             return [
                 self.build(item, (*keys, index), depth + 1) for index, item in enumerate(node.value)
             ]
-        return self.scalar(node, keys)
+        return self.refuse(node, keys, _not_allowed(node.tag))
 
     def mapping(self, node: yaml.MappingNode, keys: Keys, depth: int) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -122,6 +124,7 @@ class _Builder:
         try:
             match node.tag.removeprefix(_TAG):
                 case "str":
+                    text.encode()  # "\ud800" is half a letter: no file and no terminal takes it
                     return text
                 case "null":
                     return None
@@ -132,7 +135,9 @@ class _Builder:
                 case "float":
                     return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
                 case _:
-                    got = f"the tag {node.tag} is not allowed: a recipe is plain data."
+                    got = _not_allowed(node.tag)
+        except UnicodeEncodeError:
+            got = "this text has half of a surrogate pair, which is no letter."
         except (ValueError, KeyError):
             got = f"{describe(text)} is no {node.tag.removeprefix(_TAG)}."
         return self.refuse(node, keys, got)
@@ -146,6 +151,10 @@ class _Builder:
 def dotted(keys: Keys) -> str:
     """Return a path as `--set` takes it: `preprocess.0.longest_side`."""
     return ".".join(map(str, keys))
+
+
+def _not_allowed(tag: str) -> str:
+    return f"the tag {tag} is not allowed: a recipe is plain data."
 
 
 def _place(node: yaml.Node) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny
 
 from nstflow.fields import Name
 from nstflow.stages import (
@@ -89,13 +89,6 @@ class Recipe(_Section):
     _source: Source = PrivateAttr()
     _plugins: Plugins = PrivateAttr()
     _folder: Path = PrivateAttr()
-
-    @field_validator("losses")
-    @classmethod
-    def _columns_are_free(cls, losses: dict[str, LossTerm]) -> dict[str, LossTerm]:
-        if taken := [name for name in losses if name in RESERVED]:
-            raise ValueError(f"'{taken[0]}' is a column of the history: no loss can be called that")
-        return losses
 
     @property
     def folder(self) -> Path:

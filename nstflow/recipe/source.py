@@ -33,9 +33,10 @@ class Source:
 
     def where(self, keys: Keys, *, key: bool = False) -> str:
         """Return the place of a value, or of its key; of the nearest parent if it isn't written."""
-        for length in range(len(keys), -1, -1):
+        for length in range(len(keys), -1, -1):  # an option replaced all that was written below it
             if keys[:length] in self.options:
                 return self.options[keys[:length]]
+        for length in range(len(keys), -1, -1):
             if keys[:length] in self.marks:
                 line, column = self.marks[keys[:length]][0 if key or length < len(keys) else 1]
                 return f"{self.label}:{line}:{column}"
@@ -69,10 +70,10 @@ def read_source(path: Path) -> Source:
     if len(data) > MAX_BYTES:
         raise refuse(f"the file is larger than {MAX_BYTES >> 20} MiB: no recipe is.")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise refuse(f"this is no text in UTF-8 (byte {error.start}).") from None
-    source = Source(label, text, *parse_yaml(text, label))
+    source = Source(label, text, *parse_yaml(text.removeprefix("\ufeff"), label))
     if source.data is None:
         raise refuse("the recipe is empty.", "It needs at least name, images and losses.")
     if not isinstance(source.data, dict):

@@ -74,14 +74,22 @@ def named_assets() -> list[Asset]:
 
 
 def _local(name: str, folder: Path) -> Path:
-    path = folder / Path(name).expanduser()
-    if path.suffix.lower() not in (".h5", ".npz"):
+    if Path(name).suffix.lower() not in (".h5", ".npz"):
         known = "imagenet, keras, random, or the path of a .h5 or .npz file"
         hint = suggest(name, ["imagenet", "keras", "random"])
         raise NstflowError(
-            Problem("", "weights", f"no weights are called '{name}'.", f"{hint} There are {known}.")
+            Problem(
+                *("", "weights", f"no weights are called '{name}'."),
+                f"{hint} There are {known}.".strip(),
+            )
         )
-    if not path.is_file():
+    try:
+        path = folder / Path(name).expanduser()
+        found = path.is_file()
+    except (OSError, RuntimeError) as error:  # too long a name, or the home of nobody
+        problem = f"'{name}' can't be looked up ({error})."
+        raise NstflowError(Problem("", "weights", problem)) from error
+    if not found:
         raise NstflowError(Problem("", "weights", f"no file '{path}'."))
     return path
 

@@ -50,9 +50,14 @@ class PackagedWeights:
 
     def state(self) -> Literal["present", "missing", "damaged"]:
         """Look at the file in the cache; a damaged one is never used."""
-        if not self.path.exists():
-            return "missing"
-        return "present" if self.path.is_file() and self._is_whole(self.path) else "damaged"
+        try:
+            if not self.path.exists():
+                return "missing"
+            return "present" if self.path.is_file() and self._is_whole(self.path) else "damaged"
+        except OSError as error:
+            problem = f"the cache can't be read ({error})."
+            hint = "Set NSTFLOW_CACHE to a folder of yours."
+            raise NstflowError(Problem(str(self.path), "weights", problem, hint)) from error
 
     def asset(self, *, replace_damaged: bool = False) -> Asset:
         """Return what a plan says of the file."""
@@ -189,7 +194,9 @@ def _pip_download(pinned: Path, into: Path, report: Report) -> None:
                 lines.append(line.strip())
     if process.returncode != 0:
         hint = "Check the network and pip's settings (`pip config list`), then try again."
-        reason = " ".join(lines[-3:]) or f"exit status {process.returncode}"
+        errors = [at for at, line in enumerate(lines) if line.startswith("ERROR")]
+        told = lines[errors[0] :] if errors else lines[-3:]
+        reason = " ".join(told) or f"exit status {process.returncode}"
         problem = f"pip could not download {pinned.read_text().split()[0]}: {reason}."
         raise NstflowError(Problem("", "weights", problem, hint))
 

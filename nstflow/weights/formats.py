@@ -98,7 +98,9 @@ def read_npz(path: Path, shapes: Mapping[str, Shape]) -> Weights:
                 weights[layer] = (pair[0], pair[1])
     except KeyError as error:
         raise WeightsError(f"it lacks an array ({error.args[0]})") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # a damaged archive raises anything
         raise WeightsError(f"it is no sound .npz file ({error})") from error
     return weights
 
@@ -110,21 +112,31 @@ def read_h5(path: Path, shapes: Mapping[str, Shape]) -> Weights:
     weights: Weights = {}
     try:
         with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
+            root = _group(file, "model_weights") if "model_weights" in file else file
             for layer, shape in shapes.items():
-                if not isinstance(root.get(layer, getlink=True), h5py.HardLink):
-                    raise WeightsError(f"it has no group {layer}")
                 found: dict[int, Array] = {}
                 # visititems follows no link that leads out of the file
-                root[layer].visititems(_collector(found, shape))
+                _group(root, layer).visititems(_collector(found, shape))
                 if set(found) != {1, 4}:
                     raise WeightsError(
                         f"{layer} needs one kernel and one bias of its shape {shape}"
                     )
                 weights[layer] = (found[4], found[1])
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # a damaged file raises anything
         raise WeightsError(f"it is no sound HDF5 file ({error})") from error
     return weights
+
+
+def _group(parent: Any, name: str) -> Any:
+    """Return a group that is in the file itself, not one that a link leads to."""
+    import h5py
+
+    link = parent.get(name, getlink=True)
+    if not isinstance(link, h5py.HardLink) or parent.get(name, getclass=True) is not h5py.Group:
+        raise WeightsError(f"it has no group {name}")
+    return parent[name]
 
 
 def _collector(found: dict[int, Array], shape: Shape) -> Callable[[str, Any], None]:
@@ -135,6 +147,8 @@ def _collector(found: dict[int, Array], shape: Shape) -> Callable[[str, Any], No
             return
         if item.external or item.is_virtual:
             raise WeightsError(f"{name} refers to another file")
+        if len(item.shape) in found:
+            raise WeightsError(f"{name} is the second array of shape {item.shape} in its layer")
         found[len(item.shape)] = _floats(item[()], name)
 
     return collect

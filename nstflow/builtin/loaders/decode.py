@@ -7,12 +7,13 @@ is cut to 8 bits. So 16-bit grey is divided by 65535 here, 16-bit RGB TIFF read 
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nstflow import NstflowWarning, Size
+from nstflow import NstflowWarning
+from nstflow.builtin.loaders import header, profile, tiff
+from nstflow.builtin.loaders.header import UnreadableImageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,38 +22,8 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float32]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-_ORIENTATION, _BITS_PER_SAMPLE = 274, 258  # tags of EXIF and TIFF
-_PNG_BIT_DEPTH_AT = 24  # the offset of the bit depth in a PNG file
-_SIXTEEN_BITS = 65535
-
-
-class UnreadableImageError(Exception):
-    """The file is no image that can be read; the text says why, `hint` what to do."""
-
-    def __init__(self, text: str, hint: str = "") -> None:
-        super().__init__(text)
-        self.hint = hint
-
-
-def header_size(path: Path, max_megapixels: float) -> Size:
-    """Return `(height, width)` as seen upright, reading the header alone.
-
-    Raises:
-        UnreadableImageError: No image of a known format, or more than `max_megapixels`.
-    """
-    with _open(path) as image:
-        width, height = image.size
-        orientation = image.getexif().get(_ORIENTATION, 1)
-        # Pillow swaps the sides of a TIFF by itself
-        turned = image.format != "TIFF" and orientation in (5, 6, 7, 8)
-    if width * height > max_megapixels * 1e6:
-        raise UnreadableImageError(
-            f"'{path.name}' has {width * height / 1e6:.1f} million pixels ({width}×{height}),"
-            f" more than max_megapixels: {max_megapixels:g}.",
-            "Raise max_megapixels if you trust the file.",
-        )
-    return (width, height) if turned else (height, width)
+_WITH_ALPHA = ("LA", "PA", "RGBA", "La", "RGBa")
+_UNFIT_PROFILE = "has a colour profile that does not fit: taken as sRGB"
 
 
 def decode(path: Path) -> tuple[Pixels, Pixels | None]:
@@ -64,8 +35,9 @@ def decode(path: Path) -> tuple[Pixels, Pixels | None]:
     import numpy as np
 
     try:
-        pixels, alpha = _decode(path)
-    except UnreadableImageError:
+        with header.open_image(path) as image:
+            pixels, alpha = _decode(image, path)
+    except (UnreadableImageError, NstflowWarning):  # a warning where Python makes errors of them
         raise
     except Exception as error:  # decoders raise anything on damaged bytes
         raise UnreadableImageError(
@@ -76,77 +48,74 @@ def decode(path: Path) -> tuple[Pixels, Pixels | None]:
     return np.ascontiguousarray(pixels, np.float32), alpha
 
 
-def _open(path: Path) -> PIL.Image.Image:
+def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
+    orientation = header.orientation(image, path)
+    deep = None
+    if tiff.is_deep_colour(image):
+        if not tiff.is_rgb(image) or not _is_srgb(image, "RGB", path):
+            _notice(f"{path.name} is read with 8 of its 16 bits, to convert its colours to sRGB")
+        elif (deep := tiff.read_deep_colour(path, image)) is None:
+            _notice(f"{path.name} is read with 8 of its 16 bits: tifffile can't read it")
+    if deep is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+        deep = _values(image, path)
+        if image.format == "TIFF":  # which Pillow has turned by itself
+            orientation = 1
+        elif image.format == "PNG" and image.mode in ("RGB", "RGBA") and header.png_depth(path) > 8:  # noqa: PLR2004 - bits
+            _notice(f"{path.name} has 16 bits a channel, of which Pillow reads 8: save it as TIFF")
+    pixels, alpha = deep
+    return _upright(pixels, orientation), None if alpha is None else _upright(alpha, orientation)
+
+
+def _values(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
+    """Return what a loaded image holds: RGB, sRGB, and alpha."""
+    import numpy as np
     import PIL.Image
 
-    try:
-        with warnings.catch_warnings():
-            # the limit is `max_megapixels`, and broken EXIF is only metadata
-            warnings.simplefilter("ignore")
-            return PIL.Image.open(path, formats=FORMATS)
-    except PIL.Image.DecompressionBombError as error:
-        raise UnreadableImageError(f"'{path.name}' is too large: {error}") from error
-    except PIL.UnidentifiedImageError as error:
-        known = ", ".join(FORMATS)
-        raise UnreadableImageError(f"'{path.name}' is not an image of {known}.") from error
-    except Exception as error:  # as in decode
-        raise UnreadableImageError(f"'{path.name}' can't be read ({error}).") from error
-
-
-def _decode(path: Path) -> tuple[Pixels, Pixels | None]:
-    import numpy as np
-    import PIL.ImageOps
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        image = _open(path)
-        deep = _deep_tiff(path, image)
-        if deep is not None:
-            return deep
-        image.load()
-    if image.format == "PNG" and image.mode in ("RGB", "RGBA") and _png_depth(path) == 16:  # noqa: PLR2004 - bits
-        _notice(f"{path.name} has 16 bits a channel, of which Pillow reads 8: TIFF keeps them all")
-    image = PIL.ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
-        return _rgb(np.asarray(image, np.float32) / np.float32(_SIXTEEN_BITS)), None
+        grey = np.asarray(image, np.float32) / np.float32(65535)
+        if _is_srgb(image, "L", path):
+            key = image.info.get("transparency")
+            opaque = None if key is None else (np.asarray(image) != key).astype(np.float32)
+            return _rgb(_black_is_zero(grey, image)), opaque
+        _notice(f"{path.name} is read with 8 of its 16 bits, to convert its greys to sRGB")
+        info = image.info
+        image = PIL.Image.fromarray(np.rint(_black_is_zero(grey, image) * 255).astype(np.uint8))
+        image.info = {"icc_profile": info["icc_profile"]}
     if image.mode in ("I", "F"):
-        return _rgb(_unit(np.asarray(image, np.float32), path)), None
+        return _rgb(_black_is_zero(_unit(np.asarray(image, np.float32), path), image)), None
     alpha = None
-    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
+    colours = "L" if image.mode in ("1", "L", "LA") else "RGB"
+    if "transparency" in image.info or image.mode in _WITH_ALPHA:
         icc = image.info.get("icc_profile")
         image = image.convert("RGBA")
         image.info["icc_profile"] = icc
         alpha = np.asarray(image.getchannel("A"), np.float32) / np.float32(255)
+    if image.mode != "CMYK":
+        image = image.convert(colours)
     return np.asarray(_to_srgb(image, path), np.float32) / np.float32(255), alpha
 
 
-def _deep_tiff(path: Path, image: PIL.Image.Image) -> tuple[Pixels, Pixels | None] | None:
-    """Read a 16-bit colour TIFF, or return None where Pillow serves as well or better."""
-    import numpy as np
-    import tifffile
-
-    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
-    if image.format != "TIFF" or len(bits) not in (3, 4) or set(bits) != {16}:
-        return None
-    if image.mode not in ("RGB", "RGBA", "RGBX") or not _is_srgb(image.info.get("icc_profile")):
-        _notice(f"{path.name} is read with 8 of its 16 bits, to convert its colours to sRGB")
-        return None
-    orientation = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
+def _is_srgb(image: PIL.Image.Image, mode: str, path: Path) -> bool:
     try:
-        array = tifffile.imread(path)
-    except Exception:  # noqa: BLE001 - a compression that tifffile lacks: Pillow may have it
-        _notice(f"{path.name} is read with 8 of its 16 bits: tifffile lacks its compression")
-        return None
-    if array.ndim != 3:  # noqa: PLR2004 - rows, columns, channels; pages and volumes are Pillow's
-        return None
-    if array.shape[0] in (3, 4) and array.shape[-1] not in (3, 4):
-        array = np.moveaxis(array, 0, -1)  # one plane a channel
-    values = _upright(array.astype(np.float32) / np.float32(_SIXTEEN_BITS), orientation)
-    return values[..., :3], values[..., 3] if values.shape[-1] == 4 else None  # noqa: PLR2004 - RGBA
+        return profile.is_srgb(image.info.get("icc_profile"), mode)
+    except profile.UnfitProfileError:
+        _notice(f"{path.name} {_UNFIT_PROFILE}")
+        return True
+
+
+def _to_srgb(image: PIL.Image.Image, path: Path) -> PIL.Image.Image:
+    try:
+        return profile.to_srgb(image)
+    except profile.UnfitProfileError:
+        _notice(f"{path.name} {_UNFIT_PROFILE}")
+        return image.convert("RGB")
 
 
 def _upright(values: Pixels, orientation: int) -> Pixels:
-    if orientation in (5, 6, 7, 8):
+    if orientation in tiff.SIDEWAYS:
         values = values.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         values = values[::-1]
@@ -155,44 +124,13 @@ def _upright(values: Pixels, orientation: int) -> Pixels:
     return values
 
 
-def _to_srgb(image: PIL.Image.Image, path: Path) -> PIL.Image.Image:
-    from PIL import ImageCms
-
-    profile = image.info.get("icc_profile")
-    if image.mode not in ("L", "RGB", "CMYK"):
-        image = image.convert("RGB")
-    if profile and not _is_srgb(profile):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            srgb = ImageCms.createProfile("sRGB")
-            converted: Any = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError, ValueError):
-            _notice(f"{path.name} has a colour profile that does not fit: taken as sRGB")
-        else:
-            return converted  # type: ignore[no-any-return]  # only in-place conversion gives None
-    return image.convert("RGB")
-
-
-def _is_srgb(profile: bytes | None) -> bool:
-    """Say whether pixels under this profile are sRGB already, as they are without one."""
-    from PIL import ImageCms
-
-    if not profile:
-        return True
-    try:
-        opened = ImageCms.getOpenProfile(io.BytesIO(profile))
-        return "srgb" in ImageCms.getProfileDescription(opened).lower()
-    except (ImageCms.PyCMSError, OSError):
-        return False
-
-
-def _png_depth(path: Path) -> int:
-    with path.open("rb") as file:
-        return file.read(_PNG_BIT_DEPTH_AT + 1)[-1]
-
-
 def _rgb(grey: Pixels) -> Pixels:
     return grey[..., None].repeat(3, axis=-1)
+
+
+def _black_is_zero(grey: Pixels, image: PIL.Image.Image) -> Pixels:
+    """Turn a negative around: Pillow does so for 8 bits only."""
+    return 1 - grey if tiff.is_negative(image) else grey
 
 
 def _unit(grey: Pixels, path: Path) -> Pixels:

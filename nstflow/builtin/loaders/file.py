@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from nstflow import Image, Loader, NstflowError, NstflowWarning, Problem, Size
-from nstflow.builtin.loaders import decode
+from nstflow.builtin.loaders.decode import decode
+from nstflow.builtin.loaders.header import UnreadableImageError, header_size
 from nstflow.toolkit import suggest
 
 
@@ -34,17 +35,17 @@ class File(Loader):
     def size(self, folder: Path) -> Size:
         """Return `(height, width)` after EXIF orientation, from the header alone."""
         try:
-            return decode.header_size(self._file(folder), self.max_megapixels)
-        except decode.UnreadableImageError as error:
+            return header_size(self._file(folder), self.max_megapixels)
+        except UnreadableImageError as error:
             raise NstflowError(Problem("", "path", str(error), error.hint)) from error
 
     def load(self, folder: Path) -> Image:
         """Decode the file."""
         path = self._file(folder)
         try:
-            decode.header_size(path, self.max_megapixels)
-            pixels, alpha = decode.decode(path)
-        except decode.UnreadableImageError as error:
+            header_size(path, self.max_megapixels)
+            pixels, alpha = decode(path)
+        except UnreadableImageError as error:
             raise NstflowError(Problem("", "path", str(error), error.hint)) from error
         if alpha is None:
             return Image(pixels)
@@ -55,19 +56,24 @@ class File(Loader):
         return Image(pixels)
 
     def _file(self, folder: Path) -> Path:
-        path = folder / self.path.expanduser()
-        if path.is_file():
-            return path
-        if path.is_dir():
-            problem = Problem("", "path", f"'{self.path}' is a folder.", "Name one image file.")
-        elif path.exists():
-            problem = Problem("", "path", f"'{self.path}' is not a regular file.")
-        elif Path(self.path).exists():
-            hint = "Paths start at the recipe's folder, and there is one at "
-            problem = Problem("", "path", f"no file '{path}'.", f"{hint}'{self.path.absolute()}'.")
-        else:
-            problem = Problem("", "path", f"no file '{path}'.", _nearest(path))
+        try:
+            path = folder / self.path.expanduser()
+            if path.is_file():
+                return path
+            problem = self._no_file(path)
+        except (OSError, RuntimeError) as error:  # a name too long, a folder closed, no such user
+            problem = Problem("", "path", f"'{self.path}' can't be looked up ({error}).")
         raise NstflowError(problem)
+
+    def _no_file(self, path: Path) -> Problem:
+        if path.is_dir():
+            return Problem("", "path", f"'{self.path}' is a folder.", "Name one image file.")
+        if path.exists():
+            return Problem("", "path", f"'{self.path}' is not a regular file.")
+        if self.path.exists():
+            hint = "Paths start at the recipe's folder, and there is one at "
+            return Problem("", "path", f"no file '{path}'.", f"{hint}'{self.path.absolute()}'.")
+        return Problem("", "path", f"no file '{path}'.", _nearest(path))
 
 
 def _nearest(path: Path) -> str:

@@ -17,11 +17,12 @@ class UnfitProfileError(Exception):
 
 
 def is_srgb(profile: bytes | None, mode: str) -> bool:
-    """Say whether images of a mode (L, RGB, CMYK) are sRGB already under a profile."""
-    try:
-        return _way_to_srgb(profile, mode) is None
-    except UnfitProfileError:
-        return False
+    """Say whether images of a mode (L, RGB, CMYK) are sRGB already under a profile.
+
+    Raises:
+        UnfitProfileError: The profile can't be used.
+    """
+    return _way_to_srgb(profile, mode) is None
 
 
 def to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -35,8 +36,8 @@ def to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
     way = _way_to_srgb(image.info.get("icc_profile"), image.mode)
     if way is None:
         return image.convert("RGB")
-    converted: PIL.Image.Image = ImageCms.applyTransform(image.convert(way.input_mode), way)
-    return converted
+    converted: Any = ImageCms.applyTransform(image.convert(way.input_mode), way)
+    return converted  # type: ignore[no-any-return]  # only in-place conversion gives None
 
 
 def _way_to_srgb(profile: bytes | None, mode: str) -> Any:
@@ -53,7 +54,10 @@ def _way_to_srgb(profile: bytes | None, mode: str) -> Any:
         if mode not in _FITTING.get(space, ()):
             raise UnfitProfileError(f"a profile for {space} on {mode}")
         mode = _FITTING[space][0]
-        way = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        srgb = ImageCms.createProfile("sRGB")
+        # its shortcut for grey is off by up to ten levels in the shadows
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        way = ImageCms.buildTransform(source, srgb, mode, "RGB", flags=flags)
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         raise UnfitProfileError(str(error)) from error
     if mode == "CMYK":

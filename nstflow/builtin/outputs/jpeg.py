@@ -22,5 +22,6 @@ class Jpeg(Output):
 
         path = folder / f"{self.name}.jpg"
         image = PIL.Image.fromarray(to_bytes(result.image))
-        image.save(path, quality=self.quality, subsampling=0, optimize=True)
+        # not `optimize`: Pillow then needs a buffer for the whole file and guesses it too small
+        image.save(path, quality=self.quality, subsampling=0)
         return path

@@ -1,0 +1,108 @@
+"""What the header of an image file says, and may be trusted to say without decoding the file."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nstflow import Size
+from nstflow.builtin.loaders import tiff
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+_PNG_FIRST_CHUNK_AT, _PNG_BIT_DEPTH_AT = 8, 24  # offsets in the file
+
+
+class UnreadableImageError(Exception):
+    """The file is no image that can be read; the text says why, `hint` what to do."""
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        super().__init__(text)
+        self.hint = hint
+
+
+def header_size(path: Path, max_megapixels: float) -> Size:
+    """Return `(height, width)` as seen upright, reading the header alone.
+
+    Raises:
+        UnreadableImageError: No image of a known format, or more than `max_megapixels`.
+    """
+    with open_image(path) as image:
+        width, height = image.size
+        turned = (orientation(image, path) in tiff.SIDEWAYS) != tiff.has_swapped_sides(image)
+    if width * height > max_megapixels * 1e6:
+        raise UnreadableImageError(
+            f"'{path.name}' has {width * height / 1e6:.1f} million pixels ({width}×{height}),"
+            f" more than max_megapixels: {max_megapixels:g}.",
+            "Raise max_megapixels if you trust the file.",
+        )
+    return (width, height) if turned else (height, width)
+
+
+@contextlib.contextmanager
+def open_image(path: Path) -> Iterator[PIL.Image.Image]:
+    """Give the image of a file, its pixels not decoded yet; the file is closed in the end.
+
+    Raises:
+        UnreadableImageError: No image of a known format.
+    """
+    import PIL.Image
+
+    with contextlib.ExitStack() as stack:
+        try:
+            # not the path: Pillow would map the file into memory, and garble a TIFF on its side
+            file = stack.enter_context(path.open("rb"))
+            with warnings.catch_warnings():
+                # the limit is `max_megapixels`, and broken EXIF is only metadata
+                warnings.simplefilter("ignore")
+                image = stack.enter_context(PIL.Image.open(file, formats=FORMATS))
+        except PIL.Image.DecompressionBombError as error:
+            raise UnreadableImageError(f"'{path.name}' is too large: {error}") from error
+        except PIL.UnidentifiedImageError as error:
+            known = ", ".join(FORMATS)
+            raise UnreadableImageError(
+                f"'{path.name}' is not an image of {known}.",
+                "Save it as one of these, with 8 or 16 bits a channel.",
+            ) from error
+        except Exception as error:  # decoders raise anything on damaged bytes
+            raise UnreadableImageError(f"'{path.name}' can't be read ({error}).") from error
+        yield image
+
+
+def orientation(image: PIL.Image.Image, path: Path) -> int:
+    """Return the EXIF orientation, 1 to 8, without decoding; broken EXIF is taken as upright."""
+    import PIL.Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if image.format == "PNG" and "exif" not in image.info and (late := _late_exif(path)):
+                image.info["exif"] = late
+            # PNG's own getexif decodes the pixels first, for what may lie behind them
+            return int(PIL.Image.Image.getexif(image).get(tiff.ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - as above
+        return 1
+
+
+def _late_exif(path: Path) -> bytes | None:
+    """Return the EXIF of a PNG that has it behind its pixels, where ExifTool puts it."""
+    with path.open("rb") as file:
+        file.seek(_PNG_FIRST_CHUNK_AT)
+        while len(head := file.read(8)) == 8:  # noqa: PLR2004 - its length and its name
+            length, name = struct.unpack(">I4s", head)
+            if name == b"eXIf":
+                return file.read(length)
+            file.seek(length + 4, 1)  # and its checksum
+    return None
+
+
+def png_depth(path: Path) -> int:
+    """Return how many bits a channel of a PNG file has."""
+    with path.open("rb") as file:
+        return file.read(_PNG_BIT_DEPTH_AT + 1)[-1]

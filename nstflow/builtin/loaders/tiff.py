@@ -1,0 +1,73 @@
+"""TIFF with 16 bits a channel in colour: tifffile keeps them all, where Pillow keeps 8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import PIL.Image
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.float32]
+
+ORIENTATION = 274  # a tag of EXIF and TIFF
+SIDEWAYS = (5, 6, 7, 8)  # orientations whose upright height is the stored width
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION, _EXTRA_SAMPLES = 258, 262, 284, 338
+_WHITE_IS_ZERO, _RGB = 0, 2  # photometric interpretations
+_ONE_PLANE_A_CHANNEL = 2  # a planar configuration
+_UNSPECIFIED, _PREMULTIPLIED, _PLAIN_ALPHA = 0, 1, 2  # what the fourth channel is
+
+
+def is_deep_colour(image: PIL.Image.Image) -> bool:
+    """Say whether an opened image is a TIFF with 16 bits in each of 3 or 4 channels."""
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
+    return image.format == "TIFF" and len(bits) in (3, 4) and set(bits) == {16}
+
+
+def is_rgb(image: PIL.Image.Image) -> bool:
+    """Say whether an opened TIFF holds RGB, not CMYK, YCbCr or Lab."""
+    return _photometric(image) == _RGB
+
+
+def is_negative(image: PIL.Image.Image) -> bool:
+    """Say whether an opened image is a TIFF whose 0 is white."""
+    return _photometric(image) == _WHITE_IS_ZERO
+
+
+def has_swapped_sides(image: PIL.Image.Image) -> bool:
+    """Say whether an opened image is a TIFF whose sides Pillow gives as seen upright already."""
+    return getattr(image, "tag_v2", {}).get(ORIENTATION) in SIDEWAYS
+
+
+def read_deep_colour(path: Path, image: PIL.Image.Image) -> tuple[Pixels, Pixels | None] | None:
+    """Return the first page as it lies in the file, in [0, 1], with its alpha.
+
+    None where tifffile can't read it: a compression that it lacks, a volume.
+    """
+    import numpy as np
+    import tifffile
+
+    tags = getattr(image, "tag_v2", {})
+    try:
+        array = tifffile.imread(path, key=0)
+    except Exception:  # noqa: BLE001 - of whatever kind: Pillow may do better
+        return None
+    if tags.get(_PLANAR_CONFIGURATION) == _ONE_PLANE_A_CHANNEL:
+        array = np.moveaxis(array, 0, -1)
+    if array.shape[:-1] != (image.size if has_swapped_sides(image) else image.size[::-1]):
+        return None
+    values = array.astype(np.float32) / np.float32(65535)
+    colours, rest = values[..., :3], values[..., 3:]
+    extra = tags.get(_EXTRA_SAMPLES, (_PLAIN_ALPHA,))[0]
+    if not rest.size or extra == _UNSPECIFIED:
+        return colours, None
+    if extra == _PREMULTIPLIED:
+        colours = np.clip(colours / np.where(rest > 0, rest, 1), 0, 1)
+    return colours, rest[..., 0]
+
+
+def _photometric(image: PIL.Image.Image) -> int | None:
+    value: int | None = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC)
+    return value

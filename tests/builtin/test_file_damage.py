@@ -1,0 +1,163 @@
+"""Whatever the bytes of a file are, the loader gives a picture or a problem, and nothing else."""
+
+from __future__ import annotations
+
+import gc
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import tifffile
+
+from nstflow import NstflowError, NstflowWarning, Problem
+from nstflow.builtin.loaders.file import File
+
+Refused = Callable[[pytest.ExceptionInfo[NstflowError]], Problem]
+
+MAGIC = [
+    b"",
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    b"\xff\xd8\xff\xe0\0\x10JFIF\0",
+    b"\xff\xd8\xff\xe1\0\x40Exif\0\0",
+    b"RIFF\x40\0\0\0WEBPVP8 ",
+    b"RIFF\x40\0\0\0WEBPVP8X",
+    b"II*\0\x08\0\0\0",
+    b"MM\0*\0\0\0\x08",
+    b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0",
+    b"BM\x40\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
+]
+
+
+def saved(picture: PIL.Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def written(values: object, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, bytes]:
+    generator = np.random.default_rng(1)
+    picture = PIL.Image.fromarray(generator.integers(0, 256, (13, 17, 3), dtype=np.uint8))
+    words = generator.integers(0, 65536, (13, 17, 4), dtype=np.uint16)
+    made = PIL.Image.Exif()
+    made[274], made[271] = 6, "a maker of cameras"
+    exif = made.tobytes()
+    return {
+        "a.png": saved(picture, "PNG", exif=exif),
+        "palette.png": saved(picture.quantize(9), "PNG", transparency=2),
+        "grey16.png": saved(PIL.Image.fromarray(words[..., 0]), "PNG"),
+        "a.jpg": saved(picture, "JPEG", exif=exif),
+        "inks.jpg": saved(picture.convert("CMYK"), "JPEG", progressive=True),
+        "a.webp": saved(picture, "WEBP", exif=exif),
+        "alpha.webp": saved(picture.convert("RGBA"), "WEBP", lossless=True),
+        "a.bmp": saved(picture, "BMP"),
+        "palette.bmp": saved(picture.quantize(16), "BMP"),
+        "a.tif": saved(picture, "TIFF", exif=exif),
+        "lzw.tif": saved(picture, "TIFF", compression="tiff_lzw"),
+        "jpeg.tif": saved(picture, "TIFF", compression="jpeg"),
+        "fax.tif": saved(picture.convert("1"), "TIFF", compression="group4"),
+        "deep.tif": written(words[..., :3], photometric="rgb", extratags=[(274, 3, 1, 6, True)]),
+        "alpha.tif": written(
+            words, photometric="rgb", extrasamples=["assocalpha"], compression="zlib"
+        ),
+        "planes.tif": written(
+            np.moveaxis(words[..., :3], -1, 0), photometric="rgb", planarconfig="separate"
+        ),
+        "grey16.tif": written(words[..., 0], photometric="minisblack", byteorder=">"),
+        "float.tif": written((words[..., 0] / 65535).astype("f4"), photometric="minisblack"),
+    }
+
+
+def outcome(name: str, folder: Path, data: bytes) -> str:
+    """Return what became of these bytes; anything but an image or its own error escapes."""
+    (folder / name).write_bytes(data)
+    file = File(path=Path(name), max_megapixels=0.05, transparency="weight")
+    size = None
+    with warnings.catch_warnings(action="ignore", category=NstflowWarning):
+        try:
+            size = file.size(folder)
+            image = file.load(folder)
+        except NstflowError as error:
+            (problem,) = error.problems
+            assert (problem.where, problem.what) == ("", "path")
+            assert name in problem.got
+            return "no size" if size is None else "no pixels"
+    assert image.size == size
+    return "image"
+
+
+def test_whole_files_are_images(whole: dict[str, bytes], tmp_path: Path) -> None:
+    assert {outcome(name, tmp_path, data) for name, data in whole.items()} == {"image"}
+
+
+def test_random_bytes_are_no_image(tmp_path: Path) -> None:
+    generator = np.random.default_rng(2)
+    for trial in range(300):
+        data = MAGIC[trial % len(MAGIC)] + generator.bytes(int(generator.integers(0, 400)))
+        assert outcome("noise.png", tmp_path, data) in {"no size", "no pixels"}
+
+
+def test_files_with_some_bytes_altered(whole: dict[str, bytes], tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    seen = set()
+    for trial in range(900):
+        name = list(whole)[trial % len(whole)]
+        data = bytearray(whole[name])
+        end = min(len(data), (120, len(data))[trial // len(whole) % 2])  # the header, or anywhere
+        for position in generator.integers(0, end, generator.integers(1, 6)):
+            data[position] = generator.integers(0, 256)
+        seen.add(outcome(name, tmp_path, bytes(data)))
+    assert seen == {"no size", "no pixels", "image"}
+
+
+def test_files_cut_short(whole: dict[str, bytes], tmp_path: Path) -> None:
+    for name, data in whole.items():
+        outcomes = [outcome(name, tmp_path, data[: len(data) * part // 24]) for part in range(24)]
+        assert outcomes[0] == "no size"
+        assert outcomes[12] != "image", name
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tif", "deep.tif"])
+def test_a_truncated_file_is_called_damaged(
+    name: str, whole: dict[str, bytes], tmp_path: Path, refused: Refused
+) -> None:
+    data = whole[name]
+    (tmp_path / name).write_bytes(data[: len(data) * 9 // 10])
+    file = File(path=Path(name))
+    assert file.size(tmp_path) in {(13, 17), (17, 13)}
+    with (
+        warnings.catch_warnings(action="ignore", category=NstflowWarning),
+        pytest.raises(NstflowError, match="damaged and can't be decoded") as raised,
+    ):
+        file.load(tmp_path)
+    assert refused(raised).hint == "Save or copy it again."
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"This is no picture.\n", b"<svg></svg>", b"\x89PNG"])
+def test_a_file_that_is_no_image_at_all(text: bytes, tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "a.png").write_bytes(text)
+    for method in (File(path=Path("a.png")).size, File(path=Path("a.png")).load):
+        with pytest.raises(NstflowError, match="not an image of PNG, JPEG") as raised:
+            method(tmp_path)
+        refused(raised)
+
+
+def test_a_file_is_closed_again(whole: dict[str, bytes], tmp_path: Path) -> None:
+    """On Windows an open file can't be replaced; elsewhere Python warns of it, here an error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for name, data in whole.items():
+            outcome(name, tmp_path, data)
+            outcome(name, tmp_path, data[: len(data) // 2])
+        gc.collect()
+    assert not [warning for warning in caught if issubclass(warning.category, ResourceWarning)]

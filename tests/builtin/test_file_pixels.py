@@ -1,0 +1,346 @@
+"""Every kind of pixel becomes RGB in [0, 1], and what is lost on the way is said."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from nstflow import Image, NstflowError, NstflowWarning, Problem
+from nstflow.builtin.loaders.file import File
+
+Refused = Callable[[pytest.ExceptionInfo[NstflowError]], Problem]
+WritePng = Callable[..., str]
+
+GREY, COLOUR, GREY_ALPHA, COLOUR_ALPHA = 0, 2, 4, 6  # PNG's colour types
+
+generator = np.random.default_rng(11)
+BYTES = generator.integers(0, 256, (9, 14, 4), dtype=np.uint8)
+WORDS = generator.integers(0, 65536, (40, 41, 4), dtype=np.uint16)
+
+
+def load(name: str, folder: Path, **settings: object) -> Image:
+    return File(path=Path(name), **settings).load(folder)
+
+
+def on_white(colours: NDArray[np.generic], alpha: NDArray[np.generic]) -> NDArray[np.float64]:
+    return colours * np.float64(alpha)[..., None] + 1.0 - np.float64(alpha)[..., None]
+
+
+def assert_grey(image: Image, expected: NDArray[np.generic], atol: float = 1e-7) -> None:
+    np.testing.assert_allclose(image.pixels, np.float64(expected)[..., None].repeat(3, -1), 0, atol)
+
+
+def assert_words(image: Image, expected: NDArray[np.uint16]) -> None:
+    """Assert that all 65536 levels can be told apart again, and are the right ones."""
+    np.testing.assert_array_equal(np.rint(np.float64(image.pixels) * 65535), expected)
+
+
+# Grey, palettes, inks
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp"])
+def test_grey(name: str, tmp_path: Path) -> None:
+    PIL.Image.fromarray(BYTES[..., 0]).save(tmp_path / name)
+    assert_grey(load(name, tmp_path), BYTES[..., 0] / 255)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp"])
+def test_one_bit(name: str, tmp_path: Path) -> None:
+    PIL.Image.fromarray(BYTES[..., 0] > 127).save(tmp_path / name)
+    assert_grey(load(name, tmp_path), BYTES[..., 0] > 127)
+
+
+def test_a_palette(tmp_path: Path) -> None:
+    indices = BYTES[..., 0] % 7
+    palette = BYTES[0, :7, :3]
+    picture = PIL.Image.fromarray(indices)
+    picture.putpalette(palette.tobytes())
+    picture.save(tmp_path / "a.png")
+    np.testing.assert_allclose(load("a.png", tmp_path).pixels, palette[indices] / 255, atol=1e-7)
+
+
+@pytest.mark.parametrize("transparent", [2, bytes([255, 255, 0, 128])], ids=["index", "table"])
+def test_a_palette_with_transparency(transparent: int | bytes, tmp_path: Path) -> None:
+    indices = BYTES[..., 0] % 7
+    palette = BYTES[0, :7, :3]
+    opacity = np.ones(7)
+    if isinstance(transparent, int):
+        opacity[transparent] = 0
+    else:
+        opacity[:4] = np.array(list(transparent)) / 255
+    picture = PIL.Image.fromarray(indices)
+    picture.putpalette(palette.tobytes())
+    picture.save(tmp_path / "a.png", transparency=transparent)
+    with pytest.warns(NstflowWarning, match=r"a\.png is transparent"):
+        image = load("a.png", tmp_path)
+    expected = on_white(palette[indices] / 255, opacity[indices])
+    np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg"])
+def test_inks_mix_as_if_printed(name: str, tmp_path: Path) -> None:
+    """Without a profile: R = (1 - C)(1 - K), and so on; Photoshop stores JPEG's inks inverted."""
+    inks = np.array([[0, 0, 0, 0], [255, 0, 0, 0], [0, 128, 0, 64], [10, 20, 30, 200]], np.uint8)
+    tiles = inks.reshape(2, 2, 4).repeat(8, axis=0).repeat(8, axis=1)
+    picture = PIL.Image.frombytes("CMYK", (16, 16), tiles.tobytes())
+    picture.save(tmp_path / name, **({"quality": 100} if name == "a.jpg" else {}))
+    share = tiles / 255
+    expected = (1 - share[..., :3]) * (1 - share[..., 3:])
+    tolerance = (5 if name == "a.jpg" else 1) / 255
+    np.testing.assert_allclose(load(name, tmp_path).pixels, expected, atol=tolerance)
+
+
+# Transparency
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp"])
+def test_alpha_is_flattened_on_white_and_said(mode: str, name: str, tmp_path: Path) -> None:
+    colours = BYTES[..., :3] if mode == "RGBA" else BYTES[..., :1].repeat(3, -1)
+    bands = [*range(3), 3] if mode == "RGBA" else [0, 3]
+    picture = PIL.Image.frombytes(mode, (14, 9), BYTES[..., bands].tobytes())
+    picture.save(tmp_path / name, **({"lossless": True, "exact": True} if "webp" in name else {}))
+    with pytest.warns(NstflowWarning, match="transparent: flattened on white"):
+        image = load(name, tmp_path)
+    assert image.alpha is None
+    expected = on_white(colours / 255, BYTES[..., 3] / 255)
+    np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
+
+
+def test_alpha_is_kept_where_it_weighs(tmp_path: Path) -> None:
+    """No warning: nothing is lost."""
+    PIL.Image.fromarray(BYTES).save(tmp_path / "a.png")
+    image = load("a.png", tmp_path, transparency="weight")
+    assert image.alpha is not None
+    np.testing.assert_array_equal(image.alpha, np.float32(BYTES[..., 3]) / np.float32(255))
+    expected = on_white(BYTES[..., :3] / 255, BYTES[..., 3] / 255)
+    np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
+
+
+def test_every_colour_under_every_alpha_stays_in_range(tmp_path: Path) -> None:
+    colour, alpha = np.mgrid[:256, :256].astype(np.uint8)
+    PIL.Image.fromarray(np.stack([colour, colour, colour, alpha], -1)).save(tmp_path / "a.png")
+    image = load("a.png", tmp_path, transparency="weight")
+    assert_grey(image, on_white(colour[..., None] / 255, alpha / 255)[..., 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("transparency", ["white", "weight"])
+def test_an_opaque_alpha_is_none(transparency: str, tmp_path: Path) -> None:
+    opaque = BYTES.copy()
+    opaque[..., 3] = 255
+    PIL.Image.fromarray(opaque).save(tmp_path / "a.png")
+    image = load("a.png", tmp_path, transparency=transparency)
+    assert image.alpha is None
+    np.testing.assert_allclose(image.pixels, opaque[..., :3] / 255, atol=1e-7)
+
+
+def test_an_image_that_nowhere_counts_is_white(tmp_path: Path) -> None:
+    hidden = BYTES.copy()
+    hidden[..., 3] = 0
+    PIL.Image.fromarray(hidden).save(tmp_path / "a.png")
+    with pytest.warns(NstflowWarning, match="flattened"):
+        image = load("a.png", tmp_path, transparency="weight")
+    assert image.alpha is None
+    np.testing.assert_array_equal(image.pixels, 1)
+
+
+# 16 bits a channel
+
+
+def test_grey_png_of_16_bits(write_png: WritePng, tmp_path: Path) -> None:
+    image = load(write_png("a.png", WORDS[..., 0], GREY), tmp_path)
+    assert_words(image, WORDS[..., :1].repeat(3, -1))
+    assert len(np.unique(image.pixels)) > 256
+
+
+def test_grey_png_of_16_bits_with_a_transparent_level(write_png: WritePng, tmp_path: Path) -> None:
+    grey = WORDS[..., 0].copy()
+    grey[:5] = 40000
+    grey[5:9] = 40001  # the same in 8 bits
+    name = write_png("a.png", grey, GREY, before=[(b"tRNS", struct.pack(">H", 40000))])
+    image = load(name, tmp_path, transparency="weight")
+    assert image.alpha is not None
+    np.testing.assert_array_equal(image.alpha, grey != 40000)
+
+
+@pytest.mark.parametrize(
+    ("colour", "bands"), [(COLOUR, [0, 1, 2]), (COLOUR_ALPHA, [0, 1, 2, 3]), (GREY_ALPHA, [0, 3])]
+)
+def test_png_of_16_bits_that_pillow_cuts_is_said(
+    colour: int, bands: list[int], write_png: WritePng, tmp_path: Path
+) -> None:
+    name = write_png("a.png", WORDS[..., bands], colour)
+    with pytest.warns(NstflowWarning, match="16 bits a channel, of which Pillow reads 8"):
+        image = load(name, tmp_path, transparency="weight")
+    expected = WORDS[..., :3] if colour != GREY_ALPHA else WORDS[..., :1].repeat(3, -1)
+    if colour != COLOUR:
+        expected = on_white(expected / 65535, WORDS[..., 3] / 65535)
+        np.testing.assert_allclose(image.alpha, WORDS[..., 3] / 65535, atol=1 / 255)
+    else:
+        expected = expected / 65535
+    np.testing.assert_allclose(image.pixels, expected, atol=2 / 255)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_grey_tiff_of_16_bits(byteorder: str, tmp_path: Path) -> None:
+    options = {"photometric": "minisblack", "byteorder": byteorder}
+    tifffile.imwrite(tmp_path / "a.tif", WORDS[..., 0], **options)
+    assert_words(load("a.tif", tmp_path), WORDS[..., :1].repeat(3, -1))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
+def test_a_negative_tiff_is_turned_around(dtype: type[np.generic], tmp_path: Path) -> None:
+    share = WORDS[..., 0] / 65535
+    whole = {np.uint8: 255, np.uint16: 65535}.get(dtype, 1)
+    stored = (share > 0.5) if dtype is bool else (share * whole).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="miniswhite")
+    assert_grey(load("a.tif", tmp_path), 1 - np.float64(stored) / whole)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"byteorder": ">"},
+        {"compression": "zlib"},
+        {"compression": "zlib", "predictor": True},
+        {"tile": (16, 16)},
+        {"rowsperstrip": 7},
+        {"bigtiff": True},
+        {"planarconfig": "separate"},
+    ],
+    ids=str,
+)
+def test_colour_tiff_of_16_bits(options: dict[str, object], tmp_path: Path) -> None:
+    expected = WORDS[..., :3]
+    stored = np.moveaxis(expected, -1, 0) if "planarconfig" in options else expected
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", **options)
+    assert_words(load("a.tif", tmp_path), expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1), (3, 3), (4, 4), (5, 3), (3, 5), (9, 4)])
+@pytest.mark.parametrize("planes", [False, True])
+def test_a_tiff_of_few_pixels_is_not_mistaken_for_channels(
+    size: tuple[int, int], planes: bool, tmp_path: Path
+) -> None:
+    expected = WORDS[: size[0], : size[1], :3]
+    stored = np.moveaxis(expected, -1, 0) if planes else expected
+    config = "separate" if planes else "contig"
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=config)
+    file = File(path=Path("a.tif"))
+    assert file.size(tmp_path) == size
+    assert_words(file.load(tmp_path), expected)
+
+
+@pytest.mark.parametrize("pages", [2, 3, 4])
+def test_the_first_page_is_read(pages: int, tmp_path: Path) -> None:
+    stack = np.stack([np.roll(WORDS[..., :3], page, 0) for page in range(pages)])
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="rgb")
+    assert_words(load("a.tif", tmp_path), WORDS[..., :3])
+
+
+def test_alpha_of_16_bits(tmp_path: Path) -> None:
+    options = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
+    tifffile.imwrite(tmp_path / "a.tif", WORDS, **options)
+    image = load("a.tif", tmp_path, transparency="weight")
+    assert image.alpha is not None
+    np.testing.assert_allclose(image.alpha, WORDS[..., 3] / 65535, atol=1e-7)
+    expected = on_white(WORDS[..., :3] / 65535, WORDS[..., 3] / 65535)
+    np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colours_multiplied_by_alpha_already_are_not_again(
+    dtype: type[np.uint8 | np.uint16], tmp_path: Path
+) -> None:
+    """Half red, premultiplied: (0.5, 0, 0, 0.5) over white is (1, 0.5, 0.5)."""
+    half = np.iinfo(dtype).max // 2
+    stored = np.zeros((2, 3, 4), dtype)
+    stored[..., 0] = stored[..., 3] = half
+    stored[0, 0] = 0  # nothing at all is white
+    options = {"photometric": "rgb", "extrasamples": ["assocalpha"]}
+    tifffile.imwrite(tmp_path / "a.tif", stored, **options)
+    with pytest.warns(NstflowWarning, match="flattened"):
+        image = load("a.tif", tmp_path)
+    np.testing.assert_allclose(image.pixels[1, 1], [1, 0.5, 0.5], atol=3e-3)
+    np.testing.assert_array_equal(image.pixels[0, 0], 1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_fourth_channel_of_no_known_meaning_is_not_alpha(
+    dtype: type[np.uint8 | np.uint16], tmp_path: Path
+) -> None:
+    stored = WORDS if dtype is np.uint16 else BYTES
+    options = {"photometric": "rgb", "extrasamples": ["unspecified"]}
+    tifffile.imwrite(tmp_path / "a.tif", stored, **options)
+    expected = stored[..., :3] / np.iinfo(dtype).max
+    np.testing.assert_allclose(load("a.tif", tmp_path).pixels, expected, atol=1e-7)
+
+
+def test_a_compression_that_tifffile_lacks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object, **__: object) -> None:
+        raise ValueError("requires the 'imagecodecs' package")
+
+    tifffile.imwrite(tmp_path / "a.tif", WORDS[..., :3], photometric="rgb")
+    monkeypatch.setattr(tifffile, "imread", lacking)
+    with pytest.warns(NstflowWarning, match="8 of its 16 bits"):
+        image = load("a.tif", tmp_path)
+    np.testing.assert_allclose(image.pixels, WORDS[..., :3] / 65535, atol=1 / 255)
+
+
+# Floats and other numbers
+
+
+def test_grey_floats_are_taken_as_they_are(tmp_path: Path) -> None:
+    grey = np.linspace(0, 1, 63, dtype=np.float32).reshape(7, 9)
+    tifffile.imwrite(tmp_path / "a.tif", grey, photometric="minisblack")
+    image = load("a.tif", tmp_path)
+    np.testing.assert_array_equal(image.pixels, grey[..., None].repeat(3, -1))
+
+
+@pytest.mark.parametrize("strange", [-0.25, 1.5, np.nan, np.inf])
+def test_floats_of_unknown_scale_are_refused(
+    strange: float, tmp_path: Path, refused: Refused
+) -> None:
+    grey = np.full((3, 4), 0.5, np.float32)
+    grey[1, 1] = strange
+    tifffile.imwrite(tmp_path / "a.tif", grey, photometric="minisblack")
+    with pytest.raises(NstflowError, match="unknown scale") as raised:
+        load("a.tif", tmp_path)
+    assert "floats in [0, 1]" in refused(raised).hint
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32])
+def test_whole_numbers_of_unknown_scale_are_refused(
+    dtype: type[np.generic], tmp_path: Path, refused: Refused
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((3, 4), 9000, dtype), photometric="minisblack")
+    with pytest.raises(NstflowError, match="from 9000 to 9000 of unknown scale") as raised:
+        load("a.tif", tmp_path)
+    refused(raised)
+
+
+def test_a_kind_of_tiff_that_can_not_be_read_is_told_what_can(
+    tmp_path: Path, refused: Refused
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 4, 3), np.float32), photometric="rgb")
+    for method in (File(path=Path("a.tif")).size, File(path=Path("a.tif")).load):
+        with pytest.raises(NstflowError, match="not an image of") as raised:
+            method(tmp_path)
+        assert refused(raised).hint == "Save it as one of these, with 8 or 16 bits a channel."
+
+
+def test_a_warning_made_an_error_stays_what_it_is(write_png: WritePng, tmp_path: Path) -> None:
+    """Under `python -W error`, which these tests run under, a notice is no damage."""
+    name = write_png("a.png", WORDS[..., :3], COLOUR)
+    with pytest.raises(NstflowWarning, match="16 bits"):
+        load(name, tmp_path)

@@ -1,0 +1,368 @@
+"""`content`, `gram` and `total_variation` against formulas written out in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from nstflow import Features, LossTerm, load_recipe, make_plan, tf
+from nstflow.builtin.losses.content import Content
+from nstflow.builtin.losses.gram import Gram
+from nstflow.builtin.losses.total_variation import TotalVariation
+
+Maps = Mapping[str, NDArray[np.float64]]
+
+SHAPES = {"deep": (3, 4, 6), "wide": (5, 7, 4)}
+SHARES = {"deep": 0.3, "wide": 2.0}
+
+
+def maps(seed: int, shapes: Mapping[str, tuple[int, int, int]] = SHAPES) -> Maps:
+    generator = np.random.default_rng(seed)
+    return {layer: generator.normal(0.4, 1, shape) for layer, shape in shapes.items()}
+
+
+def uniform(values: Maps) -> Maps:
+    return {layer: np.full(x.shape[:2], 1 / x[..., 0].size) for layer, x in values.items()}
+
+
+def uneven(values: Maps, seed: int) -> Maps:
+    """Return weights that sum to 1, of which some are 0."""
+    generator = np.random.default_rng(seed)
+    weights = {}
+    for layer, x in values.items():
+        weight = np.maximum(generator.normal(0.5, 0.5, x.shape[:2]), 0)
+        weights[layer] = weight / weight.sum()
+    return weights
+
+
+def features(values: Maps, weights: Maps | None = None) -> Features:
+    weights = uniform(values) if weights is None else weights
+    return Features(
+        {layer: tf.constant(x[None], tf.float32) for layer, x in values.items()},
+        {layer: tf.constant(w[None, ..., None], tf.float32) for layer, w in weights.items()},
+        tf.constant([0, 0]),
+    )
+
+
+def score(term: LossTerm, canvas: Features, reference: Features) -> float:
+    return float(term.score(canvas, term.target(reference)))
+
+
+# content
+
+
+def test_content_mean() -> None:
+    """The sum over the layers of share * mean((A - C)²)."""
+    a, c = maps(1), maps(2)
+    expected = sum(SHARES[layer] * ((a[layer] - c[layer]) ** 2).mean() for layer in SHAPES)
+    got = score(Content(layers=SHARES), features(a), features(c))
+    assert got == pytest.approx(expected, rel=1e-5)
+
+
+def test_content_sum() -> None:
+    """The sum over the layers of share * ½ Σ (A - C)²."""
+    a, c = maps(1), maps(2)
+    expected = sum(SHARES[layer] / 2 * ((a[layer] - c[layer]) ** 2).sum() for layer in SHAPES)
+    got = score(Content(layers=SHARES, scale="sum"), features(a), features(c))
+    assert got == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["mean", "sum"])
+def test_content_has_the_gradient_of_its_formula(scale: str) -> None:
+    """2 (A - C) / n for means, A - C for sums, times the share."""
+    a, c = maps(1), maps(2)
+    term = Content(layers=SHARES, scale=scale)
+    canvas = features(a)
+    with tf.GradientTape() as tape:
+        tape.watch(canvas["wide"])
+        loss = term.score(canvas, term.target(features(c)))
+    factor = SHARES["wide"] * (1 if scale == "sum" else 2 / a["wide"].size)
+    expected = factor * (a["wide"] - c["wide"])
+    np.testing.assert_allclose(tape.gradient(loss, canvas["wide"])[0], expected, 1e-4, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        Content(layers=SHARES),
+        Content(layers=SHARES, scale="sum"),
+        Gram(image="style", layers=SHARES),
+        Gram(image="style", layers=SHARES, scale="sum"),
+        Gram(image="style", layers=SHARES, scale="gatys"),
+    ],
+    ids=lambda term: f"{term.use}-{term.scale}",
+)
+def test_a_canvas_that_is_the_reference_has_no_loss(term: LossTerm) -> None:
+    assert score(term, features(maps(1)), features(maps(1))) == 0
+
+
+# gram
+
+
+def gram(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums over positions of the products of channels, FᵀF."""
+    return np.einsum("hwi,hwj->ij", x, x)
+
+
+def style_shapes() -> dict[str, tuple[int, int, int]]:
+    """Return the shapes of a reference with another number of positions."""
+    return {"deep": (2, 9, 6), "wide": (6, 4, 4)}
+
+
+def test_gram_mean() -> None:
+    """The mean over c² entries of (FᵀF / n - AᵀA / m)², by share."""
+    canvas, style = maps(1), maps(2, style_shapes())
+    expected = 0.0
+    for layer, share in SHARES.items():
+        n, m = canvas[layer][..., 0].size, style[layer][..., 0].size
+        expected += share * ((gram(canvas[layer]) / n - gram(style[layer]) / m) ** 2).mean()
+    got = score(Gram(image="style", layers=SHARES), features(canvas), features(style))
+    assert got == pytest.approx(expected, rel=1e-4)
+
+
+def test_gram_sum() -> None:
+    """Σ (FᵀF - AᵀA)², not divided by anything, by share."""
+    canvas, style = maps(1), maps(2, style_shapes())
+    expected = sum(
+        share * ((gram(canvas[layer]) - gram(style[layer])) ** 2).sum()
+        for layer, share in SHARES.items()
+    )
+    term = Gram(image="style", layers=SHARES, scale="sum")
+    assert score(term, features(canvas), features(style)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_gram_gatys() -> None:
+    """Σ (FᵀF - AᵀA)² / 4 N² M², N channels and M positions, as equation 4 of the paper has it."""
+    canvas, style = maps(1), maps(2)
+    expected = 0.0
+    for layer, share in SHARES.items():
+        channels, positions = canvas[layer].shape[-1], canvas[layer][..., 0].size
+        squares = ((gram(canvas[layer]) - gram(style[layer])) ** 2).sum()
+        expected += share * squares / (4 * channels**2 * positions**2)
+    term = Gram(image="style", layers=SHARES, scale="gatys")
+    assert score(term, features(canvas), features(style)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", ["mean", "sum", "gatys"])
+def test_gram_with_uneven_weights(scale: str) -> None:
+    """G = Σ w f fᵀ over positions; `sum` multiplies it by their number, as with even weights."""
+    canvas, style = maps(1), maps(2, style_shapes())
+    canvas_weights, style_weights = uneven(canvas, 3), uneven(style, 4)
+    expected = 0.0
+    for layer, share in SHARES.items():
+        c, n = canvas[layer].shape[-1], canvas[layer][..., 0].size
+        m = style[layer][..., 0].size
+        g, a = (
+            np.einsum("hw,hwi,hwj->ij", weights[layer], values[layer], values[layer])
+            for weights, values in ((canvas_weights, canvas), (style_weights, style))
+        )
+        if scale == "sum":
+            expected += share * ((n * g - m * a) ** 2).sum()
+        else:
+            expected += share * ((g - a) ** 2).sum() / (c**2 if scale == "mean" else 4 * c**2)
+    got = score(
+        Gram(image="style", layers=SHARES, scale=scale),
+        features(canvas, canvas_weights),
+        features(style, style_weights),
+    )
+    assert got == pytest.approx(expected, rel=1e-4)
+
+
+def test_positions_of_no_weight_do_not_count() -> None:
+    """A style of which only the left half counts is that half."""
+    style = maps(2, {"deep": (4, 6, 6)})
+    left = {"deep": style["deep"][:, :3]}
+    weights = {"deep": np.zeros((4, 6))}
+    weights["deep"][:, :3] = 1 / 12
+    term = Gram(image="style", layers={"deep": 1.0})
+    masked, cut = term.target(features(style, weights)), term.target(features(left))
+    np.testing.assert_allclose(masked["deep"], cut["deep"], rtol=1e-5)
+
+
+def test_positions_may_change_places() -> None:
+    """A style has no places: shuffled, it is the same."""
+    style = maps(2, {"deep": (4, 6, 6)})["deep"].reshape(24, 6)
+    shuffled = np.random.default_rng(0).permutation(style)
+    term = Gram(image="style", layers={"deep": 1.0})
+    first, second = (
+        term.target(features({"deep": values.reshape(4, 6, 6)})) for values in (style, shuffled)
+    )
+    np.testing.assert_allclose(first["deep"], second["deep"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["mean", "gatys"])
+def test_the_whole_is_the_mean_of_its_halves(scale: str) -> None:
+    term = Gram(image="style", layers={"deep": 1.0}, scale=scale)
+    assert term.additive
+    points = tf.constant(np.random.default_rng(0).normal(size=(20, 5)), tf.float32)
+    whole = term.summarize(points, tf.fill((20, 1), 1 / 20))
+    halves = [term.summarize(half, tf.fill((10, 1), 1 / 10)) for half in tf.split(points, 2)]
+    np.testing.assert_allclose(whole, (halves[0] + halves[1]) / 2, rtol=1e-5, atol=1e-6)
+
+
+def test_the_whole_is_the_weighted_mean_of_unequal_parts() -> None:
+    term = Gram(image="style", layers={"deep": 1.0})
+    generator = np.random.default_rng(0)
+    points = tf.constant(generator.normal(size=(20, 5)), tf.float32)
+    weights = generator.random((20, 1))
+    weights /= weights.sum()
+    share = weights[:6].sum()
+    whole = term.summarize(points, tf.constant(weights, tf.float32))
+    first = term.summarize(points[:6], tf.constant(weights[:6] / share, tf.float32))
+    rest = term.summarize(points[6:], tf.constant(weights[6:] / (1 - share), tf.float32))
+    np.testing.assert_allclose(whole, share * first + (1 - share) * rest, rtol=1e-5, atol=1e-6)
+
+
+def test_sums_are_not_additive() -> None:
+    """FᵀF of a whole is the sum of its parts', not their mean, and the term says so."""
+    term = Gram(image="style", layers={"deep": 1.0}, scale="sum")
+    assert not term.additive
+    points = tf.constant(np.random.default_rng(0).normal(size=(20, 5)), tf.float32)
+    whole = term.summarize(points, tf.fill((20, 1), 1 / 20))
+    halves = [term.summarize(half, tf.fill((10, 1), 1 / 10)) for half in tf.split(points, 2)]
+    np.testing.assert_allclose(whole, halves[0] + halves[1], rtol=1e-5, atol=1e-5)
+
+
+# total_variation
+
+
+def variation(x: NDArray[np.float64]) -> float:
+    term = TotalVariation(layers={"image": 1.0})
+    return float(term.score(features({"image": x}), None))
+
+
+def test_a_checkerboard_has_exactly_2() -> None:
+    board = (np.indices((8, 6)).sum(0) % 2)[..., None].repeat(3, -1)
+    assert variation(np.float64(board)) == 2.0
+
+
+def test_an_even_image_has_none() -> None:
+    assert variation(np.full((5, 6, 3), 0.7)) == 0
+
+
+def test_total_variation_of_anything() -> None:
+    x = np.random.default_rng(0).random((9, 5, 3))
+    down, across = np.diff(x, axis=0), np.diff(x, axis=1)
+    assert variation(x) == pytest.approx((down**2).mean() + (across**2).mean(), rel=1e-5)
+
+
+def test_stripes_have_one_direction_alone() -> None:
+    """Rows of 0 and 1 differ downwards by 1, across by nothing."""
+    assert variation(np.float64(np.arange(6) % 2)[:, None, None] * np.ones((1, 4, 3))) == 1.0
+
+
+@pytest.mark.parametrize("size", [(1, 6), (6, 1)])
+def test_a_direction_with_one_pixel_adds_nothing(size: tuple[int, int]) -> None:
+    line = (np.arange(6) % 2).reshape(*size, 1).repeat(3, -1)
+    assert variation(np.float64(line)) == 1.0
+
+
+def test_one_pixel_has_no_neighbours() -> None:
+    assert variation(np.full((1, 1, 3), 0.5)) == 0
+
+
+def test_total_variation_applies_the_shares() -> None:
+    x = maps(5)
+    term = TotalVariation(layers=SHARES)
+    expected = sum(
+        share * sum((np.diff(x[layer], axis=axis) ** 2).mean() for axis in (0, 1))
+        for layer, share in SHARES.items()
+    )
+    assert float(term.score(features(x), None)) == pytest.approx(expected, rel=1e-5)
+
+
+# layers and shares
+
+
+@pytest.mark.parametrize(
+    "term", [Content(), Gram(image="style"), TotalVariation()], ids=lambda term: term.use
+)
+def test_layers_have_to_be_resolved_first(term: LossTerm) -> None:
+    """A term as it was written does not know its shares: a plan's does."""
+    values = features({"image": np.zeros((2, 2, 3))})
+    with pytest.raises(TypeError, match="not resolved"):
+        term.score(values, term.target(values))
+
+
+@pytest.mark.parametrize("stage", [Content, Gram, TotalVariation])
+@pytest.mark.parametrize("layers", [[], {}, ["image", "image"], "", "Not a group"])
+def test_layers_that_say_nothing_are_refused(stage: type[LossTerm], layers: object) -> None:
+    settings = {"image": "style"} if stage is Gram else {}
+    with pytest.raises(ValidationError, match="layers"):
+        stage(layers=layers, **settings)
+
+
+def test_total_variation_takes_no_image() -> None:
+    with pytest.raises(ValidationError, match="image"):
+        TotalVariation(image="content")
+
+
+RECIPE = """\
+name: shares
+images:
+  content: {{use: noise, height: 32, width: 32}}
+extractor:
+  weights: random
+  layers: {{pair: [block1_conv2, block2_conv1]}}
+losses:
+  it: {{use: {use}, image: content, scale: {scale}, layers: {layers}}}
+"""
+GROUP = {"block1_conv2", "block2_conv1"}
+LIST = {"block1_conv1", "block1_conv2", "block2_conv1", "image"}
+
+
+@pytest.mark.parametrize(
+    ("layers", "named"),
+    [
+        ("pair", GROUP),
+        ("[block1_conv1, image, block2_conv1, block1_conv2]", LIST),
+        ("[block1_conv1]", {"block1_conv1"}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("use", "scale", "whole"),
+    [
+        ("content", "mean", True),
+        ("content", "sum", False),
+        ("gram", "mean", True),
+        ("gram", "sum", False),
+        ("gram", "gatys", False),
+    ],
+)
+def test_a_group_and_a_list_have_equal_shares(
+    use: str, scale: str, whole: bool, layers: str, named: set[str], write: Callable[..., Path]
+) -> None:
+    """1/L each, where the shares make a whole; 1 each for the scales that sum over the layers."""
+    plan = make_plan(load_recipe(write(RECIPE.format(use=use, scale=scale, layers=layers))))
+    share = 1 / len(named) if whole else 1.0
+    assert plan.terms["it"].shares == pytest.approx(dict.fromkeys(named, share))
+
+
+@pytest.mark.parametrize("scale", ["mean", "sum", "gatys"])
+def test_a_mapping_has_the_shares_that_it_says(scale: str, write: Callable[..., Path]) -> None:
+    layers = "{block1_conv1: 0.25, image: 3}"
+    plan = make_plan(load_recipe(write(RECIPE.format(use="gram", scale=scale, layers=layers))))
+    assert plan.terms["it"].shares == {"block1_conv1": 0.25, "image": 3.0}
+
+
+def test_each_term_has_a_group_of_its_own_by_default(write: Callable[..., Path]) -> None:
+    text = """\
+        name: defaults
+        images:
+          content: {use: noise, height: 32, width: 32}
+        extractor: {weights: random}
+        losses:
+          keep: {use: content}
+          look: {use: gram, image: content}
+          smooth: {use: total_variation}
+        """
+    terms = make_plan(load_recipe(write(text))).terms
+    assert terms["keep"].shares == {"block5_conv2": 1.0}
+    third = dict.fromkeys(("block1_conv1", "block3_conv1", "block5_conv1"), 1 / 3)
+    assert terms["look"].shares == pytest.approx(third)
+    assert terms["smooth"].shares == {"image": 1.0}

@@ -1,0 +1,86 @@
+"""The files that a run leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import PIL.Image
+import pytest
+from pydantic import ValidationError
+
+from nstflow import Image, Output
+from nstflow.builtin.outputs.jpeg import Jpeg
+from nstflow.builtin.outputs.png import Png
+
+
+def result(pixels: object) -> SimpleNamespace:
+    """Return as much of a result as an output looks at."""
+    return SimpleNamespace(image=Image(np.asarray(pixels, np.float32)))
+
+
+def test_png_gives_exact_bytes_back(tmp_path: Path) -> None:
+    """Every level of every channel."""
+    levels = np.random.default_rng(0).permuted(
+        np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, -1), axis=0
+    )
+    path = Png().write(result(np.float32(levels) / np.float32(255)), tmp_path)
+    assert path == tmp_path / "result.png"
+    with PIL.Image.open(path) as written:
+        assert (written.format, written.mode) == ("PNG", "RGB")
+        np.testing.assert_array_equal(np.asarray(written), levels)
+
+
+def test_png_rounds_to_the_nearest_level(tmp_path: Path) -> None:
+    row = [[0, 0.49 / 255, 0.51 / 255], [1.49 / 255, 254.49 / 255, 254.51 / 255], [1, 0.5, 0.25]]
+    path = Png(name="rounded").write(result([row]), tmp_path)
+    assert path == tmp_path / "rounded.png"
+    with PIL.Image.open(path) as written:
+        assert np.asarray(written).tolist() == [[[0, 0, 1], [1, 254, 255], [255, 128, 64]]]
+
+
+def test_jpeg_is_near_and_keeps_its_colours_apart(tmp_path: Path) -> None:
+    """Single columns of red and blue: with chroma subsampling they would run into one another."""
+    stripes = np.zeros((16, 16, 3), np.float32)
+    stripes[:, ::2, 0] = stripes[:, 1::2, 2] = 1
+    path = Jpeg(quality=100).write(result(stripes), tmp_path)
+    assert path == tmp_path / "result.jpg"
+    with PIL.Image.open(path) as written:
+        assert written.format == "JPEG"
+        np.testing.assert_allclose(np.asarray(written) / 255, stripes, atol=4 / 255)
+
+
+def test_a_better_quality_is_nearer_and_larger(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).random((32, 32, 3), np.float32)
+    sizes, distances = [], []
+    for quality in (10, 50, 95):
+        path = Jpeg(quality=quality).write(result(pixels), tmp_path)
+        sizes.append(path.stat().st_size)
+        with PIL.Image.open(path) as written:
+            distances.append(np.abs(np.asarray(written) / 255 - pixels).mean())
+    assert sizes == sorted(sizes)
+    assert distances == sorted(distances, reverse=True)
+
+
+@pytest.mark.parametrize("quality", [80, 92, 94, 100])
+def test_noise_fits_into_a_jpeg(quality: int, tmp_path: Path) -> None:
+    """A file of more than a byte a pixel, larger than 64 KiB: more than Pillow's buffers expect."""
+    noise = np.random.default_rng(0).integers(0, 2, (256, 256, 3))
+    path = Jpeg(quality=quality).write(result(noise), tmp_path)
+    assert path.stat().st_size > 256 * 256
+    with PIL.Image.open(path) as written:
+        assert np.asarray(written).shape == (256, 256, 3)
+
+
+@pytest.mark.parametrize("stage", [Png, Jpeg])
+@pytest.mark.parametrize("name", ["../result", "a/b", "Result", "result.png", ""])
+def test_a_name_can_not_leave_the_folder(stage: type[Output], name: str) -> None:
+    with pytest.raises(ValidationError, match="name"):
+        stage(name=name)
+
+
+@pytest.mark.parametrize("quality", [0, 101, 92.5])
+def test_quality_has_bounds(quality: float) -> None:
+    with pytest.raises(ValidationError, match="quality"):
+        Jpeg(quality=quality)

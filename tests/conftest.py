@@ -1,0 +1,93 @@
+"""What several tests need: recipes on disk, the command line in this process, small packages."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from nstflow import cli as command_line
+from nstflow import console
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left: its exit status, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+Write = Callable[..., Path]
+Call = Callable[..., Answer]
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a file into the test's folder."""
+
+    def write(text: str | bytes, name: str = "recipe.yaml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else textwrap.dedent(text).encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Call:
+    """Run a command as `nstflow` would, in this process and in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+    for stream in (console.out, console.err):
+        monkeypatch.setattr(stream, "_width", 400)  # no line is broken
+
+    def call(*arguments: object) -> Answer:
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["nstflow", *map(str, arguments)])
+            patch.setattr(warnings, "showwarning", warnings.showwarning)  # main() sets its own
+            code = 0
+            try:
+                command_line.main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install a package: a module and the metadata that entry points are found in."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    modules = []
+
+    def install(package: str, source: str, *, plugin: str = "", version: str = "1.0") -> None:
+        module = package.replace("-", "_")
+        modules.append(module)
+        (site / f"{module}.py").write_text(textwrap.dedent(source))
+        info = site / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+        )
+        (info / "entry_points.txt").write_text(f"[nstflow]\n{plugin or package} = {module}\n")
+        importlib.invalidate_caches()
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)

@@ -1,0 +1,76 @@
+"""Where the engine computes, on machines of either kind."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import tensorflow as tf
+
+from nstflow import NstflowError
+from nstflow.engine.device import choose_device
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize("choice", ["auto", "cpu"])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_without_a_gpu_the_cpu_computes(choice: str, deterministic: bool) -> None:
+    device = choose_device(choice, deterministic=deterministic)
+    assert device.name == "/CPU:0"
+    assert device.title.startswith("CPU, ")
+
+
+def test_the_cpu_computes_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: pytest.fail("asked"))
+    assert choose_device("cpu", deterministic=True).name == "/CPU:0"
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells the cores")
+def test_the_title_counts_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7})
+    threads = tf.config.threading, "get_intra_op_parallelism_threads"
+    monkeypatch.setattr(*threads, lambda: 0)
+    assert choose_device("auto", deterministic=True).title == "CPU, 3 threads"
+    monkeypatch.setattr(*threads, lambda: 2)
+    assert choose_device("auto", deterministic=True).title == "CPU, 2 threads"
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_gpu_that_is_asked_for_and_missing_is_an_error() -> None:
+    with pytest.raises(NstflowError, match="TensorFlow sees no GPU") as raised:
+        choose_device("gpu", deterministic=True)
+    (problem,) = raised.value.problems
+    assert problem.where == "--device gpu"
+    assert "--device auto" in problem.hint
+
+
+@pytest.mark.parametrize("choice", ["auto", "gpu"])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_first_gpu_is_taken_and_shared(
+    choice: str, deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grows, determined = [], []
+    experimental = tf.config.experimental
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["one", "two"])
+    monkeypatch.setattr(
+        experimental, "set_memory_growth", lambda gpu, enable: grows.append((gpu, enable))
+    )
+    monkeypatch.setattr(experimental, "enable_op_determinism", lambda: determined.append(1))
+    details = {"one": {"device_name": "The First"}, "two": {"device_name": "The Second"}}
+    monkeypatch.setattr(experimental, "get_device_details", details.get)
+    device = choose_device(choice, deterministic=deterministic)
+    assert (device.name, device.title) == ("/GPU:0", "The First")
+    assert grows == [("one", True), ("two", True)]
+    assert bool(determined) is deterministic
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_scope_computes_there() -> None:
+    with choose_device("auto", deterministic=True).scope():
+        assert tf.constant(1).device.endswith("CPU:0")

@@ -1,0 +1,177 @@
+"""The sum of the terms, its gradient, and the seeds that terms draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from pydantic import Field
+
+from nstflow import Features, Image, Layers, LossTerm, Tensor, tf
+from nstflow.engine.features import describe_image
+from nstflow.engine.objective import make_objective, make_target
+
+PIXELS = np.random.default_rng(0).random((1, 4, 6, 3), np.float32)
+
+
+class Distance(LossTerm):
+    """Sum squared differences of means."""
+
+    use: Literal["distance"] = "distance"
+    layers: Layers = Field({"image": 1.0}, description="The pixels.")
+
+    def score(self, features: Features, target: Any) -> Tensor:
+        """Return Σ share · Σ (x - target)²; without a target, Σ share · Σ x²."""
+        target = dict.fromkeys(features, 0.0) if target is None else target
+        return tf.add_n(
+            [
+                share * tf.reduce_sum(tf.square(features[layer] - target[layer]))
+                for layer, share in self.shares.items()
+            ]
+        )
+
+
+class Draw(LossTerm):
+    """Say what is drawn from the seed: its two numbers as one, or a random number."""
+
+    use: Literal["draw"] = "draw"
+    layers: Layers = Field({"image": 1.0}, description="The pixels.")
+
+    def target(self, features: Features) -> Any:
+        """Keep the seed."""
+        return features.seed
+
+    def score(self, features: Features, target: Any) -> Tensor:  # noqa: ARG002 - the contract
+        """Return a number in [0, 1)."""
+        return tf.random.stateless_uniform((), features.seed)
+
+
+class Strict(LossTerm):
+    """Fail unless the layers that are handed over are exactly its own."""
+
+    use: Literal["strict"] = "strict"
+
+    def score(self, features: Features, target: Any) -> Tensor:  # noqa: ARG002 - the contract
+        """Return nothing."""
+        assert list(features) == list(features.weights) == list(self.shares)
+        return tf.constant(0.0)
+
+
+def anyone(_: str) -> nullcontext[None]:
+    return nullcontext()
+
+
+def doubled(canvas: Tensor) -> Mapping[str, Tensor]:
+    return {"double": 2 * canvas, "negative": -canvas}
+
+
+def test_losses_are_weighted_and_the_gradient_is_of_their_sum() -> None:
+    """3 Σ x² + 0.5 (Σ (2x - g)² + 2 Σ x²): 6 x + 2 (2x - g) + 2 x."""
+    goal = np.random.default_rng(1).random((1, 4, 6, 3), np.float32)
+    terms = {
+        "first": Distance(weight=3),
+        "second": Distance(weight=0.5, layers={"double": 1.0, "negative": 2.0}, image="content"),
+    }
+    targets = {"first": None, "second": {"double": tf.constant(goal), "negative": 0.0}}
+    evaluate = make_objective(doubled, terms, targets, 0, anyone)
+    losses, gradient = evaluate(tf.constant(PIXELS), tf.constant(1))
+    x, g = np.float64(PIXELS), np.float64(goal)
+    expected = [3 * (x**2).sum(), 0.5 * (((2 * x - g) ** 2).sum() + 2 * (x**2).sum())]
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, 6 * x + 2 * (2 * x - g) + 2 * x, rtol=1e-5, atol=1e-6)
+
+
+def test_a_negative_weight_pushes_away() -> None:
+    evaluate = make_objective(None, {"it": Distance(weight=-1)}, {"it": None}, 0, anyone)
+    losses, gradient = evaluate(tf.constant(PIXELS), tf.constant(1))
+    np.testing.assert_allclose(losses, [-(np.float64(PIXELS) ** 2).sum()], rtol=1e-5)
+    np.testing.assert_allclose(gradient, -2 * PIXELS, rtol=1e-6)
+
+
+def test_a_term_that_does_not_see_the_canvas_has_no_gradient() -> None:
+    evaluate = make_objective(None, {"it": Draw()}, {"it": None}, 0, anyone)
+    _, gradient = evaluate(tf.constant(PIXELS), tf.constant(1))
+    np.testing.assert_array_equal(gradient, np.zeros_like(PIXELS))
+
+
+def test_a_term_sees_its_layers_alone() -> None:
+    terms = {
+        "pixels": Strict(layers={"image": 1.0}),
+        "both": Strict(layers={"negative": 0.5, "double": 0.5}),
+    }
+    evaluate = make_objective(doubled, terms, dict.fromkeys(terms), 0, anyone)
+    evaluate(tf.constant(PIXELS), tf.constant(1))
+
+
+def test_one_pass_through_the_network_serves_all_terms() -> None:
+    passes = []
+
+    def network(canvas: Tensor) -> Mapping[str, Tensor]:
+        passes.append(1)
+        return doubled(canvas)
+
+    terms = {name: Distance(layers={"double": 1.0}) for name in ("a", "b", "c")}
+    evaluate = make_objective(network, terms, dict.fromkeys(terms), 0, anyone)
+    evaluate(tf.constant(PIXELS), tf.constant(1))
+    assert len(passes) == 1
+
+
+def test_each_term_is_called_under_its_name() -> None:
+    """So that an error finds its owner."""
+    entered = []
+
+    @contextmanager
+    def guard(name: str) -> Iterator[None]:
+        entered.append(name)
+        yield
+
+    terms = {"a": Distance(), "b": Distance()}
+    evaluate = make_objective(None, terms, dict.fromkeys(terms), 0, guard)
+    evaluate(tf.constant(PIXELS), tf.constant(1))
+    assert entered == ["a", "b"]
+
+
+def draws(names: tuple[str, ...], seed: int, step: int) -> list[float]:
+    terms = {name: Draw() for name in names}
+    evaluate = make_objective(None, terms, dict.fromkeys(names), seed, anyone)
+    losses, _ = evaluate(tf.constant(PIXELS), tf.constant(step))
+    return losses.numpy().tolist()
+
+
+def test_the_same_step_draws_the_same() -> None:
+    assert draws(("a", "b"), 4, 3) == draws(("a", "b"), 4, 3)
+
+
+def test_terms_steps_and_recipes_draw_differently() -> None:
+    drawn = [
+        number for seed in (0, 1) for step in (1, 2, 3) for number in draws(("a", "b"), seed, step)
+    ]
+    assert len(set(drawn)) == len(drawn) == 12
+
+
+def test_a_draw_does_not_depend_on_the_other_terms() -> None:
+    """Adding a term, or changing their order, leaves the others' directions alone."""
+    (alone,) = draws(("a",), 4, 3)
+    assert draws(("b", "a"), 4, 3)[1] == alone
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**40])
+def test_a_target_draws_at_step_0(seed: int) -> None:
+    features = describe_image(None, Image(PIXELS[0]))
+    first, again, other = (
+        make_target(Draw(image="content"), name, seed, features).numpy().tolist()
+        for name in ("a", "a", "b")
+    )
+    assert first == again
+    assert first[1] == other[1] == 0
+    assert first[0] != other[0]
+    assert first[0] >= 0
+
+
+def test_a_target_sees_its_layers_alone() -> None:
+    features = describe_image(doubled, Image(PIXELS[0]))
+    target = make_target(Distance(image="content", layers={"double": 1.0}), "it", 0, features)
+    assert list(target) == ["double"]

@@ -1,0 +1,227 @@
+"""`--set PATH=VALUE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nstflow.errors import NstflowError, Problem
+from nstflow.recipe import load_recipe
+from nstflow.recipe.overrides import override
+from nstflow.recipe.parsing import parse_yaml
+from nstflow.recipe.source import Source
+
+TEXT = """\
+name: x
+images: {content: photo.png}
+losses:
+  style: {use: gram, weight: 1}
+preprocess:
+  - {use: resize, longest_side: 512}
+postprocess: []
+optimizer: ~
+"""
+
+
+def source() -> Source:
+    return Source("r.yaml", TEXT, *parse_yaml(TEXT, "r.yaml"))
+
+
+def put(*settings: str) -> dict[str, Any]:
+    data: dict[str, Any] = override(source(), settings).data
+    return data
+
+
+def problems_of(*settings: str) -> tuple[Problem, ...]:
+    with pytest.raises(NstflowError) as caught:
+        override(source(), settings)
+    return caught.value.problems
+
+
+def test_value_at_any_depth() -> None:
+    assert put("name=y")["name"] == "y"
+    assert put("losses.style.weight=0.3")["losses"]["style"] == {"use": "gram", "weight": 0.3}
+    assert put("losses.style.scale=sum")["losses"]["style"]["scale"] == "sum"
+    assert put("preprocess.0.longest_side=64")["preprocess"][0]["longest_side"] == 64
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 1e-4),
+        ("avg", "avg"),
+        ("on", "on"),
+        ("[a, b]", ["a", "b"]),
+        ("{use: tv, layers: [image]}", {"use": "tv", "layers": ["image"]}),
+        ("'5'", "5"),
+        ("true", True),
+        ("~", None),
+        ("", None),
+        ("a=b", "a=b"),
+        (" spaced ", "spaced"),
+    ],
+)
+def test_values_are_yaml(text: str, value: Any) -> None:
+    got = put(f"losses.style.new={text}")["losses"]["style"]["new"]
+    assert (type(got), got) == (type(value), value)
+
+
+def test_index_after_the_last_adds_an_item() -> None:
+    assert put("preprocess.1={use: crop}")["preprocess"][1:] == [{"use": "crop"}]
+    assert put("preprocess.1.use=crop", "preprocess.1.aspect=2")["preprocess"][1:] == [
+        {"use": "crop", "aspect": 2}
+    ]
+    assert put("postprocess.0.use=resize")["postprocess"] == [{"use": "resize"}]
+
+
+def test_sections_that_are_absent_or_empty_are_made() -> None:
+    assert put("compute.deterministic=false")["compute"] == {"deterministic": False}
+    assert put("optimizer.beta_1=0.9")["optimizer"] == {"beta_1": 0.9}
+    assert put("extractor.layers.style=[a]")["extractor"] == {"layers": {"style": ["a"]}}
+
+
+def test_later_settings_win() -> None:
+    assert put("name=y", "name=z")["name"] == "z"
+    assert put("losses.style.weight=2", "losses.style={use: tv}")["losses"]["style"] == {
+        "use": "tv"
+    }
+
+
+def test_the_source_itself_stays_as_it_is() -> None:
+    before = source()
+    after = override(before, ["losses.style.weight=5", "preprocess.0.use=crop"])
+    assert before.data == source().data
+    assert after.text == before.text
+
+
+@pytest.mark.parametrize("setting", ["name", "", "=5", "  =5"])
+def test_what_is_no_setting(setting: str) -> None:
+    (problem,) = problems_of(setting)
+    assert problem.where == f"--set {setting}"
+    assert "PATH=VALUE" in problem.got
+    assert "--set losses.style.weight=0.3" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("preprocess.2.use=x", ["preprocess is a list", "0 to 0", "1 adds one"]),
+        ("preprocess.-1.use=x", ["preprocess is a list"]),
+        ("preprocess.use=x", ["preprocess is a list"]),
+        ("preprocess.00=x", ["preprocess is a list"]),
+        (f"preprocess.{'9' * 5000}=x", ["preprocess is a list"]),
+        ("postprocess.1=x", ["postprocess is a list", "empty", "0 adds one"]),
+        ("name.first=x", ["name is the text 'x'", "no 'first'"]),
+        ("losses.style.weight.unit=x", ["losses.style.weight is 1", "no 'unit'"]),
+    ],
+)
+def test_path_that_leads_nowhere(setting: str, words: list[str]) -> None:
+    (problem,) = problems_of(setting)
+    assert problem.where == f"--set {setting}"
+    assert problem.what == setting.partition("=")[0]
+    assert [word for word in words if word not in problem.got] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("[1, 2", "no sound YAML"),
+        ("{a: 1, a: 2}", "repeated"),
+        ("*x", "undefined alias"),
+        ("!!python/name:os.system x", "tag"),
+        ("a: b: c", "no sound YAML"),
+        ("x\n---\ny", "document"),
+    ],
+)
+def test_value_that_is_no_yaml(value: str, words: str) -> None:
+    (problem,) = problems_of(f"losses.style.weight={value}")
+    assert problem.where == f"--set losses.style.weight={value}"  # no line and column in it
+    assert words in problem.got
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    told = problems_of("name", "name.x=1", "seed=1", "images=[")
+    assert [problem.where for problem in told] == ["--set name", "--set name.x=1", "--set images=["]
+
+
+RECIPE = """\
+name: x
+images: {content: photo.png}
+losses:
+  keep: {use: content, layers: [block1_conv1, block1_conv2]}
+outputs:
+  - {use: png}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "r.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_absent_extractor_is_set(recipe: Path) -> None:
+    extractor = load_recipe(recipe, ["extractor.weights=random"]).extractor
+    assert extractor.model_dump()["weights"] == "random"
+    assert extractor.use == "vgg19"
+
+
+def test_image_that_is_a_plain_text_is_set(recipe: Path) -> None:
+    image = load_recipe(recipe, ["images.content.max_megapixels=2"]).images["content"]
+    assert image.model_dump()["max_megapixels"] == 2
+    assert str(image.model_dump()["path"]) == "photo.png"
+    image = load_recipe(recipe, ["images.content=other.png"]).images["content"]
+    assert str(image.model_dump()["path"]) == "other.png"
+    image = load_recipe(recipe, ["images.content={use: noise}"]).images["content"]
+    assert image.use == "noise"
+
+
+def test_default_list_is_set(recipe: Path) -> None:
+    recipes = [load_recipe(recipe, ["preprocess.0.longest_side=64"]), load_recipe(recipe)]
+    assert [r.preprocess[0].model_dump()["longest_side"] for r in recipes] == [64, 512]
+
+
+@pytest.mark.parametrize(
+    ("settings", "where", "what"),
+    [
+        (["losses.keep.weight=heavy"], "--set losses.keep.weight", "losses.keep.weight"),
+        (["losses.keep.wieght=1"], "--set losses.keep.wieght", "losses.keep.wieght"),
+        # below what an option replaced, the places of the file mean nothing
+        (
+            ["losses.keep.layers=[block1_conv1, x]"],
+            "--set losses.keep.layers",
+            "losses.keep.layers",
+        ),
+        (["losses.keep={use: content, layers: [x]}"], "--set losses.keep", "losses.keep.layers"),
+        (["losses.keep={use: contents}"], "--set losses.keep", "losses.keep.use"),
+        (["outputs=[{use: png, name: 5}]"], "--set outputs", "outputs.0.name"),
+        # the last word on a value is the one to blame
+        (["seed=5", "seed=-5"], "--set seed", "seed"),
+        (
+            ["losses.keep.layers=[x]", "losses={k: {use: content, layers: [x]}}"],
+            "--set losses",
+            "losses.k.layers",
+        ),
+        (
+            ["losses={k: {use: content}}", "losses.k.layers=[x]"],
+            "--set losses.k.layers",
+            "losses.k.layers",
+        ),
+    ],
+)
+def test_mistake_in_a_setting_is_placed_at_the_option(
+    recipe: Path, settings: list[str], where: str, what: str
+) -> None:
+    with pytest.raises(NstflowError) as caught:
+        load_recipe(recipe, settings)
+    assert [(problem.where, problem.what) for problem in caught.value.problems] == [(where, what)]
+
+
+def test_mistake_beside_a_setting_is_placed_in_the_file(recipe: Path) -> None:
+    recipe.write_text(RECIPE.replace("block1_conv2", "nope"))
+    with pytest.raises(NstflowError) as caught:
+        load_recipe(recipe, ["losses.keep.weight=2"])
+    assert [problem.where for problem in caught.value.problems] == [f"{recipe}:4:47"]

@@ -1,0 +1,382 @@
+"""The text of a recipe: YAML 1.2's core schema, places, and text that means harm."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nstflow.errors import NstflowError, Problem
+from nstflow.recipe import parsing
+from nstflow.recipe.parsing import MAX_DEPTH, describe, parse_yaml
+from nstflow.recipe.source import MAX_BYTES, read_source
+
+
+def data_of(text: str) -> Any:
+    return parse_yaml(text, "r.yaml")[0]
+
+
+def refused(text: str) -> Problem:
+    with pytest.raises(NstflowError) as caught:
+        parse_yaml(text, "r.yaml")
+    (problem,) = caught.value.problems
+    return problem
+
+
+def file_refused(path: Path) -> Problem:
+    with pytest.raises(NstflowError) as caught:
+        read_source(path)
+    (problem,) = caught.value.problems
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 0.0001),
+        ("1E4", 10000.0),
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("-.5e+1", -5.0),
+        ("12", 12),
+        ("+12", 12),
+        ("-0", 0),
+        ("007", 7),
+        ("0o17", 15),
+        ("0xff", 255),
+        (".inf", math.inf),
+        ("-.INF", -math.inf),
+        ("true", True),
+        ("False", False),
+        ("TRUE", True),
+        ("~", None),
+        ("null", None),
+        ("Null", None),
+        ("NULL", None),
+        ("", None),
+        # what YAML 1.1 takes for something else
+        ("on", "on"),
+        ("yes", "yes"),
+        ("No", "No"),
+        ("off", "off"),
+        ("y", "y"),
+        ("tRue", "tRue"),
+        ("1_000", "1_000"),
+        ("1:30", "1:30"),
+        ("0b11", "0b11"),
+        ("017_0", "017_0"),
+        ("2001-12-14", "2001-12-14"),
+        ("=", "="),
+        (".", "."),
+        ("1e", "1e"),
+        ("nan", "nan"),
+        # and what quotes make a text
+        ("'1e-4'", "1e-4"),
+        ('"true"', "true"),
+        ("'~'", "~"),
+        ("''", ""),
+        ("!!str 5", "5"),
+        ("!!float 5", 5.0),
+    ],
+)
+def test_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
+    got = data_of(f"key: {text}")["key"]
+    assert (type(got), got) == (type(value), value)
+
+
+def test_nan_is_a_number() -> None:
+    assert math.isnan(data_of("key: .nan")["key"])
+    assert math.isnan(data_of("key: .NaN")["key"])
+
+
+def test_keys_are_texts() -> None:
+    assert data_of("{1: a, true: b, ~: c, 1e3: d}") == {"1": "a", "true": "b", "~": "c", "1e3": "d"}
+
+
+def test_aliases_are_expanded() -> None:
+    assert data_of("a: &x [1, 2]\nb: *x\nc: {d: *x}") == {
+        "a": [1, 2],
+        "b": [1, 2],
+        "c": {"d": [1, 2]},
+    }
+
+
+TEXT = """\
+# a comment
+name: x
+
+losses:
+    style:
+        use: gram
+        layers: [block1_conv1,
+                 nope]
+preprocess:
+  - {use: resize,   longest_side: 64}
+  -   use: crop
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "key", "value"),
+    [
+        (("name",), "2:1", "2:7"),
+        (("losses",), "4:1", "5:5"),
+        (("losses", "style"), "5:5", "6:9"),
+        (("losses", "style", "use"), "6:9", "6:14"),
+        (("losses", "style", "layers"), "7:9", "7:17"),
+        (("losses", "style", "layers", 0), "7:18", "7:18"),
+        (("losses", "style", "layers", 1), "8:18", "8:18"),
+        (("preprocess", 0), "10:5", "10:5"),
+        (("preprocess", 0, "longest_side"), "10:21", "10:35"),
+        (("preprocess", 1, "use"), "11:7", "11:12"),
+    ],
+)
+def test_every_key_and_value_has_its_place(
+    tmp_path: Path, keys: tuple[str | int, ...], key: str, value: str
+) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(TEXT)
+    source = read_source(path)
+    assert source.where(keys, key=True) == f"{path}:{key}"
+    assert source.where(keys) == f"{path}:{value}"
+
+
+def test_what_is_not_written_has_the_place_of_its_parents_key(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(TEXT)
+    source = read_source(path)
+    assert source.where(("losses", "style", "image")) == f"{path}:5:5"
+    assert source.where(("losses", "content", "image")) == f"{path}:4:1"
+    assert source.where(("preprocess", 1, "aspect")) == f"{path}:11:7"
+    assert source.where(("optimizer", "learning_rate")) == f"{path}:2:1"  # the recipe itself
+
+
+def test_lines_count_as_an_editor_counts_them(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_bytes("\ufeffname: x\r\nsummary: größer 🙂 ×\r\nseed: 1\r\n".encode())
+    source = read_source(path)
+    assert source.data == {"name": "x", "summary": "größer 🙂 ×", "seed": 1}
+    assert source.where(("name",)) == f"{path}:1:7"
+    assert source.where(("seed",), key=True) == f"{path}:3:1"
+
+
+def test_text_is_kept_as_written(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    written = "\ufeff# ä\r\nname: x   \r\n\r\n"
+    path.write_bytes(written.encode())
+    assert read_source(path).text == written
+
+
+def test_repeated_key_tells_both_lines() -> None:
+    problem = refused("name: x\nlosses:\n  a: {weight: 1}\n  b: 2\n  a: 3\n")
+    assert problem.where == "r.yaml:5:3"
+    assert problem.what == "losses.a"
+    assert "line 3" in problem.got
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("a: {b: 1, b: 2}", "1:11"), ("- {x: 1}\n- {x: 1, 'x': 2}", "2:10"), ("1: a\n'1': b", "2:1")],
+)
+def test_repeated_key_is_found_at_any_depth(text: str, place: str) -> None:
+    problem = refused(text)
+    assert problem.where == f"r.yaml:{place}"
+    assert "repeated" in problem.got
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("name: x\n\timages: 3\n", "2:1"), ("images:\n  a:\n\t- b\n", "3:1"), ("a:\tb\n", "1:3")],
+)
+def test_tabs(text: str, place: str) -> None:
+    problem = refused(text)
+    assert problem.where == f"r.yaml:{place}"
+    assert "spaces, never with tabs" in problem.hint
+
+
+def test_undefined_alias() -> None:
+    problem = refused("a: 1\nb: [2, *nowhere]\n")
+    assert problem.where == "r.yaml:2:8"
+    assert "nowhere" in problem.got
+    assert "&x" in problem.hint
+
+
+def test_broken_flow_has_a_place() -> None:
+    problem = refused("a: 1\nb: [2, 3\nc: 4\n")
+    assert problem.where.startswith("r.yaml:")
+    assert "no sound YAML" in problem.got
+
+
+def test_several_documents() -> None:
+    problem = refused("name: x\n---\nname: y\n")
+    assert problem.where == "r.yaml:2:1"
+    assert "document" in problem.got
+
+
+def test_merge_keys_are_told() -> None:
+    problem = refused("a: &a {x: 1}\nb:\n  <<: *a\n")
+    assert problem.where == "r.yaml:3:3"
+    assert "merge" in problem.got
+
+
+def test_key_must_be_a_word() -> None:
+    problem = refused("? [a, b]\n: c\n")
+    assert problem.where == "r.yaml:1:3"
+    assert "a key is a word" in problem.got
+
+
+@pytest.mark.parametrize(
+    "tagged",
+    [
+        "!!python/object/apply:os.system ['touch {marker}']",
+        "!!python/object/new:os.system ['touch {marker}']",
+        "!!python/object:os.system {{x: 1}}",
+        "!!python/name:os.system ''",
+        "!!python/none",
+        "!!binary aGVsbG8=",
+        "!!timestamp 2001-12-14",
+        "!!set {{a, b}}",
+        "!!omap [a: 1]",
+        "!mine {{a: 1}}",
+        "!mine [1]",
+        "!mine x",
+        "!!int {{a: 1}}",
+    ],
+)
+def test_tags_are_refused(tagged: str, tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    problem = refused(f"name: x\nimages: {tagged.format(marker=marker)}\n")
+    assert problem.where == "r.yaml:2:9"
+    assert problem.what == "images"
+    assert "tag" in problem.got
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("text", ["!!int abc", "!!float abc", "!!bool 5", "!!int 1.5"])
+def test_tag_that_does_not_fit(text: str) -> None:
+    assert refused(f"a: {text}").where == "r.yaml:1:4"
+
+
+def test_a_number_of_a_million_digits_is_refused_in_few_words() -> None:
+    problem = refused(f"seed: {'9' * 10_000}")
+    assert problem.where == "r.yaml:1:7"
+    assert len(problem.got) < 200
+
+
+def test_half_a_surrogate_pair_is_refused() -> None:
+    problem = refused('summary: "half \\ud800"')
+    assert problem.where == "r.yaml:1:10"
+    assert "surrogate" in problem.got
+
+
+def test_control_characters() -> None:
+    assert "allows" in refused("name: x\x00").got
+    assert "allows" in refused("name: \x1b[31m").got
+
+
+def test_billion_laughs_end_soon() -> None:
+    lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    start = time.process_time()
+    problem = refused("\n".join(lines))
+    assert time.process_time() - start < 2
+    assert "too many values" in problem.got
+
+
+def test_wide_recipe_is_refused_where_it_is_too_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsing, "MAX_NODES", 50)
+    assert len(data_of(f"[{'1,' * 48}1]")) == 49
+    problem = refused(f"a:\n  [{'1,' * 48}1]")
+    assert "too many values" in problem.got
+    assert problem.where == f"r.yaml:2:{4 + 2 * 48}"
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", "&a [[*a, 1], *a]"])
+def test_recursive_anchor_ends(text: str) -> None:
+    assert "nested too deeply" in refused(text).got
+
+
+def test_depth_is_limited() -> None:
+    at_limit = "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)
+    assert data_of(at_limit)
+    assert "nested too deeply" in refused(f"[{at_limit}]").got
+    assert "nested too deeply" in refused("[" * 600).got
+    assert "nested too deeply" in refused("{a: " * 600).got
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    for text in ("", "\n\n", "# only a comment\n", "---\n", "~\n"):
+        path = tmp_path / "r.yaml"
+        path.write_text(text)
+        problem = file_refused(path)
+        assert problem.where == str(path)
+        assert "empty" in problem.got
+        assert "name, images and losses" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("hello\n", "the text 'hello'"), ("- a\n- b\n", "a list"), ("5\n", "5"), ("true", "true")],
+)
+def test_recipe_that_is_no_mapping(tmp_path: Path, text: str, kind: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    assert file_refused(path).got.endswith(f"but this is {kind}.")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    problem = file_refused(tmp_path / "nowhere.yaml")
+    assert problem.where.endswith("nowhere.yaml")
+    assert "no such file" in problem.got
+    assert "can't be read" in file_refused(tmp_path / ("x" * 400)).got
+    assert "can't be read" in file_refused(Path("a\0b")).got
+
+
+def test_file_used_as_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    assert "can't be read" in file_refused(tmp_path / "file" / "recipe.yaml").got
+
+
+def test_folder(tmp_path: Path) -> None:
+    problem = file_refused(tmp_path)
+    assert "folder" in problem.got
+    assert "recipe file" in problem.hint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x89PNG\r\n\x1a\n\0\0", bytes(range(128, 256)), "name: x".encode("utf-16"), b"name: \xff"],
+)
+def test_binary_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_bytes(content)
+    assert "no text in UTF-8" in file_refused(path).got
+
+
+def test_nul_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_bytes(b"name: x\n\0\0\0")
+    assert "allows" in file_refused(path).got
+
+
+def test_size_is_limited(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("name: x\n" + "#\n" * 100_000)
+    assert read_source(path).data == {"name": "x"}
+    path.write_text("name: x\n" + "#" * (MAX_BYTES - 7))
+    assert "larger than 1 MiB" in file_refused(path).got
+
+
+def test_device_that_never_ends_is_not_read_whole() -> None:
+    assert "larger than" in file_refused(Path("/dev/zero")).got
+
+
+def test_describe() -> None:
+    assert describe("x" * 80) == "a text of 80 letters"
+    assert describe(10**50) == "a number of 51 digits"
+    assert [describe(x) for x in (None, True, {}, [], {1: 2}, 2.5)] == [
+        *("nothing", "true", "an empty mapping", "an empty list", "a mapping", "2.5"),
+    ]

@@ -1,0 +1,383 @@
+"""A recipe made concrete: sizes, shares, cost, and the problems of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from nstflow.errors import NstflowError, Problem
+from nstflow.plan import Plan, make_plan, plan_file
+from nstflow.recipe import load_recipe
+from nstflow.values import Phase
+
+HEAD = "name: x\nextractor: {weights: random}\n"
+IMAGES = """\
+images:
+  content: {use: noise, height: 100, width: 50}
+  style: {use: noise, height: 30, width: 40}
+"""
+LOSSES = "losses:\n  keep: {use: content}\n"
+
+Make = Callable[..., Plan]
+Fail = Callable[..., list[Problem]]
+
+
+@pytest.fixture
+def plan(write: Any) -> Make:
+    return lambda *lines, **options: plan_file(write("".join(lines)), **options)
+
+
+@pytest.fixture
+def problems(write: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fail:
+    monkeypatch.chdir(tmp_path)
+
+    def problems(*lines: str) -> list[Problem]:
+        write("".join(lines), "r.yaml")
+        with pytest.raises(NstflowError) as caught:
+            plan_file("r.yaml")
+        assert caught.value.subject == "r.yaml"
+        return list(caught.value.problems)
+
+    return problems
+
+
+def picture(path: Path, size: tuple[int, int]) -> None:
+    PIL.Image.new("RGB", (size[1], size[0]), "red").save(path)
+
+
+def test_sizes(plan: Make) -> None:
+    made = plan(HEAD, IMAGES, LOSSES)
+    assert made.sources == {"content": (100, 50), "style": (30, 40)}
+    assert made.sizes == {"content": (512, 256), "style": (384, 512)}
+    assert made.canvas == (512, 256)
+
+
+def test_preprocessors_work_in_order_on_those_named(plan: Make) -> None:
+    lines = """\
+preprocess:
+  - {use: resize, longest_side: 64, only: [style]}
+  - {use: crop, aspect: 1}
+  - {use: resize, longest_side: 20, only: [content]}
+"""
+    losses = "losses: {look: {use: gram, image: content}}\n"
+    made = plan(HEAD, IMAGES, losses, lines, "start: {like: style}\n")
+    assert made.sizes == {"content": (20, 20), "style": (48, 48)}
+    assert made.canvas == (48, 48)
+
+
+def test_sizes_of_files_are_read_upright_from_the_recipes_folder(
+    plan: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    picture(tmp_path / "images" / "a.png", (30, 20))
+    turned = PIL.Image.Exif()
+    turned[274] = 6
+    PIL.Image.new("RGB", (40, 20)).save(tmp_path / "b.jpg", exif=turned)
+    made = plan(HEAD, "images: {content: images/a.png, style: b.jpg}\n", LOSSES, "preprocess: []\n")
+    assert made.sizes == {"content": (30, 20), "style": (40, 20)}
+
+
+SHARES = {
+    "use: content": {"block5_conv2": 1},
+    "use: gram, image: style": dict.fromkeys(
+        ("block1_conv1", "block3_conv1", "block5_conv1"), 1 / 3
+    ),
+    "use: gram, image: style, scale: sum": dict.fromkeys(
+        ("block1_conv1", "block3_conv1", "block5_conv1"), 1
+    ),
+    "use: gram, image: style, scale: gatys": dict.fromkeys(
+        ("block1_conv1", "block3_conv1", "block5_conv1"), 1
+    ),
+    "use: content, scale: sum, layers: [image, block1_conv2]": {"image": 1, "block1_conv2": 1},
+    "use: content, layers: style": dict.fromkeys(
+        ("block1_conv1", "block3_conv1", "block5_conv1"), 1 / 3
+    ),
+    "use: content, layers: [block2_conv1, image, block1_conv1, block4_conv4]": dict.fromkeys(
+        ("block2_conv1", "image", "block1_conv1", "block4_conv4"), 1 / 4
+    ),
+    "use: content, layers: {image: 0.5, block1_conv1: 3}": {"image": 0.5, "block1_conv1": 3},
+    "use: gram, image: style, scale: sum, layers: {block1_conv1: 0.2}": {"block1_conv1": 0.2},
+    "use: total_variation": {"image": 1},
+}
+
+
+@pytest.mark.parametrize(("settings", "shares"), SHARES.items(), ids=SHARES)
+def test_layers_become_shares(settings: str, shares: dict[str, float], plan: Make) -> None:
+    made = plan(HEAD, IMAGES, f"losses: {{a: {{{settings}}}}}\n")
+    assert made.terms["a"].shares == shares
+    assert list(made.terms["a"].shares) == list(shares)  # in the order written
+    assert made.terms["a"].use == made.recipe.losses["a"].use
+
+
+def test_group_of_the_recipe(plan: Make) -> None:
+    head = "name: x\nextractor: {weights: random, layers: {style: [block2_conv2], m: [image]}}\n"
+    made = plan(
+        head, IMAGES, "losses: {a: {use: gram, image: style}, b: {use: content, layers: m}}\n"
+    )
+    assert made.terms["a"].shares == {"block2_conv2": 1}
+    assert made.terms["b"].shares == {"image": 1}
+
+
+def test_layers_are_in_the_networks_order_each_once(plan: Make) -> None:
+    made = plan(
+        HEAD,
+        IMAGES,
+        "losses:\n  a: {use: content, layers: [block3_conv1, image, block1_conv2]}\n"
+        "  b: {use: gram, image: style, layers: [block1_conv2, block1_conv1]}\n",
+    )
+    assert made.layers == ("block1_conv1", "block1_conv2", "block3_conv1")
+
+
+def test_pixels_alone_need_no_network(plan: Make) -> None:
+    made = plan(HEAD, IMAGES, "losses: {a: {use: total_variation}}\n")
+    assert made.layers == ()
+    assert made.cost is not None
+    assert (made.cost.forward, made.cost.backward) == (0, 0)
+
+
+def test_cost_counts_every_convolution_down_to_the_deepest(plan: Make) -> None:
+    made = plan(
+        HEAD,
+        IMAGES,
+        "losses: {a: {use: content, layers: [block2_conv1, block1_conv1]}}\n"
+        "preprocess: [{use: resize, longest_side: 64}]\n",
+    )
+    height, width = made.canvas
+    assert (height, width) == (64, 32)
+    whole, half = height * width, height * width // 4
+    wanted = 2 * 9 * (3 * 64 * whole + 64 * 64 * whole + 64 * 128 * half)
+    assert made.cost is not None
+    assert (made.cost.forward, made.cost.backward) == (wanted, wanted)
+
+
+def test_steps_and_epochs(plan: Make) -> None:
+    made = plan(HEAD, IMAGES, LOSSES, "schedule: {epochs: 3, steps_per_epoch: 7}\n")
+    assert made.phases == (Phase(21, 7),)
+    assert (made.steps, made.epochs) == (21, 3)
+    assert plan(HEAD, IMAGES, LOSSES).steps == 1000
+
+
+def test_random_weights_are_noted(plan: Make) -> None:
+    (asset,) = plan(HEAD, IMAGES, LOSSES).assets
+    assert asset.name == "random weights"
+    assert asset.present
+    assert "for tests of mechanics only" in asset.note
+
+
+def test_imagenet_weights_that_are_not_here_are_noted(
+    plan: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NSTFLOW_CACHE", str(tmp_path / "cache"))
+    (asset,) = plan("name: x\n", IMAGES, LOSSES).assets
+    assert (asset.name, asset.present) == ("ImageNet weights", False)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_plan_of_a_recipe_and_of_its_file_agree(plan: Make, tmp_path: Path) -> None:
+    made = plan(HEAD, IMAGES, LOSSES, overrides=["seed=5", "preprocess=[]"])
+    again = make_plan(load_recipe(tmp_path / "recipe.yaml", ["seed=5", "preprocess=[]"]))
+    assert made.recipe.seed == 5
+    assert (made.sizes, made.terms, made.layers, made.cost) == (
+        *(again.sizes, again.terms, again.layers, again.cost),
+    )
+
+
+# problems
+
+
+def test_problems_of_several_files_are_told_at_once(problems: Fail, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
+    np.savez(tmp_path / "w.npz")
+    found = problems(
+        "extractor: {weights: nowhere.npz}\n",
+        "name: x\n",
+        "images:\n  content: nowhere.png\n  a: text.png\n  b: {path: folder.png}\n",
+        LOSSES,
+    )
+    assert [(problem.where, problem.what) for problem in found] == [
+        ("r.yaml:1:22", "extractor.weights"),
+        ("r.yaml:4:3", "images.content.path"),
+        ("r.yaml:5:3", "images.a.path"),
+        ("r.yaml:6:13", "images.b.path"),
+    ]
+    told = [problem.got for problem in found]
+    assert "no file" in told[0]
+    assert "no file" in told[1]
+    assert "is not an image" in told[2]
+    assert "is a folder" in told[3]
+
+
+def test_problems_of_files_are_told_with_those_of_the_text(problems: Fail) -> None:
+    found = problems(
+        "name: X\n",
+        "images:\n  content: nowhere.png\n  style: {use: nosie}\n",
+        "losses:\n  keep: {use: content, wieght: 1}\n  look: {use: gram, image: styl}\n",
+        "extractor: {weights: nowhere.h5}\n",
+    )
+    assert [(problem.where, problem.what) for problem in found] == [
+        ("r.yaml:1:7", "name"),
+        ("r.yaml:3:3", "images.content.path"),
+        ("r.yaml:4:16", "images.style.use"),
+        ("r.yaml:6:24", "losses.keep.wieght"),
+        ("r.yaml:7:28", "losses.look.image"),
+        ("r.yaml:8:22", "extractor.weights"),
+    ]
+
+
+def test_near_file_is_suggested(problems: Fail, tmp_path: Path) -> None:
+    picture(tmp_path / "photo.png", (5, 5))
+    (found,) = problems(HEAD, "images: {content: foto.png}\n", LOSSES)
+    assert found.hint == "Did you mean 'photo.png'?"
+
+
+def test_image_too_small_for_a_layer_names_the_image(problems: Fail) -> None:
+    (found,) = problems(
+        HEAD,
+        "images:\n  content: {use: noise, height: 1, width: 1}\n",
+        LOSSES,
+        "preprocess: []\n",
+    )
+    assert found.where == "r.yaml:4:12"
+    assert found.what == "images.content"
+    assert "1×1 pixels are too few for block" in found.got
+    assert "larger size" in found.hint
+
+
+def test_reference_is_measured_by_its_own_layers(plan: Make, problems: Fail) -> None:
+    images = """\
+images:
+  content: {use: noise, height: 16, width: 16}
+  style: {use: noise, height: 4, width: 9}
+  unused: {use: noise, height: 1, width: 1}
+preprocess: []
+"""
+    plan(HEAD, images, "losses: {b: {use: gram, image: style, layers: [block3_conv4]}}\n")
+    (found,) = problems(
+        HEAD, images, "losses: {b: {use: gram, image: style, layers: [block4_conv1]}}\n"
+    )
+    assert (found.where, found.what) == ("r.yaml:5:10", "images.style")
+    assert "9×4 pixels are too few for block4_conv1: each side needs 8" in found.got
+
+
+def test_canvas_is_measured_by_all_layers(problems: Fail) -> None:
+    (found,) = problems(
+        HEAD,
+        "images:\n  content: {use: noise, height: 15, width: 99}\n  style: {use: noise}\n",
+        "losses: {b: {use: gram, image: style}}\npreprocess: []\n",
+    )
+    assert found.what == "images.content"
+
+
+def test_image_of_one_pixel_is_fine_where_pixels_are_all_that_counts(plan: Make) -> None:
+    made = plan(
+        HEAD,
+        "images: {content: {use: noise, height: 1, width: 1}}\npreprocess: []\n",
+        "losses: {a: {use: content, layers: [image, block1_conv2]}}\n",
+    )
+    assert made.canvas == (1, 1)
+
+
+def test_preprocessors_may_make_it_large_enough(plan: Make) -> None:
+    made = plan(HEAD, "images: {content: {use: noise, height: 1, width: 1}}\n", LOSSES)
+    assert made.canvas == (512, 512)
+
+
+SCHEDULE = """
+import nstflow
+from typing import Literal
+
+
+class Pyramid(nstflow.Schedule):
+    '''Begin small.'''
+
+    use: Literal["pyramid"] = "pyramid"
+    scales: tuple[float, ...] = (0.25, 1.0)
+
+    def phases(self, size):
+        return [nstflow.Phase(10, 4, scale=scale) for scale in self.scales]
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Pyramid]
+"""
+
+
+def test_phases(plan: Make, install: Any) -> None:
+    install("nstflow-pyramid", SCHEDULE)
+    made = plan(HEAD, IMAGES, LOSSES, "schedule: {use: pyramid}\n")
+    assert [phase.scale for phase in made.phases] == [0.25, 1]
+    assert (made.steps, made.epochs) == (20, 6)
+
+
+def test_phase_that_makes_an_image_too_small(problems: Fail, install: Any) -> None:
+    install("nstflow-pyramid", SCHEDULE)
+    (found,) = problems(
+        HEAD,
+        "images:\n  content: {use: noise, height: 64, width: 32}\n",
+        LOSSES,
+        "preprocess: []\nschedule: {use: pyramid}\n",
+    )
+    assert (found.where, found.what) == ("r.yaml:8:11", "schedule")
+    assert "8×16 pixels are too few for block5" in found.got
+    assert "larger scale" in found.hint
+
+
+def test_schedule_without_phases_is_a_bug_of_its_package(plan: Make, install: Any) -> None:
+    install("nstflow-pyramid", SCHEDULE)
+    with pytest.raises(ValueError, match="at least one phase") as caught:
+        plan(HEAD, IMAGES, LOSSES, "schedule: {use: pyramid, scales: []}\n")
+    assert caught.value.__notes__ == [
+        "This came from schedule (use: pyramid), which nstflow-pyramid 1.0 offers."
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(0, 1), (1, 0), (-5, 1), (1, 1, 0.0), (1, 1, -1.0), (1, 1, float("nan"))]
+)
+def test_phase_that_is_none(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        Phase(*arguments)
+
+
+def test_epochs_of_a_phase() -> None:
+    assert [Phase(steps, 4).epochs for steps in (1, 4, 5, 8, 9)] == [1, 1, 2, 2, 3]
+
+
+EXTRACTOR = """
+import nstflow
+from typing import Literal
+
+
+class Quiet(nstflow.Extractor):
+    '''Says nothing before it is built.'''
+
+    use: Literal["quiet"] = "quiet"
+
+    def layer_names(self): return None
+    def cost(self, layers, size): return None
+    def build(self, layers, folder): ...
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Quiet]
+"""
+
+
+def test_extractor_that_can_not_say_yet(plan: Make, install: Any) -> None:
+    install("nstflow-quiet", EXTRACTOR)
+    made = plan(
+        "name: x\nextractor: {use: quiet}\n",
+        IMAGES,
+        "losses: {a: {use: content, layers: [zz, aa, image]}}\n",
+    )
+    assert made.cost is None
+    assert made.layers == ("aa", "zz")
+    assert made.assets == ()
