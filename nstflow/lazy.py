@@ -43,7 +43,11 @@ def _without_notices() -> Iterator[None]:
     TensorFlow's libraries write notices there before any log level applies; they would tear the
     progress display.
     """
-    saved = os.dup(2)
+    try:
+        saved = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
     with tempfile.TemporaryFile() as notices:
         os.dup2(notices.fileno(), 2)
         try:

@@ -93,9 +93,11 @@ def make_plan(recipe: Recipe) -> Plan:
     sizes = {name: _prepared(recipe, name, size) for name, size in sources.items()}
     terms = {name: _resolved(recipe, name, term) for name, term in recipe.losses.items()}
     layers = _in_order(recipe, (layer for term in terms.values() for layer in term.shares))
-    needed = {name: _needed(recipe, name, terms) for name in sizes}
-    for name, size in sizes.items():
-        if small := _too_small(recipe, needed[name], size):
+    # each of these goes through the whole network: the canvas, and what terms refer to
+    described = {recipe.start.like, *(term.image for term in terms.values())}
+    described_sizes = {name: size for name, size in sizes.items() if name in described}
+    for name, size in described_sizes.items():
+        if small := _too_small(recipe, layers, size):
             keys, hint = ("images", name), "Prepare the images at a larger size."
             problems.append(Problem(recipe.source.where(keys), dotted(keys), small, hint))
     if problems:
@@ -106,7 +108,7 @@ def make_plan(recipe: Recipe) -> Plan:
             term.check(canvas, None if term.image is None else sizes[term.image])
     if problems:
         raise NstflowError(in_order(problems), recipe.source.label)
-    phases = _phases(recipe, sizes, needed)
+    phases = _phases(recipe, canvas, layers, described_sizes.values())
     with blaming(recipe, ("extractor",), extractor):
         cost = extractor.cost(layers, canvas)
     return Plan(recipe, sources, sizes, canvas, terms, layers, phases, cost, assets)
@@ -140,13 +142,6 @@ def _in_order(recipe: Recipe, layers: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(needed) if known is None else (name for name in known if name in needed))
 
 
-def _needed(recipe: Recipe, image: str, terms: Mapping[str, LossTerm]) -> tuple[str, ...]:
-    """Return the layers that an image is described by; the canvas needs all of them."""
-    canvas = image == recipe.start.like
-    used = (term for term in terms.values() if canvas or term.image == image)
-    return _in_order(recipe, (layer for term in used for layer in term.shares))
-
-
 def _too_small(recipe: Recipe, layers: Sequence[str], size: Size) -> str:
     """Return why an image of this size can't be described by these layers, or an empty string."""
     with blaming(recipe, ("extractor",), recipe.extractor):
@@ -158,15 +153,15 @@ def _too_small(recipe: Recipe, layers: Sequence[str], size: Size) -> str:
 
 
 def _phases(
-    recipe: Recipe, sizes: Mapping[str, Size], needed: Mapping[str, Sequence[str]]
+    recipe: Recipe, canvas: Size, layers: Sequence[str], sizes: Iterable[Size]
 ) -> tuple[Phase, ...]:
     with blaming(recipe, ("schedule",), recipe.schedule):
-        phases = tuple(recipe.schedule.phases(sizes[recipe.start.like]))
+        phases = tuple(recipe.schedule.phases(canvas))
         if not phases:
             raise ValueError("a schedule has at least one phase")
     smallest = min(phase.scale for phase in phases)
-    for name, size in sizes.items():
-        if small := _too_small(recipe, needed[name], scaled(size, smallest)):
+    for size in sizes:
+        if small := _too_small(recipe, layers, scaled(size, smallest)):
             place = recipe.source.where(("schedule",))
             hint = "Begin at a larger scale, or prepare the images at a larger size."
             raise NstflowError(Problem(place, "schedule", small, hint), recipe.source.label)

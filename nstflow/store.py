@@ -75,11 +75,8 @@ class RunDirectory:
         """Move a whole file from a scratch folder into the directory; return where it is."""
         target = self.path / file.name
         with self._writing():
-            descriptor = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            with file.open("rb+") as whole:
+                os.fsync(whole.fileno())
             return file.replace(target)
 
     @contextlib.contextmanager
