@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nstflow.errors import NstflowError, NstflowWarning, Problem, suggest
+from nstflow.errors import NstflowError, Problem, suggest
 
 app = typer.Typer(
     help="Neural style transfer as a pipeline of plugins, written down in YAML recipes.",
@@ -208,21 +208,15 @@ def _options(
     pass
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:
-    if issubclass(category, NstflowWarning):
-        from nstflow.console import show_notice
+def _show_warning(*warning: Any) -> None:
+    from nstflow.console import show_warning
 
-        show_notice(str(message))
-    else:
-        _python_shows(message, category, *place)
-
-
-_python_shows = warnings.showwarning
+    show_warning(*warning)
 
 
 def main() -> None:
     """Run the command line; exit 2 for what the user can put right, 1 with a traceback for bugs."""
-    warnings.showwarning = _show_warning  # type: ignore[assignment]  # its rest is passed on
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # what it takes, it hands on
     try:
         app()
     except NstflowError as error:

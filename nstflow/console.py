@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.errors import NstflowError
+from nstflow.errors import NstflowError, NstflowWarning
 from nstflow.hookspecs import hookimpl
 from nstflow.store import HISTORY_FILE
 
@@ -50,6 +51,16 @@ def show_problems(error: NstflowError, closing: str = "nothing was run") -> None
     where = f" in {error.subject}" if error.subject else ""
     plural = "" if count == 1 else "s"
     err.print(f"{count} problem{plural}{where}; {closing}.", style="bold", soft_wrap=True)
+
+
+def show_warning(
+    message: Warning | str, category: type[Warning], file: str, line: int, *_: object
+) -> None:
+    """Print what the module `warnings` hands out: ours as notices, others as Python does."""
+    if issubclass(category, NstflowWarning):
+        show_notice(str(message))
+    else:
+        err.out(warnings.formatwarning(message, category, file, line), end="")
 
 
 def show_notice(text: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from nstflow.fields import ImageRef, Layers, Name
 from nstflow.lazy import Tensor, tf
@@ -105,15 +105,6 @@ class LossTerm(Stage):
     )
     layers: Layers = Field(description="A group, a list of layers, or a mapping layer: share.")
     weight: float = Field(1.0, description="What the term is multiplied by.")
-
-    @field_validator("layers")
-    @classmethod
-    def _layers_are_named(cls, layers: Layers) -> Layers:
-        if not layers:
-            raise ValueError("a loss needs at least one layer")
-        if not isinstance(layers, str) and len(set(layers)) < len(layers):
-            raise ValueError("a layer is listed twice")
-        return layers
 
     def share_of_each(self, count: int) -> float:
         """Return the share that each of `count` plainly listed layers has."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
 from nstflow.plan import plan_file
 from nstflow.recipe.parsing import parse_yaml
 from nstflow.stages import Stage
@@ -40,7 +41,9 @@ class Block(NamedTuple):
 def blocks(language: str) -> list[Block]:
     found = []
     for page in PAGES:
-        for match in re.finditer(r"^```(\w+)\n(.*?)^```$", page.read_text(), re.M | re.S):
+        for match in re.finditer(
+            r"^```(\w+)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
+        ):
             line = page.read_text()[: match.start()].count("\n") + 1
             found.append(Block(page, match[1], match[2], line))
     return [block for block in found if block.language == language]
@@ -48,9 +51,9 @@ def blocks(language: str) -> list[Block]:
 
 def test_every_block_has_a_known_language() -> None:
     text = "".join(page.read_text() for page in PAGES)
-    languages = set(re.findall(r"^```(\w+)$", text, re.M))
+    languages = set(re.findall(r"^```(\w+)$", text, re.MULTILINE))
     assert languages == {"sh", "yaml", "python", "text"}
-    assert text.count("\n```\n") >= len(re.findall(r"^```\w+$", text, re.M))
+    assert text.count("\n```\n") >= len(re.findall(r"^```\w+$", text, re.MULTILINE))
 
 
 def commands() -> list[Any]:
@@ -98,9 +101,9 @@ def test_recipe(block: Block, tmp_path: Path) -> None:
     text = block.text
     data, _ = parse_yaml(text, str(block))
     if "name" not in data:  # a part of a recipe: put into a whole one
-        text = (ROOT / "recipes" / "quickstart.yaml").read_text()
+        text = (ROOT / "recipes" / "single_style.yaml").read_text()
         for key in data:
-            text = re.sub(rf"^{key}:.*?(?=^\S|\Z)", "", text, flags=re.M | re.S)
+            text = re.sub(rf"^{key}:.*?(?=^\S|\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
         text += block.text
     (tmp_path / "images").symlink_to(ROOT / "recipes" / "images")
     recipe = tmp_path / "recipe.yaml"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+
 from nstflow.plan import plan_file
 from nstflow.plugins import Plugins
 from nstflow.recipe.jsonschema import json_schema
@@ -74,7 +75,10 @@ def test_report_recipes_have_the_reports_settings() -> None:
         assert len(set(style.shares.values())) == 1
         adam = recipe.optimizer.model_dump()
         assert adam == {
-            **{"use": "adam", "learning_rate": 0.02},
-            **{"beta_1": 0.99, "beta_2": 0.999, "epsilon": 0.1},
+            "use": "adam",
+            "learning_rate": 0.02,
+            "beta_1": 0.99,
+            "beta_2": 0.999,
+            "epsilon": 0.1,
         }
         assert recipe.start.model_dump() == {"use": "image", "like": "content", "image": "content"}

@@ -11,8 +11,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-import nstflow
 import pytest
+
+import nstflow
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path(os.environ.get("NSTFLOW_SHARED", ROOT.parent / "shared")) / "reference"

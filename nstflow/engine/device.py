@@ -28,7 +28,8 @@ class Device:
 def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
     """Return the first GPU, or the CPU where there is none or it was asked for.
 
-    A GPU's memory is taken as it is needed, so that the card can be shared.
+    A GPU's memory is taken as it is needed, so that the card can be shared, and its float32 is
+    float32: TensorFlow's own default rounds products to TF32.
 
     Raises:
         NstflowError: A GPU was asked for, and TensorFlow sees none.
@@ -44,6 +45,7 @@ def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
         tf.config.experimental.set_memory_growth(gpu, enable=True)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     details = tf.config.experimental.get_device_details(gpus[0])
     return Device("/GPU:0", str(details.get("device_name", "GPU")))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 from types import GenericAlias
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
@@ -47,7 +47,7 @@ def _generator(catalog: Catalog) -> type[GenerateJsonSchema]:
     }
 
     class Generator(GenerateJsonSchema):
-        ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {
+        ignored_warning_kinds: set[JsonSchemaWarningKind] = {  # noqa: RUF012 - as pydantic has it
             *("skipped-choice", "non-serializable-default")
         }
 

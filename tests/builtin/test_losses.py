@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from nstflow import Features, LossTerm, load_recipe, make_plan, tf
+from nstflow import Features, LossTerm, NstflowError, load_recipe, make_plan, tf
 from nstflow.builtin.losses.content import Content
 from nstflow.builtin.losses.gram import Gram
 from nstflow.builtin.losses.total_variation import TotalVariation
@@ -84,6 +84,15 @@ def test_content_has_the_gradient_of_its_formula(scale: str) -> None:
     factor = SHARES["wide"] * (1 if scale == "sum" else 2 / a["wide"].size)
     expected = factor * (a["wide"] - c["wide"])
     np.testing.assert_allclose(tape.gradient(loss, canvas["wide"])[0], expected, 1e-4, 1e-6)
+
+
+def test_content_compares_equal_sizes_alone() -> None:
+    Content().check((30, 40), (30, 40))
+    Content().check((30, 40), None)
+    with pytest.raises(NstflowError, match="canvas is 40×30, but this image 30×40") as raised:
+        Content().check((30, 40), (40, 30))
+    (problem,) = raised.value.problems
+    assert (problem.where, problem.what) == ("", "image")
 
 
 @pytest.mark.parametrize(

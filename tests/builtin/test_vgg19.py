@@ -158,7 +158,7 @@ def test_too_few_pixels_are_refused(layer: str) -> None:
 
 def test_feature_maps_halve_from_block_to_block() -> None:
     network = VGG19(weights="random").build(list(TABLE), NOWHERE)
-    for height, width in ((16, 16), (31, 18), (33, 47)):
+    for height, width in ((16, 17), (35, 18)):
         features = network(tf.random.stateless_uniform((1, height, width, 3), (0, 0)))
         assert list(features) == list(TABLE)
         for layer, (_, channels) in TABLE.items():

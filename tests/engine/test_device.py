@@ -55,19 +55,21 @@ def test_a_gpu_that_is_asked_for_and_missing_is_an_error() -> None:
 def test_the_first_gpu_is_taken_and_shared(
     choice: str, deterministic: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grows, determined = [], []
+    grows, determined, rounds = [], [], []
     experimental = tf.config.experimental
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["one", "two"])
     monkeypatch.setattr(
         experimental, "set_memory_growth", lambda gpu, enable: grows.append((gpu, enable))
     )
     monkeypatch.setattr(experimental, "enable_op_determinism", lambda: determined.append(1))
+    monkeypatch.setattr(experimental, "enable_tensor_float_32_execution", rounds.append)
     details = {"one": {"device_name": "The First"}, "two": {"device_name": "The Second"}}
     monkeypatch.setattr(experimental, "get_device_details", details.get)
     device = choose_device(choice, deterministic=deterministic)
     assert (device.name, device.title) == ("/GPU:0", "The First")
     assert grows == [("one", True), ("two", True)]
     assert bool(determined) is deterministic
+    assert rounds == [False]
 
 
 @pytest.mark.usefixtures("no_gpu")
