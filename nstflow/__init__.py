@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from nstflow.stages import (
         Extractor,
         Loader,
-        LossTerm,
         Optimizer,
         Output,
         Postprocessor,
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
         Schedule,
         Stage,
         Start,
-        StatisticTerm,
     )
+    from nstflow.terms import LossTerm, StatisticTerm
     from nstflow.values import Asset, Cost, Features, Image, Objective, Phase, Size, State
 
 _HOMES = {
@@ -44,9 +43,10 @@ _HOMES = {
     "nstflow.result": ("Progress", "Result"),
     "nstflow.runner": ("run",),
     "nstflow.stages": (
-        *("Stage", "Loader", "Preprocessor", "Extractor", "Start", "LossTerm", "StatisticTerm"),
+        *("Stage", "Loader", "Preprocessor", "Extractor", "Start"),
         *("Optimizer", "Schedule", "Postprocessor", "Output"),
     ),
+    "nstflow.terms": ("LossTerm", "StatisticTerm"),
     "nstflow.values": (
         *("Image", "Features", "Phase", "Cost", "Asset", "Size", "State", "Objective"),
     ),

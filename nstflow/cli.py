@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import io
 import json
 import sys
 import warnings
@@ -48,7 +49,7 @@ def run(
     recipe: RecipePath,
     sets: Sets = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The run directory. [runs/<name>]")
+        Path | None, typer.Option(metavar="DIR", help="The run directory; else runs/NAME.")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the run directory if it exists.")
@@ -72,11 +73,8 @@ def run(
         result = runner.run(
             plan, folder, overwrite=overwrite, device=device.value, observers=observers
         )
-    except NstflowError as error:
-        console.show_problems(error, "the run stopped")
-        raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        console.err.print("Stopped before the first step: there is no picture yet.")
+        console.err.print("Stopped: no picture was written.")
         raise typer.Exit(130) from None
     if quiet:
         for file in result.files:
@@ -100,10 +98,10 @@ def validate(
         try:
             plan_file(recipe, sets or (), block=block or ())
         except NstflowError as error:
-            console.show_problems(error, "nothing was run")
+            console.show_problems(error)
             wrong = True
         else:
-            console.out.print(f"{recipe}: [green]sound[/green]", soft_wrap=True)
+            console.show_sound(str(recipe), "sound")
     if wrong:
         raise typer.Exit(2)
 
@@ -173,7 +171,7 @@ def weights_fetch() -> None:
     from nstflow.weights import imagenet
 
     console.fetch([imagenet.asset(replace_damaged=True)])
-    console.out.print(f"{imagenet.path}: [green]whole[/green]", soft_wrap=True)
+    console.show_sound(str(imagenet.path), "whole")
 
 
 @weights_app.command("verify")
@@ -188,7 +186,7 @@ def weights_verify() -> None:
         raise NstflowError(Problem(str(imagenet.path), "", "the weights are not here yet.", hint))
     if state == "damaged":
         raise NstflowError(imagenet.damage())
-    console.out.print(f"{imagenet.path}: [green]whole[/green]", soft_wrap=True)
+    console.show_sound(str(imagenet.path), "whole")
 
 
 def _version(wanted: bool) -> None:
@@ -216,6 +214,9 @@ def _show_warning(*warning: Any) -> None:
 
 def main() -> None:
     """Run the command line; exit 2 for what the user can put right, 1 with a traceback for bugs."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a Windows console may lack our letters
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
     warnings.showwarning = _show_warning  # type: ignore[assignment]  # what it takes, it hands on
     try:
         app()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -26,17 +27,19 @@ from rich.text import Text
 from nstflow.errors import NstflowError, NstflowWarning
 from nstflow.hookspecs import hookimpl
 from nstflow.store import HISTORY_FILE
+from nstflow.values import size_text
 
 if TYPE_CHECKING:
     from nstflow.plan import Plan
     from nstflow.result import Progress, Result
     from nstflow.values import Asset
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Nothing that a user wrote is markup; where the output is no terminal, a line stays a line.
+out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000)
+err = Console(highlight=False, markup=False, stderr=True)
 
 
-def show_problems(error: NstflowError, closing: str = "nothing was run") -> None:
+def show_problems(error: NstflowError) -> None:
     """Print every problem, and how many there are."""
     for problem in error.problems:
         head = Text(problem.where, style="bold red")
@@ -50,7 +53,7 @@ def show_problems(error: NstflowError, closing: str = "nothing was run") -> None
     count = len(error.problems)
     where = f" in {error.subject}" if error.subject else ""
     plural = "" if count == 1 else "s"
-    err.print(f"{count} problem{plural}{where}; {closing}.", style="bold", soft_wrap=True)
+    err.print(f"{count} problem{plural}{where}; {error.closing}.", style="bold", soft_wrap=True)
 
 
 def show_warning(
@@ -66,6 +69,16 @@ def show_warning(
 def show_notice(text: str) -> None:
     """Print a warning that does not stop anything."""
     err.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+
+
+def show_sound(what: str, how: str) -> None:
+    """Print that something was looked at and is as it should be."""
+    out.print(Text.assemble(what, ": ", (how, "green")), soft_wrap=True)
+
+
+def show_title(name: str, summary: str) -> None:
+    """Print what a recipe is called, and what it makes."""
+    out.print(Text.assemble((name, "bold"), f"  {summary}" if summary else ""), soft_wrap=True)
 
 
 def show_facts(rows: Sequence[tuple[str, str | Text]], indent: str = "") -> None:
@@ -112,12 +125,9 @@ class RunDisplay:
     def nstflow_run_started(self, plan: Plan) -> None:
         """Say what is about to be done."""
         recipe = plan.recipe
-        height, width = plan.canvas
-        out.print(Text.assemble((recipe.name, "bold"), f"  {recipe.summary}"))
-        out.print(
-            f"[dim]{width}×{height} pixels, {plan.steps} steps,"
-            f" losses: {', '.join(plan.terms)}[/dim]"
-        )
+        show_title(recipe.name, recipe.summary)
+        what = f"{size_text(plan.canvas)} pixels, {plan.steps} steps"
+        out.print(f"{what}, losses: {', '.join(plan.terms)}", style="dim", soft_wrap=True)
         self._bars.update(self._task, total=plan.steps, epoch=f"1/{plan.epochs}")
         if out.is_terminal:
             self._live.start()
@@ -130,7 +140,7 @@ class RunDisplay:
             out.print(
                 f"epoch {progress.epoch:{width}}/{progress.epochs}"
                 f"  step {progress.step:{len(str(progress.steps))}}"
-                f"  loss {progress.total[-1]:14,.0f}"
+                f"  loss {_loss(progress.total[-1]):>14}"
                 f"  {progress.seconds[-1]:8.1f} s"
             )
         if not out.is_terminal:
@@ -149,11 +159,11 @@ class RunDisplay:
         """Sum up."""
         self._live.stop()
         steps = len(result.history["step"])
-        compiling = f"and {_duration(result.compile_seconds)} to compile"
-        terms = [f"{name} {loss:,.0f}" for name, loss in result.losses.items() if name != "total"]
+        terms = [f"{k} {_loss(v)}" for k, v in result.losses.items() if k != "total"]
+        rest = f"{_duration(result.total_seconds)} with start-up and compiling"
         rows: list[tuple[str, str | Text]] = [
-            ("time", f"{_duration(result.seconds)} for {steps} steps, {compiling}"),
-            ("final loss", f"{result.losses['total']:,.0f}  ({', '.join(terms)})"),
+            ("time", f"{_duration(result.seconds)} for {steps} steps; {rest}"),
+            ("final loss", f"{_loss(result.losses['total'])}  ({', '.join(terms)})"),
             ("device", result.device),
             *(("picture", Text(str(file), style="bold green")) for file in result.files),
             ("history", str(result.folder / HISTORY_FILE)),
@@ -170,13 +180,17 @@ class RunDisplay:
 
 def _losses(progress: Progress) -> Table:
     table = Table.grid(padding=(0, 2))
-    cells = [Text.assemble(("total ", "dim"), (f"{progress.total[-1]:,.0f}", "bold"))]
+    cells = [Text.assemble(("total ", "dim"), (_loss(progress.total[-1]), "bold"))]
     cells += [
-        Text.assemble((f"{name} ", "dim"), f"{values[-1]:,.0f}")
+        Text.assemble((f"{name} ", "dim"), _loss(values[-1]))
         for name, values in progress.losses.items()
     ]
     table.add_row(*cells)
     return table
+
+
+def _loss(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - digits
 
 
 def _duration(seconds: float) -> str:

@@ -38,7 +38,10 @@ class NstflowError(Exception):
     Attributes:
         problems: At least one `Problem`, in the order of the file.
         subject: What the problems were found in, for the closing line; may be empty.
+        closing: What came of it, for the same line.
     """
+
+    closing = "nothing was run"
 
     def __init__(self, problems: Problem | Sequence[Problem], subject: str = "") -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)

@@ -10,22 +10,22 @@ from rich.table import Table
 from rich.text import Text
 
 from nstflow.catalog import Catalog, Offer
-from nstflow.console import out, show_facts
+from nstflow.console import out, show_facts, show_title
 from nstflow.plan import Plan
 from nstflow.plugins import BUILTIN, Plugins
 from nstflow.slots import SLOTS
-from nstflow.values import Asset, Size
+from nstflow.values import Asset, size_text
 
 
 def show_plan(plan: Plan) -> None:
     """Print what a run would do."""
     recipe = plan.recipe
-    out.print(Text.assemble((recipe.name, "bold"), f"  {recipe.summary}"))
+    show_title(recipe.name, recipe.summary)
     rows: list[tuple[str, str | Text]] = [
-        (f"image {name}", f"{_size(plan.sources[name])} → {_size(size)}")
+        (f"image {name}", f"{size_text(plan.sources[name])} → {size_text(size)}")
         for name, size in plan.sizes.items()
     ]
-    rows.append(("canvas", f"{_size(plan.canvas)}, starts as {_settings(recipe.start)}"))
+    rows.append(("canvas", f"{size_text(plan.canvas)}, starts as {_settings(recipe.start)}"))
     for name, term in plan.terms.items():
         layers = ", ".join(f"{share:.3g} {layer}" for layer, share in term.shares.items())
         rows.append((f"loss {name}", f"{term.weight:g} × {term.use} of {layers}"))
@@ -46,7 +46,7 @@ def show_slots(catalog: Catalog, slot: str | None = None) -> None:
 def show_stage(offer: Offer, slot: str) -> None:
     """Print one stage: its text, its settings, and an example to paste."""
     stage = offer.stage
-    out.print(f"[bold]{offer.name}[/bold] [dim]({slot}, from {offer.package})[/dim]\n")
+    out.print(Text.assemble((offer.name, "bold"), (f" ({slot}, from {offer.package})\n", "dim")))
     out.print(Text(inspect.getdoc(stage) or ""), soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("setting", "type", "default", "meaning"):
@@ -60,7 +60,7 @@ def show_stage(offer: Offer, slot: str) -> None:
     out.print()
     out.print(table)
     file = inspect.getsourcefile(stage)
-    out.print(f"\n[dim]source: {file}[/dim]", soft_wrap=True)
+    out.print(f"\nsource: {file}", style="dim", soft_wrap=True)
 
 
 def show_plugins(plugins: Plugins) -> None:
@@ -78,8 +78,9 @@ def show_plugins(plugins: Plugins) -> None:
     out.print(table)
     for slot, name, claims in plugins.catalog.collisions():
         both = " and ".join(claim.package for claim in claims)
-        out.print(f"[red]{slot}: {name}[/red] is offered twice, by {both}; neither can be used.")
-        out.print(f"    {plugins.catalog.why_not(slot, name)[1]}")
+        claim = f" is offered twice, by {both}; neither can be used."
+        out.print(Text.assemble((f"{slot}: {name}", "red"), claim), soft_wrap=True)
+        out.print(f"    {plugins.catalog.why_not(slot, name)[1]}", soft_wrap=True)
 
 
 def show_weights(assets: list[Asset]) -> None:
@@ -97,10 +98,6 @@ def _arithmetic(plan: Plan) -> str:
 def _presence(asset: Asset) -> Text:
     state = ("here", "green") if asset.present else ("not here yet", "yellow")
     return Text.assemble(state, f"; {asset.note}")
-
-
-def _size(size: Size) -> str:
-    return f"{size[1]}×{size[0]}"
 
 
 def _settings(stage: Any) -> str:

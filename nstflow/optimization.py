@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nstflow.blame import blaming
 from nstflow.errors import NstflowError, Problem
-from nstflow.plan import Plan
+from nstflow.lazy import Tensor
+from nstflow.plan import Plan, scaled
 from nstflow.result import Progress
-from nstflow.values import Image, Phase, Size
+from nstflow.values import Image, Phase, Size, size_text
 
 if TYPE_CHECKING:
     from nstflow.engine.features import Network
@@ -24,15 +26,14 @@ class Optimization:
 
     Args:
         plan: What to do.
-        images: The prepared images.
 
     Attributes:
         history: Column → value of every step so far: `step`, `total`, each term, `seconds`.
         compile_seconds: Time that compiling took.
     """
 
-    def __init__(self, plan: Plan, images: Mapping[str, Image]) -> None:
-        self.plan, self.images = plan, images
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         columns = ("step", "total", *plan.terms, "seconds")
         self.history: dict[str, list[float]] = {column: [] for column in columns}
         self.compile_seconds = 0.0
@@ -45,8 +46,8 @@ class Optimization:
         assert self._loop is not None  # noqa: S101 - a phase has begun
         return image_of(self._loop.canvas)
 
-    def steps(self) -> Iterator[Progress]:
-        """Take all steps, yielding after each dispatch.
+    def steps(self, prepared: Mapping[str, Image]) -> Iterator[Progress]:
+        """Take all steps on the prepared images, yielding after each dispatch.
 
         Raises:
             NstflowError: A loss is not finite, or a stage found a problem.
@@ -54,7 +55,7 @@ class Optimization:
         network = self._network()
         epochs_before = 0
         for index, phase in enumerate(self.plan.phases):
-            loop = self._begin(phase, network)
+            loop = self._begin(phase, prepared, network)
             self.compile_seconds += loop.compile()
             first = loop.step
             while loop.step < first + phase.steps:
@@ -77,74 +78,96 @@ class Optimization:
                     seconds=self.history["seconds"][-count:],
                     canvas=self.canvas,
                 )
-                if ends_epoch and phase.stop is not None and phase.stop(self.history):
-                    break
+                if ends_epoch and phase.stop is not None:
+                    with self._guard("schedule"):
+                        enough = phase.stop(self.history)
+                    if enough:
+                        break
             epochs_before += phase.epochs
 
     def _network(self) -> Network | None:
-        recipe = self.plan.recipe
-        if not self.plan.layers:
+        """Build the network, and hold it to the layers that it promised."""
+        recipe, layers = self.plan.recipe, self.plan.layers
+        if not layers:
             return None
-        with blaming(recipe, ("extractor",), recipe.extractor):
-            return recipe.extractor.build(self.plan.layers, recipe.folder)
+        with self._guard("extractor"):
+            network = recipe.extractor.build(layers, recipe.folder)
 
-    def _begin(self, phase: Phase, network: Network | None) -> Loop:
+        def described(canvas: Tensor) -> Mapping[str, Tensor]:
+            with self._guard("extractor"):
+                maps = network(canvas)
+                if missing := [layer for layer in layers if layer not in maps]:
+                    hint = f"It gives {', '.join(maps) or 'none'}."
+                    raise NstflowError(Problem("", "", f"it gives no layer {missing[0]}.", hint))
+            return maps
+
+        return described
+
+    def _begin(self, phase: Phase, prepared: Mapping[str, Image], network: Network | None) -> Loop:
         """Prepare the canvas, the targets and the loop of a phase."""
         from nstflow.engine.loop import Loop
-        from nstflow.engine.resampling import canvas_of, resize_canvas, resize_image
+        from nstflow.engine.resampling import resize_canvas, resize_image
 
-        recipe, last = self.plan.recipe, self._loop
+        optimizer, last = self.plan.recipe.optimizer, self._loop
         images = {
-            name: resize_image(image, _scaled(image.size, phase.scale))
-            for name, image in self.images.items()
+            name: resize_image(image, scaled(image.size, phase.scale))
+            for name, image in prepared.items()
         }
-        size = _scaled(self.plan.canvas, phase.scale)
-        if last is None:
-            with blaming(recipe, ("start",), recipe.start):
-                canvas = canvas_of(recipe.start.paint(images, size, recipe.seed))
-        else:
-            canvas = resize_canvas(last.canvas, size)
-        with blaming(recipe, ("optimizer",), recipe.optimizer):
+        size = scaled(self.plan.canvas, phase.scale)
+        canvas = resize_canvas(last.canvas, size) if last else self._start(images, size)
+        with self._guard("optimizer"):
             if last is None:
-                state = recipe.optimizer.start(canvas, phase.steps)
+                state = optimizer.start(canvas, phase.steps)
             else:
-                state = recipe.optimizer.carry(last.state, canvas, phase.steps)
-        self._loop = Loop(
-            recipe.optimizer,
-            self._objective(images, network),
-            len(self.plan.terms),
-            canvas,
-            state,
-            step=last.step if last else 0,
-        )
+                state = optimizer.carry(last.state, canvas, phase.steps)
+        evaluate = self._objective(images, network)
+        terms, step = len(self.plan.terms), last.step if last else 0
+        guard = partial(self._guard, "optimizer")
+        self._loop = Loop(optimizer, evaluate, terms, canvas, state, step=step, guard=guard)
         return self._loop
 
+    def _start(self, images: Mapping[str, Image], size: Size) -> Tensor:
+        from nstflow.engine.resampling import canvas_of
+
+        recipe = self.plan.recipe
+        with self._guard("start"):
+            image = recipe.start.paint(images, size, recipe.seed)
+            if image.size != size:
+                got = f"it painted {size_text(image.size)} where {size_text(size)} was asked for."
+                raise NstflowError(Problem("", "", got, "This is a mistake in the stage."))
+        return canvas_of(image)
+
     def _objective(self, images: Mapping[str, Image], network: Network | None) -> Evaluate:
-        from nstflow.engine.features import describe_image
+        from nstflow.engine.features import Describer
         from nstflow.engine.objective import make_objective, make_target
 
         seed, terms = self.plan.recipe.seed, self.plan.terms
         named = dict.fromkeys(term.image for term in terms.values() if term.image is not None)
         targets: dict[str, Any] = dict.fromkeys(terms)
+        describer = Describer(network)
         for image in named:  # one at a time: features of a large image fill the memory
-            features = describe_image(network, images[image])
+            features = describer(images[image])
             for name, term in terms.items():
                 if term.image == image:
-                    with self._guard(name):
+                    with self._guard("losses", name):
                         targets[name] = make_target(term, name, seed, features)
-        return make_objective(network, terms, targets, seed, self._guard)
+        return make_objective(network, terms, targets, seed, partial(self._guard, "losses"))
 
-    def _guard(self, name: str) -> AbstractContextManager[None]:
-        return blaming(self.plan.recipe, ("losses", name), self.plan.terms[name])
+    def _guard(self, *keys: str) -> AbstractContextManager[None]:
+        """Return the context to call the stage at a path of the recipe in."""
+        held = getattr(self.plan.recipe, keys[0])
+        return blaming(self.plan.recipe, keys, held[keys[1]] if keys[1:] else held)
 
     def _record(self, rows: list[list[float]], seconds: float, last_step: int) -> None:
         """Add the rows of a dispatch to the history; its steps share its time evenly."""
         before = self.history["seconds"][-1] if self.history["seconds"] else 0.0
         for index, row in enumerate(rows, 1):
             step = last_step - len(rows) + index
-            for name, loss in zip(self.plan.terms, row, strict=True):
+            losses = dict(zip(self.plan.terms, row, strict=True))
+            for name, loss in losses.items():
                 if not math.isfinite(loss):
                     raise self._not_finite(name, loss, step)
+            for name, loss in losses.items():
                 self.history[name].append(loss)
             self.history["step"].append(step)
             self.history["total"].append(sum(row))
@@ -157,8 +180,3 @@ class Optimization:
         return NstflowError(
             Problem(source.where(("losses", name)), f"losses.{name}", got, hint), source.label
         )
-
-
-def _scaled(size: Size, scale: float) -> Size:
-    height, width = (max(1, round(side * scale)) for side in size)
-    return height, width

@@ -12,7 +12,8 @@ from nstflow.recipe import read_draft
 from nstflow.recipe.draft import in_order
 from nstflow.recipe.parsing import dotted
 from nstflow.recipe.schema import Recipe
-from nstflow.stages import Extractor, Loader, LossTerm
+from nstflow.stages import Extractor, Loader
+from nstflow.terms import LossTerm
 from nstflow.values import PIXELS, Asset, Cost, Phase, Size
 
 
@@ -93,22 +94,15 @@ def make_plan(recipe: Recipe) -> Plan:
     sizes = {name: _prepared(recipe, name, size) for name, size in sources.items()}
     terms = {name: _resolved(recipe, name, term) for name, term in recipe.losses.items()}
     layers = _in_order(recipe, (layer for term in terms.values() for layer in term.shares))
-    # each of these goes through the whole network: the canvas, and what terms refer to
-    described = {recipe.start.like, *(term.image for term in terms.values())}
-    described_sizes = {name: size for name, size in sizes.items() if name in described}
-    for name, size in described_sizes.items():
-        if small := _too_small(recipe, layers, size):
-            keys, hint = ("images", name), "Prepare the images at a larger size."
-            problems.append(Problem(recipe.source.where(keys), dotted(keys), small, hint))
+    problems += _size_problems(recipe, terms, layers, sizes)
     if problems:
         raise NstflowError(in_order(problems), recipe.source.label)
     canvas = sizes[recipe.start.like]
-    for name, term in terms.items():
-        with blaming(recipe, ("losses", name), term, into=problems):
-            term.check(canvas, None if term.image is None else sizes[term.image])
-    if problems:
-        raise NstflowError(in_order(problems), recipe.source.label)
-    phases = _phases(recipe, canvas, layers, described_sizes.values())
+    phases = _phases(recipe, canvas)
+    for scale in sorted({phase.scale for phase in phases} - {1.0}):
+        scaled_sizes = {name: scaled(size, scale) for name, size in sizes.items()}
+        if problems := _size_problems(recipe, terms, layers, scaled_sizes):
+            raise NstflowError(in_order(problems), recipe.source.label)
     with blaming(recipe, ("extractor",), extractor):
         cost = extractor.cost(layers, canvas)
     return Plan(recipe, sources, sizes, canvas, terms, layers, phases, cost, assets)
@@ -142,6 +136,29 @@ def _in_order(recipe: Recipe, layers: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(needed) if known is None else (name for name in known if name in needed))
 
 
+def _size_problems(
+    recipe: Recipe,
+    terms: Mapping[str, LossTerm],
+    layers: Sequence[str],
+    sizes: Mapping[str, Size],
+) -> list[Problem]:
+    """Return what the extractor and the terms say of the sizes of a phase."""
+    problems: list[Problem] = []
+    # each of these goes through the whole network: the canvas, and what terms refer to
+    described = {recipe.start.like, *(term.image for term in terms.values())}
+    for name, size in sizes.items():
+        if name in described and (small := _too_small(recipe, layers, size)):
+            keys, hint = ("images", name), "Prepare it, or begin the schedule, at a larger size."
+            problems.append(Problem(recipe.source.where(keys), dotted(keys), small, hint))
+    if problems or not described - {None} <= set(sizes):
+        return problems
+    for name, term in terms.items():
+        with blaming(recipe, ("losses", name), term, into=problems):
+            reference = None if term.image is None else sizes[term.image]
+            term.check(sizes[recipe.start.like], reference)
+    return problems
+
+
 def _too_small(recipe: Recipe, layers: Sequence[str], size: Size) -> str:
     """Return why an image of this size can't be described by these layers, or an empty string."""
     with blaming(recipe, ("extractor",), recipe.extractor):
@@ -152,19 +169,11 @@ def _too_small(recipe: Recipe, layers: Sequence[str], size: Size) -> str:
     return ""
 
 
-def _phases(
-    recipe: Recipe, canvas: Size, layers: Sequence[str], sizes: Iterable[Size]
-) -> tuple[Phase, ...]:
+def _phases(recipe: Recipe, canvas: Size) -> tuple[Phase, ...]:
     with blaming(recipe, ("schedule",), recipe.schedule):
         phases = tuple(recipe.schedule.phases(canvas))
         if not phases:
             raise ValueError("a schedule has at least one phase")
-    smallest = min(phase.scale for phase in phases)
-    for size in sizes:
-        if small := _too_small(recipe, layers, scaled(size, smallest)):
-            place = recipe.source.where(("schedule",))
-            hint = "Begin at a larger scale, or prepare the images at a larger size."
-            raise NstflowError(Problem(place, "schedule", small, hint), recipe.source.label)
     return phases
 
 

@@ -85,7 +85,7 @@ class Plugins:
         """Register a plugin, or record why it can't be."""
         same = self._manager.get_name(plugin) or (name if self._manager.has_plugin(name) else None)
         if same is not None:
-            trouble = f"the plugin '{same}' is loaded already"
+            trouble = f"a plugin '{same}' is loaded already: block one, by its package's name"
             self.rows.append(PluginRow(name, package, trouble=trouble))
             return
         try:
@@ -145,6 +145,10 @@ class Observers:
             title = str(name or getattr(plugin, "__name__", type(plugin).__name__))
             taken = self._manager.has_plugin(title)
             self._manager.register(plugin, None if taken else title)
+            for caller in self._manager.get_hookcallers(plugin) or ():
+                if not caller.has_spec():
+                    hint = suggest(caller.name, _HOOKS)
+                    raise TypeError(f"{title} has {caller.name}, which is no hook. {hint}")
 
     def tell(self, hook: str, **news: Any) -> None:
         """Call a hook of every observer; `news` are its arguments."""

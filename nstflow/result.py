@@ -55,6 +55,7 @@ class Result:
             `history.csv` has them. A row's losses are those before its update.
         seconds: Time of all steps, compiling left out.
         compile_seconds: Time that compiling took.
+        total_seconds: Time of the whole run, with TensorFlow's start, loading and compiling.
         device: What computed it.
         folder: The run directory.
         interrupted: Whether the run was stopped before its last step.
@@ -66,6 +67,7 @@ class Result:
     history: Mapping[str, Sequence[float]] = field(repr=False)
     seconds: float
     compile_seconds: float
+    total_seconds: float
     device: str
     folder: Path
     interrupted: bool = False

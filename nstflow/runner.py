@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nstflow.blame import blaming
+from nstflow.errors import NstflowError, Problem
 from nstflow.optimization import Optimization
 from nstflow.plan import Plan, make_plan
 from nstflow.recipe.schema import Recipe
 from nstflow.result import Result
 from nstflow.store import RECIPE_FILE, RunDirectory
-from nstflow.values import Image
+from nstflow.values import Image, Size, size_text
 
 if TYPE_CHECKING:
     from nstflow.engine.device import DeviceChoice
     from nstflow.plugins import Observers
+
+
+SECONDS_PER_HISTORY = 2.0
+"""How old the history on the disk may be at the end of an epoch."""
 
 
 def run(
@@ -30,7 +36,7 @@ def run(
 ) -> Result:
     """Run a plan, and leave a run directory.
 
-    Ctrl-C stops after the dispatch in flight; the picture so far is finished and written.
+    Ctrl-C drops the dispatch in flight; the picture as it was before is finished and written.
 
     Args:
         plan: A plan, or a recipe to plan first.
@@ -42,13 +48,12 @@ def run(
     Raises:
         NstflowError: Something that the user can put right.
     """
+    began = time.perf_counter()
     plan = make_plan(plan) if isinstance(plan, Recipe) else plan
-    directory = RunDirectory(Path(out or Path("runs", plan.recipe.name)), overwrite=overwrite)
     watching = plan.recipe.installed.observers(observers)
+    directory = RunDirectory(Path(out or Path("runs", plan.recipe.name)), overwrite=overwrite)
     try:
-        directory.write(RECIPE_FILE, plan.recipe.source.text)
-        watching.tell("nstflow_run_started", plan=plan)
-        result = _execute(plan, directory, watching, device)
+        result = _execute(plan, directory, watching, device, began)
     except BaseException as error:
         directory.abandon()
         watching.tell("nstflow_run_failed", plan=plan, error=error)
@@ -58,51 +63,87 @@ def run(
 
 
 def _execute(
-    plan: Plan, directory: RunDirectory, watching: Observers, choice: DeviceChoice
+    plan: Plan,
+    directory: RunDirectory,
+    watching: Observers,
+    choice: DeviceChoice,
+    began: float,
 ) -> Result:
     from nstflow.engine.device import choose_device
 
+    optimization = Optimization(plan)
+    directory.write(RECIPE_FILE, plan.recipe.source.text)
+    directory.write_history(optimization.history)
+    watching.tell("nstflow_run_started", plan=plan)
     device = choose_device(choice, deterministic=plan.recipe.compute.deterministic)
     with device.scope():
-        images = _prepared(plan.recipe)
-        optimization = Optimization(plan, images)
-        interrupted = False
-        try:
-            for progress in optimization.steps():
-                if progress.ends_epoch:
-                    directory.write_history(optimization.history)
-                watching.tell("nstflow_progress", progress=progress)
-        except KeyboardInterrupt:
-            if not optimization.history["step"]:
-                raise  # there is nothing to keep yet
-            interrupted = True
+        images = _prepared(plan)
+        interrupted = _optimize(optimization, images, directory, watching)
         image = _finished(plan.recipe, optimization.canvas(), images)
+    directory.write_history(optimization.history)
     result = Result(
         plan=plan,
         image=image,
         history=optimization.history,
         seconds=optimization.history["seconds"][-1],
         compile_seconds=optimization.compile_seconds,
+        total_seconds=time.perf_counter() - began,
         device=device.title,
         folder=directory.path,
         interrupted=interrupted,
     )
-    directory.write_history(result.history)
     return replace(result, files=_written(result, directory))
 
 
-def _prepared(recipe: Recipe) -> dict[str, Image]:
+def _optimize(
+    optimization: Optimization,
+    images: Mapping[str, Image],
+    directory: RunDirectory,
+    watching: Observers,
+) -> bool:
+    """Take the steps; return whether they were interrupted."""
+    written = 0.0
+    try:
+        for progress in optimization.steps(images):
+            # the file is written whole each time: not for every one of many short epochs
+            if progress.ends_epoch and time.monotonic() - written > SECONDS_PER_HISTORY:
+                directory.write_history(optimization.history)
+                written = time.monotonic()
+            watching.tell("nstflow_progress", progress=progress)
+    except KeyboardInterrupt:
+        if not optimization.history["step"]:
+            raise  # there is nothing to keep yet
+        return True
+    except NstflowError as error:
+        if optimization.history["step"]:
+            error.closing = "the run stopped"
+        raise
+    return False
+
+
+def _prepared(plan: Plan) -> dict[str, Image]:
+    """Load and prepare the images, and hold the stages to the sizes that they promised."""
+    recipe = plan.recipe
     images: dict[str, Image] = {}
     for name, loader in recipe.images.items():
         with blaming(recipe, ("images", name), loader):
             images[name] = loader.load(recipe.folder)
+            _expect(images[name], plan.sources[name], "Has the file changed? Run it again.")
     for index, stage in enumerate(recipe.preprocess):
         before = dict(images)
         for name, image in before.items():
             if stage.only is None or name in stage.only:
                 with blaming(recipe, ("preprocess", index), stage):
                     images[name] = stage.apply(image, before)
+                    hint = "This is a mistake in the stage: its size() says otherwise."
+                    _expect(images[name], stage.size(image.size), hint)
     return images
+
+
+def _expect(image: Image, size: Size, hint: str) -> None:
+    if image.size != size:
+        got = f"the image is {size_text(image.size)} where the plan has {size_text(size)}."
+        raise NstflowError(Problem("", "", got, hint))
 
 
 def _finished(recipe: Recipe, image: Image, images: Mapping[str, Image]) -> Image:
@@ -117,8 +158,6 @@ def _written(result: Result, directory: RunDirectory) -> Sequence[Path]:
     files = []
     recipe = result.plan.recipe
     for index, stage in enumerate(recipe.outputs):
-        with directory.scratch() as folder:
-            with blaming(recipe, ("outputs", index), stage):
-                file = stage.write(result, folder)
-            files.append(directory.place(file))
+        with directory.scratch() as folder, blaming(recipe, ("outputs", index), stage):
+            files.append(directory.place(stage.write(result, folder), folder))
     return files

@@ -8,6 +8,7 @@ from typing import Literal
 
 from nstflow import stages
 from nstflow.stages import Stage
+from nstflow.terms import LossTerm
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ SLOTS: Mapping[str, Slot] = {
         Slot("preprocess", "preprocessor", stages.Preprocessor, "list"),
         Slot("extractor", "extractor", stages.Extractor, "one", default="vgg19"),
         Slot("start", "start", stages.Start, "one", default="image"),
-        Slot("losses", "loss", stages.LossTerm, "mapping"),
+        Slot("losses", "loss", LossTerm, "mapping"),
         Slot("optimizer", "optimizer", stages.Optimizer, "one", default="adam"),
         Slot("schedule", "schedule", stages.Schedule, "one", default="epochs"),
         Slot("postprocess", "postprocessor", stages.Postprocessor, "list"),

@@ -1,4 +1,4 @@
-"""The contracts of the slots: what a stage of each kind has to offer.
+"""The contracts of the slots: what a stage of each kind has to offer; losses are in `terms`.
 
 A stage is a frozen pydantic model. Its fields are the settings that a recipe may write, its
 methods are its behaviour, the first line of its docstring is what `nstflow stages` says about it.
@@ -10,13 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nstflow.fields import ImageRef, Layers, Name
-from nstflow.lazy import Tensor, tf
-from nstflow.values import Asset, Cost, Features, Image, Objective, Phase, Size, State
+from nstflow.fields import ImageRef, Name
+from nstflow.lazy import Tensor
+from nstflow.values import Asset, Cost, Image, Objective, Phase, Size, State
 
 if TYPE_CHECKING:
     from nstflow.result import Result
@@ -90,88 +90,20 @@ class Extractor(Stage):
 class Start(Stage):
     """Paints the canvas that the first step sees."""
 
-    like: ImageRef = Field("content", description="The image whose size the canvas has.")
+    like: ImageRef = Field(
+        "content", description="The image whose size the canvas has; else that of `image`."
+    )
 
     @abstractmethod
     def paint(self, images: Mapping[str, Image], size: Size, seed: int) -> Image:
         """Return the first canvas, `size` high and wide; the same for the same seed."""
 
-
-class LossTerm(Stage):
-    """One term of the sum that the optimizer makes small."""
-
-    image: ImageRef | None = Field(
-        None, description="The reference; without one there is no target."
-    )
-    layers: Layers = Field(description="A group, a list of layers, or a mapping layer: share.")
-    weight: float = Field(1.0, description="What the term is multiplied by.")
-
-    def share_of_each(self, count: int) -> float:
-        """Return the share that each of `count` plainly listed layers has."""
-        return 1 / count
-
-    @property
-    def shares(self) -> Mapping[str, float]:
-        """Layer → share. A plan turns every way of writing `layers` into this one."""
-        if not isinstance(self.layers, dict):
-            raise TypeError(f"the layers of {self!r} are not resolved yet: only a plan's terms are")
-        return self.layers
-
-    def check(self, canvas: Size, reference: Size | None) -> None:
-        """Raise an `NstflowError` where the term can't compare these sizes; asked by the plan."""
-
-    def target(self, features: Features) -> Any:
-        """Return what to keep of the reference: tensors and plain values, nested as you like."""
-        return dict(features)
-
-    @abstractmethod
-    def score(self, features: Features, target: Any) -> Tensor:
-        """Return the loss of the canvas, a scalar before `weight`; `self.shares` are yours to use.
-
-        Called at every step, compiled; `target` is what `target` returned, or None without `image`.
-        """
-
-
-class StatisticTerm(LossTerm):
-    """A loss that compares statistics of positions, wherever they occur.
-
-    Maps are flattened to weighted points and the layers' shares applied here, so that a term is
-    two functions: `summarize` and `distance`.
-
-    Attributes:
-        additive: The summary of a whole is the weighted mean of its parts' summaries, so that a
-            large image can be described tile by tile.
-    """
-
-    additive: ClassVar[bool] = True
-
-    image: ImageRef = Field(description="The image whose statistics to match.")
-    layers: Layers = Field("style", description="A group, a list of layers, or layer: share.")
-
-    @abstractmethod
-    def summarize(self, points: Tensor, weights: Tensor) -> Any:
-        """Return the summary of points `(n, c)` that count by weights `(n, 1)`, which sum to 1."""
-
-    @abstractmethod
-    def distance(self, summary: Any, target: Any) -> Tensor:
-        """Return how far a summary is from the target's, a scalar."""
-
-    def target(self, features: Features) -> Any:
-        """Return the summary of each layer."""
-        return {layer: self._summary(features, layer) for layer in features}
-
-    def score(self, features: Features, target: Any) -> Tensor:
-        """Return the sum over the layers of share * distance."""
-        return tf.add_n(
-            [
-                share * self.distance(self._summary(features, layer), target[layer])
-                for layer, share in self.shares.items()
-            ]
-        )
-
-    def _summary(self, features: Features, layer: str) -> Any:
-        points = tf.reshape(features[layer], (-1, features[layer].shape[-1]))
-        return self.summarize(points, tf.reshape(features.weights[layer], (-1, 1)))
+    @model_validator(mode="before")
+    @classmethod
+    def _has_the_size_of_its_image(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "image" in data:
+            return {"like": data["image"], **data}
+        return data
 
 
 class Optimizer(Stage):

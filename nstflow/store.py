@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
 import os
 import shutil
@@ -14,15 +15,26 @@ from pathlib import Path
 from nstflow.errors import NstflowError, Problem
 
 RECIPE_FILE, HISTORY_FILE = "recipe.yaml", "history.csv"
-_SCRATCH = ".part-"
+
+_OF_THE_DISK = {
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO"),
+        *("ENOENT", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "ELOOP", "EINVAL"),
+    )
+    if hasattr(errno, name)
+}
 
 
 class RunDirectory:
     """One run's directory.
 
+    What it held before is set aside until the new run has a step to show, and comes back if the
+    run breaks off before.
+
     Args:
         path: Where it is, or will be.
-        overwrite: Empty it first, if it is a run directory.
+        overwrite: Replace what it holds, if that is a run.
 
     Raises:
         NstflowError: It holds something and `overwrite` was not said, it is no run directory, or
@@ -31,6 +43,8 @@ class RunDirectory:
 
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         self.path = path
+        self._placed = {RECIPE_FILE, HISTORY_FILE}
+        self._old: Path | None = None
         with self._writing():
             if path.exists() and not path.is_dir():
                 hint = "Choose another place with --out."
@@ -39,29 +53,30 @@ class RunDirectory:
             if held and not overwrite:
                 hint = "Replace it with --overwrite, or choose another place with --out."
                 raise self._refuse("this run directory exists already.", hint)
-            if lacking := _lacks(path, held):
-                got = f"this folder holds {held[0].name} but no {lacking}: it is no run's."
-                raise self._refuse(got, "Nothing was deleted. Choose another place with --out.")
-            for entry in held:
-                shutil.rmtree(
-                    entry
-                ) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+            for name in (RECIPE_FILE, HISTORY_FILE):
+                if held and not (path / name).is_file():
+                    got = f"this folder holds {held[0].name} but no {name}: it is no run's."
+                    hint = "Nothing was deleted. Choose another place with --out."
+                    raise self._refuse(got, hint)
             self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
+            if held:
+                self._old = Path(tempfile.mkdtemp(dir=path, prefix=".old-"))
+                for entry in held:
+                    entry.rename(self._old / entry.name)
 
     def abandon(self) -> None:
-        """Take back what a run made that broke off before its first history."""
+        """Bring back what was there before; does nothing once the run has a step to show."""
+        if not self._made and self._old is None:
+            return
         with contextlib.suppress(OSError):
-            if {entry.name for entry in self.path.iterdir()} <= {RECIPE_FILE}:
-                (self.path / RECIPE_FILE).unlink(missing_ok=True)
-                for folder in self._made:
+            for name in (RECIPE_FILE, HISTORY_FILE):
+                (self.path / name).unlink(missing_ok=True)
+            for entry in self._old.iterdir() if self._old else ():
+                entry.rename(self.path / entry.name)
+            for folder in (self._old, *self._made):
+                if folder is not None:
                     folder.rmdir()
-
-    def write(self, name: str, text: str) -> Path:
-        """Write a text file, in one move."""
-        with self.scratch() as folder:
-            (folder / name).write_text(text, encoding="utf-8", newline="")
-            return self.place(folder / name)
 
     def write_history(self, history: Mapping[str, Sequence[float]]) -> Path:
         """Write `history.csv`: a column for each key, a row for each step."""
@@ -69,22 +84,45 @@ class RunDirectory:
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(history)
         rows.writerows(zip(*history.values(), strict=True))
-        return self.write(HISTORY_FILE, text.getvalue())
+        path = self.write(HISTORY_FILE, text.getvalue())
+        if history["step"]:
+            if self._old is not None:
+                shutil.rmtree(self._old, ignore_errors=True)
+            self._old, self._made = None, []
+        return path
 
-    def place(self, file: Path) -> Path:
-        """Move a whole file from a scratch folder into the directory; return where it is."""
-        target = self.path / file.name
+    def write(self, name: str, text: str) -> Path:
+        """Write a text file, in one move."""
+        with self.scratch() as folder:
+            (folder / name).write_text(text, encoding="utf-8", newline="")
+            return self._move(folder / name)
+
+    def place(self, file: Path, folder: Path) -> Path:
+        """Move an output's file from its scratch folder into the directory; return where it is.
+
+        Raises:
+            NstflowError: It is not a file of that folder, or its name is taken.
+        """
+        if file.parent != folder or file.is_symlink() or not file.is_file():
+            raise NstflowError(Problem("", "", f"it wrote no file into its folder, but {file}."))
+        if file.name in self._placed:
+            hint = "Give one of the outputs another name."
+            raise NstflowError(Problem("", "", f"{file.name} is written already.", hint))
+        self._placed.add(file.name)
+        return self._move(file)
+
+    def _move(self, file: Path) -> Path:
         with self._writing():
             with file.open("rb+") as whole:
                 os.fsync(whole.fileno())
-            return file.replace(target)
+            return file.replace(self.path / file.name)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a folder beside the final files, removed with what is left in it."""
         with (
             self._writing(),
-            tempfile.TemporaryDirectory(dir=self.path, prefix=_SCRATCH) as folder,
+            tempfile.TemporaryDirectory(dir=self.path, prefix=".part-") as folder,
         ):
             yield Path(folder)
 
@@ -93,20 +131,11 @@ class RunDirectory:
         try:
             yield
         except OSError as error:
+            if error.errno not in _OF_THE_DISK:
+                raise  # a stage's own, from a network for example
             reason = error.strerror or str(error)
             hint = "Free some space, or choose another place with --out."
             raise self._refuse(f"the run directory can't be written: {reason}.", hint) from error
 
     def _refuse(self, got: str, hint: str) -> NstflowError:
         return NstflowError(Problem(str(self.path), "", got, hint))
-
-
-def _lacks(path: Path, held: Sequence[Path]) -> str:
-    """Return what a folder would have if it were a run's, or an empty string if it may be one.
-
-    A recipe alone does not make it one: people keep theirs beside their photographs.
-    """
-    others = [e for e in held if e.name != RECIPE_FILE and not e.name.startswith(_SCRATCH)]
-    if held and not (path / RECIPE_FILE).is_file():
-        return RECIPE_FILE
-    return HISTORY_FILE if others and not (path / HISTORY_FILE).is_file() else ""

@@ -2,7 +2,7 @@
 
 `conv3x3`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their weights;
 `fit_longest_side`, `resize_image`, `ResizeMethod` for resampling; `uniform_noise` and `to_bytes`
-for pixels; `suggest` for the hints of problems.
+for pixels; `suggest` and `size_text` for problems.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nstflow.engine.convolution import conv3x3, pool2x2
 from nstflow.engine.resampling import ResizeMethod, fit_longest_side, resize_image
 from nstflow.errors import suggest
+from nstflow.values import size_text
 from nstflow.weights import load_weights, weights_asset
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "load_weights",
     "pool2x2",
     "resize_image",
+    "size_text",
     "suggest",
     "to_bytes",
     "uniform_noise",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nstflow.lazy import Tensor
+from nstflow.lazy import Tensor, tf
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 """Height and width in pixels."""
+
+
+def size_text(size: Size) -> str:
+    """Return a size as a person writes it, width first: `512×384`."""
+    return f"{size[1]}×{size[0]}"
+
 
 PIXELS = "image"
 """The layer that every image has: its pixels."""
@@ -82,6 +88,11 @@ class Features(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._maps)
+
+    def points(self, layer: str) -> tuple[Tensor, Tensor]:
+        """Return a layer as a cloud of points: `(n, c)`, and their weights `(n, 1)`."""
+        x = self._maps[layer]
+        return tf.reshape(x, (-1, x.shape[-1])), tf.reshape(self.weights[layer], (-1, 1))
 
     def only(self, layers: Sequence[str], seed: Tensor) -> Features:
         """Return the features of these layers alone, with the seed of one term."""

@@ -20,6 +20,7 @@ LAYERS = [
     ("values",),
     ("result",),
     ("stages",),
+    ("terms",),
     ("slots", "hookspecs"),
     ("catalog",),
     ("weights", "engine"),

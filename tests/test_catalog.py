@@ -9,7 +9,8 @@ import pytest
 from nstflow.catalog import Catalog, Offer, name_of
 from nstflow.errors import suggest
 from nstflow.slots import SLOTS, slot_of
-from nstflow.stages import LossTerm, Stage, StatisticTerm
+from nstflow.stages import Stage
+from nstflow.terms import LossTerm, StatisticTerm
 
 
 class Grey(LossTerm):

@@ -203,7 +203,9 @@ def test_broken_plugin_is_a_row_and_breaks_nothing_else(
     assert "grey" not in plugins.catalog["losses"]
     assert list(plugins.catalog.collisions()) == []
     # it takes no part in a run either
-    plugins.observers().tell("nstflow_progress", progress=None)
+    watching = [name for name, _ in plugins.observers()._manager.list_name_plugin()]
+    assert {"nstflow-aaa", "nstflow-zzz"} <= set(watching)
+    assert "nstflow-broken" not in watching
     # and is fatal only to a recipe that needs it
     plan_file(write(RECIPE + "  b: {use: after, layers: [image]}\n"))
     with pytest.raises(NstflowError) as caught:

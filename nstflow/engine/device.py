@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
@@ -34,16 +35,19 @@ def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
     Raises:
         NstflowError: A GPU was asked for, and TensorFlow sees none.
     """
-    gpus = tf.config.list_physical_devices("GPU") if choice != "cpu" else []
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError):  # an earlier run of this process has done it
+            tf.config.experimental.set_memory_growth(gpu, enable=True)
+    if choice == "cpu":
+        gpus = []
     if choice == "gpu" and not gpus:
         hint = "Install nstflow[gpu] and NVIDIA's driver, or use --device auto."
         raise NstflowError(Problem("--device gpu", "", "TensorFlow sees no GPU here.", hint))
     if not gpus:
         threads = tf.config.threading.get_intra_op_parallelism_threads() or _cores()
         return Device("/CPU:0", f"CPU, {threads} threads")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, enable=True)
-    if deterministic:
+    if deterministic:  # for the rest of the process: TensorFlow has no way back
         tf.config.experimental.enable_op_determinism()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     details = tf.config.experimental.get_device_details(gpus[0])

@@ -28,14 +28,21 @@ def describe(network: Network | None, canvas: Tensor, alpha: Any = None) -> Feat
 NO_SEED = (0, 0)
 
 
-def describe_image(network: Network | None, image: Image) -> Features:
-    """Return the features of an image, as a reference has them: computed once, compiled."""
-    # the same program as a step's forward pass, so that equal images have equal features
-    program = tf.function(
-        lambda canvas: dict(describe(network, canvas)), jit_compile=True, autograph=False
-    )
-    maps = program(canvas_of(image))
-    return Features(maps, {layer: _weights(x, image.alpha) for layer, x in maps.items()}, NO_SEED)
+class Describer:
+    """Describes images as references have them, in one compiled program for each size."""
+
+    def __init__(self, network: Network | None) -> None:
+        # a step's own forward pass, so that equal images have equal features
+        self._program = tf.function(
+            lambda canvas: dict(describe(network, canvas)), jit_compile=True, autograph=False
+        )
+
+    def __call__(self, image: Image) -> Features:
+        """Return the features of an image."""
+        canvas = canvas_of(image)
+        maps = self._program.get_concrete_function(tf.TensorSpec.from_tensor(canvas))(canvas)
+        weights = {layer: _weights(x, image.alpha) for layer, x in maps.items()}
+        return Features(maps, weights, NO_SEED)
 
 
 def seed_of(term_seed: int, step: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,7 @@ class Loop:
         state: The optimizer's.
         step: Steps taken in the run so far.
         seconds_per_step: As the last dispatch measured it; 0 before the first.
+        guard: Gives a context to call the optimizer in, so that its errors find their owner.
     """
 
     optimizer: Optimizer
@@ -43,10 +46,8 @@ class Loop:
     state: State
     step: int = 0
     seconds_per_step: float = 0.0
-    _program: Any = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._program = tf.function(self._steps, jit_compile=True, autograph=False)
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext
+    _program: Any = field(default=None, init=False, repr=False)
 
     def compile(self) -> float:
         """Compile the program, by a dispatch of no steps; return the seconds that it took."""
@@ -69,9 +70,11 @@ class Loop:
         return losses[:count], seconds
 
     def _call(self, count: int) -> NDArray[np.float32]:
-        canvas, state, losses = self._program(
-            self.canvas, self.state, tf.constant(self.step), tf.constant(count)
-        )
+        arguments = self.canvas, self.state, tf.constant(self.step), tf.constant(count)
+        if self._program is None:
+            program = tf.function(self._steps, jit_compile=True, autograph=False)
+            self._program = program.get_concrete_function(*arguments)
+        canvas, state, losses = self._program(*arguments)
         rows: NDArray[np.float32] = losses.numpy()  # waits for the device
         self.canvas, self.state = canvas, state
         return rows
@@ -80,9 +83,10 @@ class Loop:
         self, canvas: Tensor, state: State, done: Tensor, count: Tensor
     ) -> tuple[Tensor, State, Tensor]:
         def step(index: Tensor, canvas: Tensor, state: State, rows: Tensor) -> tuple[Any, ...]:
-            canvas, state, losses = self.optimizer.step(
-                lambda x: self.evaluate(x, done + index + 1), canvas, state
-            )
+            with self.guard():
+                canvas, state, losses = self.optimizer.step(
+                    lambda x: self.evaluate(x, done + index + 1), canvas, state
+                )
             rows = tf.tensor_scatter_nd_update(rows, [[index]], [losses])
             return index + 1, canvas, state, rows
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from nstflow.engine.features import Network, describe, seed_of
 from nstflow.lazy import Tensor, tf
-from nstflow.stages import LossTerm
+from nstflow.terms import LossTerm
 from nstflow.values import Features
 
 Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -48,7 +48,8 @@ def make_objective(
             for name, term in terms.items():
                 with guard(name):
                     own = features.only(list(term.shares), seed_of(_term_seed(seed, name), step))
-                    losses.append(term.weight * term.score(own, targets[name]))
+                    loss = tf.ensure_shape(term.score(own, targets[name]), ())
+                    losses.append(term.weight * loss)
             total = tf.add_n(losses)
         gradient = tape.gradient(total, canvas, unconnected_gradients="zero")
         return tf.stack(losses), gradient

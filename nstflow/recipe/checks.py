@@ -10,7 +10,8 @@ from nstflow.fields import IMAGE_REF
 from nstflow.recipe.parsing import Keys, dotted
 from nstflow.recipe.schema import RESERVED
 from nstflow.recipe.source import Source
-from nstflow.stages import Extractor, LossTerm, Output, Stage
+from nstflow.stages import Extractor, Output, Stage
+from nstflow.terms import LossTerm
 from nstflow.values import PIXELS
 
 
@@ -43,6 +44,7 @@ def check(source: Source, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
 def _images_are_declared(
     source: Source, keys: Keys, stage: Stage, images: list[str]
 ) -> Iterator[Problem]:
+    told = set()
     for name, field in type(stage).model_fields.items():
         if not _refers(field.annotation, list(field.metadata)):
             continue
@@ -50,7 +52,8 @@ def _images_are_declared(
         if value is None:
             continue
         for image in [value] if isinstance(value, str) else value:
-            if image not in images:
+            if image not in images and image not in told:
+                told.add(image)  # once a stage: what a field left out follows from another
                 declared = f"Declared: {', '.join(images) or 'none'}."
                 path = (*keys, name)
                 yield Problem(

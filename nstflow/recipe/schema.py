@@ -11,7 +11,6 @@ from nstflow.fields import Name
 from nstflow.stages import (
     Extractor,
     Loader,
-    LossTerm,
     Optimizer,
     Output,
     Postprocessor,
@@ -19,6 +18,7 @@ from nstflow.stages import (
     Schedule,
     Start,
 )
+from nstflow.terms import LossTerm
 
 if TYPE_CHECKING:
     from nstflow.plugins import Plugins

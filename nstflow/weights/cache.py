@@ -61,10 +61,13 @@ class PackagedWeights:
 
     def asset(self, *, replace_damaged: bool = False) -> Asset:
         """Return what a plan says of the file."""
+        state, note = self.state(), self.note
+        if state == "damaged":
+            note = "damaged: `nstflow weights fetch` replaces it"
         return Asset(
             f"{self.title} weights",
-            present=self.state() == "present",
-            note=self.note,
+            present=state == "present",
+            note=note,
             fetch=lambda report: self.fetch(report, replace_damaged=replace_damaged),
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nstflow import Image, Tensor, tf
-from nstflow.engine.features import describe, describe_image, seed_of
+from nstflow.engine.features import Describer, describe, seed_of
 
 
 def network(canvas: Tensor) -> Mapping[str, Tensor]:
@@ -24,7 +24,7 @@ def picture(alpha: object = None, size: tuple[int, int] = (8, 12)) -> Image:
 
 def test_the_pixels_are_a_layer() -> None:
     image = picture()
-    features = describe_image(network, image)
+    features = Describer(network)(image)
     assert list(features) == ["image", "half", "quarter"]
     np.testing.assert_array_equal(features["image"][0], image.pixels)
     expected = image.pixels.reshape(4, 2, 6, 2, 3).mean((1, 3))
@@ -34,7 +34,7 @@ def test_the_pixels_are_a_layer() -> None:
 
 def test_no_network_is_needed_for_pixels() -> None:
     for features in (
-        describe_image(None, picture()),
+        Describer(None)(picture()),
         describe(None, tf.constant(picture().pixels[None])),
     ):
         assert list(features) == ["image"]
@@ -42,7 +42,7 @@ def test_no_network_is_needed_for_pixels() -> None:
 
 
 def test_without_alpha_every_position_counts_the_same() -> None:
-    features = describe_image(network, picture())
+    features = Describer(network)(picture())
     for layer, positions in (("image", 96), ("half", 24), ("quarter", 6)):
         weights = features.weights[layer].numpy()
         assert weights.shape == (*features[layer].shape[:3], 1)
@@ -52,7 +52,7 @@ def test_without_alpha_every_position_counts_the_same() -> None:
 def test_weights_follow_alpha() -> None:
     """Of each cell, its share of all that is opaque."""
     alpha = np.random.default_rng(1).random((8, 12))
-    features = describe_image(network, picture(alpha))
+    features = Describer(network)(picture(alpha))
     cells = {
         "image": alpha,
         "half": alpha.reshape(4, 2, 6, 2).mean((1, 3)),
@@ -85,7 +85,7 @@ def test_weights_sum_to_1(kind: str, size: tuple[int, int]) -> None:
 
 
 def test_an_image_of_which_nothing_counts_counts_evenly() -> None:
-    features = describe_image(network, picture(np.zeros((8, 12))))
+    features = Describer(network)(picture(np.zeros((8, 12))))
     np.testing.assert_allclose(features.weights["half"], 1 / 24, rtol=1e-6)
 
 
@@ -94,12 +94,12 @@ def test_a_reference_has_the_features_of_a_canvas() -> None:
     image = picture()
     program = tf.function(lambda x: dict(describe(network, x)), jit_compile=True, autograph=False)
     canvas = program(tf.constant(image.pixels[None]))
-    for layer, values in describe_image(network, image).items():
+    for layer, values in Describer(network)(image).items():
         np.testing.assert_array_equal(values, canvas[layer])
 
 
 def test_only_keeps_the_layers_and_their_weights() -> None:
-    features = describe_image(network, picture())
+    features = Describer(network)(picture())
     own = features.only(["quarter", "image"], seed_of(7, tf.constant(3)))
     assert list(own) == list(own.weights) == ["quarter", "image"]
     assert len(own) == 2

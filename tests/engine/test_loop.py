@@ -19,7 +19,7 @@ from nstflow.builtin.losses.gram import Gram
 from nstflow.builtin.losses.total_variation import TotalVariation
 from nstflow.builtin.optimizers.adam import Adam
 from nstflow.engine import loop as module
-from nstflow.engine.features import describe_image
+from nstflow.engine.features import Describer
 from nstflow.engine.loop import CAPACITY, Loop
 from nstflow.engine.objective import make_objective, make_target
 
@@ -86,7 +86,7 @@ def real() -> Callable[[], Loop]:
     }
     images = {"content": content, "style": style}
     targets = {
-        name: term.image and make_target(term, name, 0, describe_image(network, images[term.image]))
+        name: term.image and make_target(term, name, 0, Describer(network)(images[term.image]))
         for name, term in terms.items()
     }
     evaluate = make_objective(network, terms, targets, 0, lambda _: nullcontext())

@@ -11,7 +11,7 @@ import pytest
 from pydantic import Field
 
 from nstflow import Features, Image, Layers, LossTerm, Tensor, tf
-from nstflow.engine.features import describe_image
+from nstflow.engine.features import Describer
 from nstflow.engine.objective import make_objective, make_target
 
 PIXELS = np.random.default_rng(0).random((1, 4, 6, 3), np.float32)
@@ -160,7 +160,7 @@ def test_a_draw_does_not_depend_on_the_other_terms() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
 def test_a_target_draws_at_step_0(seed: int) -> None:
-    features = describe_image(None, Image(PIXELS[0]))
+    features = Describer(None)(Image(PIXELS[0]))
     first, again, other = (
         make_target(Draw(image="content"), name, seed, features).numpy().tolist()
         for name in ("a", "a", "b")
@@ -172,6 +172,6 @@ def test_a_target_draws_at_step_0(seed: int) -> None:
 
 
 def test_a_target_sees_its_layers_alone() -> None:
-    features = describe_image(doubled, Image(PIXELS[0]))
+    features = Describer(doubled)(Image(PIXELS[0]))
     target = make_target(Distance(image="content", layers={"double": 1.0}), "it", 0, features)
     assert list(target) == ["double"]

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nstflow import Features, ImageRef, Layers, LossTerm, NstflowError, Problem, Size, Tensor, tf
+from nstflow.toolkit import size_text
 
 
 class Content(LossTerm):
@@ -33,8 +34,7 @@ class Content(LossTerm):
     def check(self, canvas: Size, reference: Size | None) -> None:
         """Refuse a reference of another size."""
         if reference is not None and reference != canvas:
-            sizes = [f"{width}×{height}" for height, width in (canvas, reference)]
-            got = f"the canvas is {sizes[0]}, but this image {sizes[1]}."
+            got = f"the canvas is {size_text(canvas)}, but this image {size_text(reference)}."
             hint = "Prepare both at one size, or let start.like name this image."
             raise NstflowError(Problem("", "image", got, hint))
 
@@ -42,12 +42,5 @@ class Content(LossTerm):
         """Return the scaled sum of squared differences."""
         difference = {layer: tf.square(features[layer] - target[layer]) for layer in features}
         if self.scale == "sum":
-            return tf.add_n(
-                [
-                    share / 2 * tf.reduce_sum(difference[layer])
-                    for layer, share in self.shares.items()
-                ]
-            )
-        return tf.add_n(
-            [share * tf.reduce_mean(difference[layer]) for layer, share in self.shares.items()]
-        )
+            return self.total({layer: tf.reduce_sum(x) / 2 for layer, x in difference.items()})
+        return self.total({layer: tf.reduce_mean(x) for layer, x in difference.items()})

@@ -23,9 +23,7 @@ class TotalVariation(LossTerm):
 
     def score(self, features: Features, target: Any) -> Tensor:  # noqa: ARG002 - the contract
         """Return the mean squared difference of neighbours."""
-        return tf.add_n(
-            [share * _variation(features[layer]) for layer, share in self.shares.items()]
-        )
+        return self.total({layer: _variation(x) for layer, x in features.items()})
 
 
 def _variation(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nstflow import ImageRef, Layers, LossTerm, NstflowError, Problem, Size, Tensor, hookimpl, tf
+from nstflow.toolkit import size_text
 
 
 class Laplacian(LossTerm):
@@ -40,11 +41,13 @@ class Laplacian(LossTerm):
     def check(self, canvas: Size, reference: Size | None) -> None:
         """Refuse a reference of another size, and images of less than three blocks."""
         if reference is not None and reference != canvas:
-            got = f"the canvas is {_text(canvas)}, but this image {_text(reference)}."
+            got = f"the canvas is {size_text(canvas)}, but this image {size_text(reference)}."
             hint = "Prepare both at one size, or let start.like name this image."
             raise NstflowError(Problem("", "image", got, hint))
         if min(canvas) < (least := 3 * self.pool):
-            got = f"{_text(canvas)} is too small for blocks of {self.pool}: a side needs {least}."
+            got = (
+                f"{size_text(canvas)} is too small for blocks of {self.pool}: a side needs {least}."
+            )
             raise NstflowError(Problem("", "pool", got, "Lower it, or prepare larger images."))
 
     def target(self, features: Mapping[str, Tensor]) -> Any:
@@ -54,11 +57,11 @@ class Laplacian(LossTerm):
     def score(self, features: Mapping[str, Tensor], target: Any) -> Tensor:
         """Return the scaled sum of squared differences."""
         add_up = tf.reduce_sum if self.scale == "sum" else tf.reduce_mean
-        return tf.add_n(
-            [
-                share * add_up(tf.square(self._laplacian(features[layer]) - target[layer]))
-                for layer, share in self.shares.items()
-            ]
+        return self.total(
+            {
+                layer: add_up(tf.square(self._laplacian(x) - target[layer]))
+                for layer, x in features.items()
+            }
         )
 
     def _laplacian(self, x: Tensor) -> Tensor:
@@ -67,10 +70,6 @@ class Laplacian(LossTerm):
         # The authors' program adds up the three channels before it compares; then an edge between
         # two colours of equal sum is none. Its pixels span 0-256, here they span 0-1.
         return 4 * p[:, 1:-1, 1:-1] - near
-
-
-def _text(size: Size) -> str:
-    return f"{size[1]}×{size[0]}"
 
 
 @hookimpl
