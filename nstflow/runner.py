@@ -56,6 +56,8 @@ def run(
         result = _execute(plan, directory, watching, device, began)
     except BaseException as error:
         directory.abandon()
+        if isinstance(error, NstflowError) and directory.has_steps:
+            error.closing = "the run stopped"
         watching.tell("nstflow_run_failed", plan=plan, error=error)
         raise
     watching.tell("nstflow_run_finished", result=result)
@@ -114,10 +116,6 @@ def _optimize(
         if not optimization.history["step"]:
             raise  # there is nothing to keep yet
         return True
-    except NstflowError as error:
-        if optimization.history["step"]:
-            error.closing = "the run stopped"
-        raise
     return False
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from nstflow.fields import ImageRef, Name
 from nstflow.lazy import Tensor
@@ -91,19 +91,13 @@ class Start(Stage):
     """Paints the canvas that the first step sees."""
 
     like: ImageRef = Field(
-        "content", description="The image whose size the canvas has; else that of `image`."
+        "content",
+        description="The image whose size the canvas has; if none is called content, `image`.",
     )
 
     @abstractmethod
     def paint(self, images: Mapping[str, Image], size: Size, seed: int) -> Image:
         """Return the first canvas, `size` high and wide; the same for the same seed."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_the_size_of_its_image(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "image" in data:
-            return {"like": data["image"], **data}
-        return data
 
 
 class Optimizer(Stage):

@@ -36,6 +36,10 @@ class RunDirectory:
         path: Where it is, or will be.
         overwrite: Replace what it holds, if that is a run.
 
+    Attributes:
+        path: Where it is.
+        has_steps: Whether the run has a step to show.
+
     Raises:
         NstflowError: It holds something and `overwrite` was not said, it is no run directory, or
             it can't be written.
@@ -45,6 +49,7 @@ class RunDirectory:
         self.path = path
         self._placed = {RECIPE_FILE, HISTORY_FILE}
         self._old: Path | None = None
+        self.has_steps = False
         with self._writing():
             if path.exists() and not path.is_dir():
                 hint = "Choose another place with --out."
@@ -67,7 +72,7 @@ class RunDirectory:
 
     def abandon(self) -> None:
         """Bring back what was there before; does nothing once the run has a step to show."""
-        if not self._made and self._old is None:
+        if self.has_steps:
             return
         with contextlib.suppress(OSError):
             for name in (RECIPE_FILE, HISTORY_FILE):
@@ -86,9 +91,9 @@ class RunDirectory:
         rows.writerows(zip(*history.values(), strict=True))
         path = self.write(HISTORY_FILE, text.getvalue())
         if history["step"]:
+            self.has_steps = True
             if self._old is not None:
                 shutil.rmtree(self._old, ignore_errors=True)
-            self._old, self._made = None, []
         return path
 
     def write(self, name: str, text: str) -> Path:

@@ -320,7 +320,7 @@ def test_image_of_one_pixel(command: str, write: Any, refused: Refused, tmp_path
         "r.yaml:3:12  images.content\n"
         "    1×1 pixels are too few for block2_conv1: each side needs 2."
     )
-    assert "Prepare the images at a larger size." in told
+    assert "Prepare it, or begin the schedule, at a larger size." in told
 
 
 def test_unknown_weights(bad: Refused) -> None:
@@ -407,7 +407,7 @@ def _never_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     def compute(*_: Any) -> None:
         raise AssertionError("it began to compute")
 
-    monkeypatch.setattr("nstflow.runner._execute", compute)
+    monkeypatch.setattr("nstflow.engine.device.choose_device", compute)
 
 
 @pytest.mark.usefixtures("_never_computes")
@@ -423,7 +423,7 @@ def test_output_folder_that_is_full_or_read_only(
         "out",
         f"    the run directory can't be written: {os.strerror(number)}."
         " Free some space, or choose another place with --out.",
-        "1 problem; the run stopped.",
+        "1 problem; nothing was run.",
     )
 
 

@@ -324,9 +324,9 @@ def test_phase_that_makes_an_image_too_small(problems: Fail, install: Any) -> No
         LOSSES,
         "preprocess: []\nschedule: {use: pyramid}\n",
     )
-    assert (found.where, found.what) == ("r.yaml:8:11", "schedule")
+    assert (found.where, found.what) == ("r.yaml:4:12", "images.content")
     assert "8×16 pixels are too few for block5" in found.got
-    assert "larger scale" in found.hint
+    assert "begin the schedule" in found.hint
 
 
 def test_schedule_without_phases_is_a_bug_of_its_package(plan: Make, install: Any) -> None:

@@ -15,6 +15,8 @@ from nstflow.plan import make_plan, plan_file
 from nstflow.plugins import PluginRow, Plugins
 from nstflow.recipe import load_recipe
 
+LOADED = "a plugin '{}' is loaded already: block one, by its package's name"
+
 LOSS = """
 from typing import Any, Literal
 from pydantic import Field
@@ -264,7 +266,10 @@ def test_two_packages_with_one_entry_point_name(install: Any) -> None:
     plugins = Plugins()
     rows = [row for row in plugins.rows if row.name == "same"]
     assert [row.package for row in rows] == ["nstflow-one 1.0", "nstflow-two 1.0"]
-    assert [row.trouble for row in rows] == ["", "the plugin 'same' is loaded already"]
+    assert [row.trouble for row in rows] == [
+        "",
+        LOADED.format("same"),
+    ]
     assert Plugins(["nstflow-one"]).catalog["losses"]["gray"].package == "nstflow-two 1.0"
 
 
@@ -274,7 +279,7 @@ def test_plugin_called_nstflow_does_not_replace_the_built_in_stages(install: Any
     rows = {row.package.split()[0]: row.trouble for row in plugins.rows if row.name == "nstflow"}
     assert rows == {
         "nstflow": "",
-        "nstflow-impostor": "the plugin 'nstflow' is loaded already",
+        "nstflow-impostor": LOADED.format("nstflow"),
     }
     assert "gram" in plugins.catalog["losses"]
 

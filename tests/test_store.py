@@ -81,8 +81,20 @@ def test_existing_run_is_refused(run: Path) -> None:
 
 
 def test_overwrite_empties_a_run(run: Path) -> None:
-    RunDirectory(run, overwrite=True)
-    assert files(run) == set()
+    directory = RunDirectory(run, overwrite=True)
+    directory.write(RECIPE_FILE, "name: y\n")
+    directory.write_history(HISTORY)
+    assert files(run) == {RECIPE_FILE, HISTORY_FILE}
+
+
+def test_what_was_there_comes_back_from_a_run_that_breaks_off(run: Path) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    directory = RunDirectory(run, overwrite=True)
+    directory.write(RECIPE_FILE, "name: y\n")
+    directory.write_history({name: [] for name in HISTORY})
+    directory.abandon()
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert files(run) == {RECIPE_FILE, HISTORY_FILE, "result.png", "previews", "previews/1.png"}
 
 
 def test_overwrite_of_nothing(tmp_path: Path) -> None:
@@ -92,10 +104,11 @@ def test_overwrite_of_nothing(tmp_path: Path) -> None:
 
 def test_overwrite_of_a_run_that_broke_off_early(tmp_path: Path) -> None:
     (tmp_path / RECIPE_FILE).write_text("x")
+    (tmp_path / HISTORY_FILE).write_text("step,total,a,seconds\n")
     (tmp_path / ".part-abc").mkdir()
     (tmp_path / ".part-abc" / "result.png").write_bytes(b"half")
-    RunDirectory(tmp_path, overwrite=True)
-    assert files(tmp_path) == set()
+    RunDirectory(tmp_path, overwrite=True).write_history(HISTORY)
+    assert files(tmp_path) == {HISTORY_FILE}
 
 
 @pytest.mark.parametrize(
@@ -130,8 +143,8 @@ def test_overwrite_follows_no_symlink(run: Path, tmp_path: Path) -> None:
     (run / "file").symlink_to(dear / "thesis.tex")
     (run / "previews" / "deep").symlink_to(dear)
     (run / "dangling").symlink_to(tmp_path / "nowhere")
-    RunDirectory(run, overwrite=True)
-    assert files(run) == set()
+    RunDirectory(run, overwrite=True).write_history(HISTORY)
+    assert files(run) == {HISTORY_FILE}
     assert files(dear) == {"thesis.tex"}
 
 
@@ -258,14 +271,22 @@ def test_no_more_is_taken_back_than_was_made(tmp_path: Path) -> None:
     assert files(tmp_path) == {"runs", "runs/y"}
 
 
-@pytest.mark.parametrize("kept", [HISTORY_FILE, "previews/1.png", "result.png"])
-def test_run_that_left_something_is_not_taken_back(tmp_path: Path, kept: str) -> None:
+def test_run_with_a_step_is_not_taken_back(run: Path) -> None:
+    directory = RunDirectory(run, overwrite=True)
+    directory.write(RECIPE_FILE, "name: y\n")
+    directory.write_history(HISTORY)
+    directory.abandon()
+    assert files(run) == {RECIPE_FILE, HISTORY_FILE}
+
+
+@pytest.mark.parametrize("kept", ["previews/1.png", "result.png"])
+def test_what_others_wrote_is_not_taken_back(tmp_path: Path, kept: str) -> None:
     directory = RunDirectory(tmp_path / "x")
     directory.write(RECIPE_FILE, "x")
     (tmp_path / "x" / kept).parent.mkdir(exist_ok=True)
     (tmp_path / "x" / kept).write_text("work")
     directory.abandon()
-    assert {f"x/{kept}", f"x/{RECIPE_FILE}"} <= files(tmp_path)
+    assert f"x/{kept}" in files(tmp_path)
 
 
 def test_scratch_is_removed_whatever_happens(tmp_path: Path) -> None:
@@ -295,17 +316,40 @@ def test_full_disk_while_an_output_writes(tmp_path: Path) -> None:
     assert files(tmp_path) == set()
 
 
-def test_place_moves_a_whole_file_over_an_older_one(tmp_path: Path) -> None:
+def test_place_moves_a_whole_file(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
-    for content in (b"one", b"two"):
-        with directory.scratch() as folder:
-            (folder / "a.png").write_bytes(content)
-            assert directory.place(folder / "a.png") == tmp_path / "a.png"
-    assert (tmp_path / "a.png").read_bytes() == b"two"
+    with directory.scratch() as folder:
+        (folder / "a.png").write_bytes(b"one")
+        assert directory.place(folder / "a.png", folder) == tmp_path / "a.png"
+    assert (tmp_path / "a.png").read_bytes() == b"one"
     assert files(tmp_path) == {"a.png"}
 
 
-def test_file_that_an_output_did_not_write(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.png", RECIPE_FILE, HISTORY_FILE])
+def test_name_that_is_taken(tmp_path: Path, name: str) -> None:
     directory = RunDirectory(tmp_path)
     with directory.scratch() as folder:
-        assert "No such file" in refused(lambda: directory.place(folder / "a.png")).got
+        (folder / "a.png").write_bytes(b"one")
+        directory.place(folder / "a.png", folder)
+    directory.write(RECIPE_FILE, "recipe")
+    directory.write(HISTORY_FILE, "history")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with directory.scratch() as folder:
+        (folder / name).write_bytes(b"two")
+        problem = refused(lambda: directory.place(folder / name, folder))
+    assert problem.got == f"{name} is written already."
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_file_that_an_output_did_not_write(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "out")
+    dear = tmp_path / "thesis.tex"
+    dear.write_text("dear")
+    with directory.scratch() as folder:
+        (folder / "link").symlink_to(dear)
+        (folder / "folder").mkdir()
+        for file in (folder / "a.png", folder / "link", folder / "folder", dear):
+            problem = refused(lambda file=file: directory.place(file, folder))
+            assert "it wrote no file into its folder" in problem.got
+    assert dear.read_text() == "dear"
+    assert files(tmp_path / "out") == set()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nstflow.errors import NstflowError
 from nstflow.plugins import Plugins
-from nstflow.recipe.draft import blocked_names, draft, with_defaults
+from nstflow.recipe.draft import blocked_names, draft, with_canvas_size, with_defaults
 from nstflow.recipe.overrides import override
 from nstflow.recipe.source import read_source
 
@@ -51,6 +51,6 @@ def read_draft(
     source = read_source(path)
     source = source.with_data(with_defaults(source.data))
     source = override(source, overrides)
-    source = source.with_data(with_defaults(source.data))
+    source = source.with_data(with_canvas_size(with_defaults(source.data)))
     named = [name for name in blocked_names(source.data) if isinstance(name, str)]
     return draft(source, Plugins({*block, *named}), path.absolute().parent)

@@ -45,7 +45,8 @@ def _images_are_declared(
     source: Source, keys: Keys, stage: Stage, images: list[str]
 ) -> Iterator[Problem]:
     told = set()
-    for name, field in type(stage).model_fields.items():
+    # a stage's own fields before those of its contract
+    for name, field in reversed(type(stage).model_fields.items()):
         if not _refers(field.annotation, list(field.metadata)):
             continue
         value = getattr(stage, name)

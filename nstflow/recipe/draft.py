@@ -67,6 +67,16 @@ def with_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
     return full
 
 
+def with_canvas_size(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the data with a start that has its own image's size where none is called content."""
+    images, start = data.get("images"), data.get("start")
+    if not (isinstance(images, dict) and isinstance(start, dict)):
+        return data
+    if "content" in images or "like" in start or start.get("image") not in [*images]:
+        return data
+    return {**data, "start": {**start, "like": start["image"]}}
+
+
 def draft(source: Source, plugins: Plugins, folder: Path) -> Draft:
     """Read data that has its defaults, stage by stage, then what lies between the stages."""
     stages: dict[Keys, Stage] = {}

@@ -26,8 +26,15 @@ def test_without_a_gpu_the_cpu_computes(choice: str, deterministic: bool) -> Non
 
 
 def test_the_cpu_computes_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: pytest.fail("asked"))
+    grows = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["one"])
+    monkeypatch.setattr(
+        tf.config.experimental,
+        "set_memory_growth",
+        lambda gpu, enable: grows.append(gpu),  # noqa: ARG005
+    )
     assert choose_device("cpu", deterministic=True).name == "/CPU:0"
+    assert grows == ["one"]  # a later run of this process may take it
 
 
 @pytest.mark.usefixtures("no_gpu")

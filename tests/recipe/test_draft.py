@@ -417,7 +417,7 @@ def test_start_needs_its_default_image() -> None:
     problems = problems_of(
         "name: x\nimages: {photo: {use: noise}}\nlosses: {keep: {use: content, image: photo}}\n"
     )
-    assert places(problems) == [("1:1", "start.like"), ("1:1", "start.image")]
+    assert places(problems) == [("1:1", "start.image")]
     assert "Declared: photo" in problems[0].hint
 
 
@@ -607,6 +607,16 @@ def test_what_is_said_replaces_a_default_and_no_more() -> None:
     assert recipe.preprocess == []
     assert recipe.optimizer.use == "adam"
     assert [output.use for output in recipe.outputs] == ["png"]
+
+
+def test_canvas_without_a_content_has_the_size_of_what_it_starts_from() -> None:
+    Path("r.yaml").write_text(
+        "name: x\nimages: {photo: {use: noise}, other: {use: noise}}\nstart: {image: photo}\n"
+        "losses: {keep: {use: content, image: photo}}\n"
+    )
+    assert load_recipe("r.yaml").start.like == "photo"
+    assert load_recipe("r.yaml", ["start.image=other"]).start.like == "other"
+    assert load_recipe("r.yaml", ["start.like=other"]).start.like == "other"
 
 
 def test_with_defaults_leaves_what_is_wrong_to_be_told() -> None:
