@@ -12,6 +12,7 @@ from nstflow.blame import blaming
 from nstflow.errors import NstflowError, Problem
 from nstflow.lazy import Tensor
 from nstflow.plan import Plan, scaled
+from nstflow.recipe.parsing import dotted
 from nstflow.result import Progress
 from nstflow.values import Image, Phase, Size, size_text
 
@@ -40,10 +41,16 @@ class Optimization:
         self._loop: Loop | None = None
 
     def canvas(self) -> Image:
-        """Return the canvas as it is now; it has the size of the phase."""
-        from nstflow.engine.resampling import image_of
+        """Return the canvas as it is now; it has the size of the phase.
+
+        Raises:
+            NstflowError: It holds numbers that are not finite, from a gradient that was none.
+        """
+        from nstflow.engine.resampling import image_of, is_finite
 
         assert self._loop is not None  # noqa: S101 - a phase has begun
+        if not is_finite(self._loop.canvas):
+            raise self._not_finite(("losses",), "the gradient of a loss", self._loop.step)
         return image_of(self._loop.canvas)
 
     def steps(self, prepared: Mapping[str, Image]) -> Iterator[Progress]:
@@ -166,17 +173,15 @@ class Optimization:
             losses = dict(zip(self.plan.terms, row, strict=True))
             for name, loss in losses.items():
                 if not math.isfinite(loss):
-                    raise self._not_finite(name, loss, step)
+                    raise self._not_finite(("losses", name), f"the loss ({loss})", step)
             for name, loss in losses.items():
                 self.history[name].append(loss)
             self.history["step"].append(step)
             self.history["total"].append(sum(row))
             self.history["seconds"].append(before + seconds * index / len(rows))
 
-    def _not_finite(self, name: str, loss: float, step: int) -> NstflowError:
+    def _not_finite(self, keys: tuple[str, ...], what: str, step: int) -> NstflowError:
         source = self.plan.recipe.source
-        got = f"the loss is {loss} at step {step}: the numbers have run out of range."
-        hint = "Lower optimizer.learning_rate or this weight; a NaN may also come from the stage."
-        return NstflowError(
-            Problem(source.where(("losses", name)), f"losses.{name}", got, hint), source.label
-        )
+        got = f"{what} is not finite at step {step}: the numbers have run out of range."
+        hint = "Lower optimizer.learning_rate or a weight; a NaN may also come from a loss itself."
+        return NstflowError(Problem(source.where(keys), dotted(keys), got, hint), source.label)

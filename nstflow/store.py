@@ -66,9 +66,22 @@ class RunDirectory:
             self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             if held:
-                self._old = Path(tempfile.mkdtemp(dir=path, prefix=".old-"))
-                for entry in held:
-                    entry.rename(self._old / entry.name)
+                self._set_aside(held)
+
+    def _set_aside(self, held: Sequence[Path]) -> None:
+        self._old = Path(tempfile.mkdtemp(dir=self.path, prefix=".old-"))
+        try:
+            for entry in held:
+                entry.rename(self._old / entry.name)
+        except BaseException:
+            self._bring_back()
+            raise
+
+    def _bring_back(self) -> None:
+        if self._old is not None:
+            for entry in self._old.iterdir():
+                entry.rename(self.path / entry.name)
+            self._old.rmdir()
 
     def abandon(self) -> None:
         """Bring back what was there before; does nothing once the run has a step to show."""
@@ -77,11 +90,9 @@ class RunDirectory:
         with contextlib.suppress(OSError):
             for name in (RECIPE_FILE, HISTORY_FILE):
                 (self.path / name).unlink(missing_ok=True)
-            for entry in self._old.iterdir() if self._old else ():
-                entry.rename(self.path / entry.name)
-            for folder in (self._old, *self._made):
-                if folder is not None:
-                    folder.rmdir()
+            self._bring_back()
+            for folder in self._made:
+                folder.rmdir()
 
     def write_history(self, history: Mapping[str, Sequence[float]]) -> Path:
         """Write `history.csv`: a column for each key, a row for each step."""

@@ -451,7 +451,7 @@ def test_loss_that_is_not_finite_stops_the_run(run: Run, install: Any, tmp_path:
     (problem,) = caught.value.problems
     assert problem.what == "losses.sink"
     assert problem.where == "--set losses"
-    assert "the loss is nan at step 2" in problem.got
+    assert "the loss (nan) is not finite at step 2" in problem.got
     assert "learning_rate" in problem.hint
     assert watch.told == ["started", "failed: NstflowError"]
     assert [row["step"] for row in rows(tmp_path / "out")] == [1]  # the epoch that was whole
@@ -462,9 +462,20 @@ def test_run_that_fails_before_its_first_history_leaves_nothing(
     run: Run, install: Any, tmp_path: Path
 ) -> None:
     install("nstflow-term", TERM.format(score=NAN))
-    with pytest.raises(NstflowError, match="nan at step 2"):
+    with pytest.raises(NstflowError, match="not finite at step 2"):
         run(*SINKING, out="a/b")
     assert names(tmp_path) == {"recipe.yaml", "site"}
+
+
+def test_gradient_that_is_not_finite_stops_the_run(run: Run, install: Any) -> None:
+    install(
+        "nstflow-term", TERM.format(score="return tf.sqrt(tf.reduce_sum(0.0 * features['image']))")
+    )
+    with pytest.raises(NstflowError, match="gradient of a loss is not finite at step 1"):
+        run(
+            "losses={flat: {use: term, layers: [image]}}",
+            "schedule={epochs: 1, steps_per_epoch: 1}",
+        )
 
 
 def test_bug_in_a_score_names_its_term_and_package(run: Run, install: Any, tmp_path: Path) -> None:

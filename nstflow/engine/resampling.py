@@ -26,6 +26,11 @@ def canvas_of(image: Image) -> Tensor:
     return tf.constant(image.pixels[None])
 
 
+def is_finite(canvas: Tensor) -> bool:
+    """Say whether no value is NaN or infinite."""
+    return bool(tf.reduce_all(tf.math.is_finite(canvas)))
+
+
 def image_of(canvas: Tensor) -> Image:
     """Return a canvas `(1, h, w, 3)` as an image."""
     return Image(_array(canvas[0]))

@@ -10,7 +10,7 @@ from typing import Any
 from nstflow.errors import NstflowError, Problem
 from nstflow.recipe.parsing import Keys, Marks, describe, parse_yaml
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_source(path: Path) -> Source:
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise refuse(f"the file can't be read ({error}).") from error
     if len(data) > MAX_BYTES:
-        raise refuse(f"the file is larger than {MAX_BYTES >> 20} MiB: no recipe is.")
+        raise refuse(f"the file is larger than {MAX_BYTES >> 10} KiB: no recipe is.")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

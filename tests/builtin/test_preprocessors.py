@@ -149,11 +149,13 @@ def test_only_names_the_images(
 ) -> None:
     recipe = load_recipe(write(RECIPE.format(crop=crop, resize=resize)))
     assert dict(make_plan(recipe).sizes) == expected
-    prepared = runner._prepared(recipe)
+    prepared = runner._prepared(make_plan(recipe))
     assert {name: image.size for name, image in prepared.items()} == expected
 
 
 def test_an_image_that_is_left_out_keeps_every_bit(write: Callable[..., Path]) -> None:
     recipe = load_recipe(write(RECIPE.format(crop=", only: [style]", resize=", only: [style]")))
     loaded = recipe.images["content"].load(recipe.folder)
-    np.testing.assert_array_equal(runner._prepared(recipe)["content"].pixels, loaded.pixels)
+    np.testing.assert_array_equal(
+        runner._prepared(make_plan(recipe))["content"].pixels, loaded.pixels
+    )

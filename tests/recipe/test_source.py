@@ -367,7 +367,7 @@ def test_size_is_limited(tmp_path: Path) -> None:
     path.write_text("name: x\n" + "#\n" * 100_000)
     assert read_source(path).data == {"name": "x"}
     path.write_text("name: x\n" + "#" * (MAX_BYTES - 7))
-    assert "larger than 1 MiB" in file_refused(path).got
+    assert "larger than 256 KiB" in file_refused(path).got
 
 
 def test_device_that_never_ends_is_not_read_whole() -> None:
