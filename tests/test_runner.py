@@ -478,6 +478,63 @@ def test_gradient_that_is_not_finite_stops_the_run(run: Run, install: Any) -> No
         )
 
 
+BROKEN_PROMISES = {  # base -> its methods, the setting that uses it, where it is told, what
+    "Loader": (
+        "def size(self, folder): return 40, 40",
+        "def load(self, folder): return nstflow.Image(np.zeros((8, 9, 3), 'f4'))",
+        "images.extra={use: liar}",
+        "images.extra",
+        "the image is 9×8 where the plan has 40×40.",
+    ),
+    "Preprocessor": (
+        "def size(self, size): return (20, 20)",
+        "def apply(self, image, images): return image",
+        "preprocess=[{use: liar, only: [style]}]",
+        "preprocess.0",
+        "where the plan has 20×20.",
+    ),
+    "Start": (
+        "",
+        "def paint(self, images, size, seed): return nstflow.Image(np.zeros((8, 9, 3), 'f4'))",
+        "start={use: liar}",
+        "start",
+        "it painted 9×8 where",
+    ),
+    "Extractor": (
+        "def layer_names(self): return ['one', 'two']\n"
+        "    def cost(self, layers, size): return None",
+        "def build(self, layers, folder): return lambda canvas: {'one': canvas}",
+        "losses.extra={use: gram, image: style, layers: [two]}",
+        "extractor",
+        "it gives no layer two. It gives one.",
+    ),
+    "Output": (
+        "",
+        "def write(self, result, folder): return folder.parent / 'recipe.yaml'",
+        "outputs=[{use: liar}]",
+        "outputs.0",
+        "it wrote no file into its folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("base", BROKEN_PROMISES)
+def test_stage_that_does_not_keep_its_promise(base: str, run: Run, install: Any) -> None:
+    one, other, setting, what, got = BROKEN_PROMISES[base]
+    install(
+        "nstflow-liar",
+        "import nstflow\nimport numpy as np\nfrom typing import Literal\n\n"
+        f"class Liar(nstflow.{base}):\n    '''Lies.'''\n    use: Literal['liar'] = 'liar'\n"
+        f"    {one}\n    {other}\n\n@nstflow.hookimpl\ndef nstflow_stages(): return [Liar]\n",
+    )
+    settings = [setting, "extractor={use: liar}"] if base == "Extractor" else [setting]
+    with pytest.raises(NstflowError) as caught:
+        run(*settings)
+    (problem,) = caught.value.problems
+    assert problem.what == what
+    assert got in str(problem)
+
+
 def test_bug_in_a_score_names_its_term_and_package(run: Run, install: Any, tmp_path: Path) -> None:
     install("nstflow-term", TERM.format(score="raise KeyError('a bug')"), version="0.7")
     watch = Watch()
