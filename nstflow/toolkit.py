@@ -2,7 +2,7 @@
 
 `conv3x3`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their weights;
 `fit_longest_side`, `resize_image`, `ResizeMethod` for resampling; `uniform_noise` and `to_bytes`
-for pixels; `suggest` and `size_text` for problems.
+for pixels; `suggest`, `size_text` and `require_same_size` for problems.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nstflow.engine.convolution import conv3x3, pool2x2
 from nstflow.engine.resampling import ResizeMethod, fit_longest_side, resize_image
-from nstflow.errors import suggest
+from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.values import size_text
 from nstflow.weights import load_weights, weights_asset
 
@@ -27,6 +27,7 @@ __all__ = [
     "fit_longest_side",
     "load_weights",
     "pool2x2",
+    "require_same_size",
     "resize_image",
     "size_text",
     "suggest",
@@ -51,3 +52,15 @@ def to_bytes(image: Image) -> NDArray[np.uint8]:
     import numpy as np
 
     return np.rint(image.pixels * 255).astype(np.uint8)
+
+
+def require_same_size(canvas: Size, reference: Size | None) -> None:
+    """Refuse a reference of another size than the canvas: for `LossTerm.check`.
+
+    Raises:
+        NstflowError: At the setting `image`.
+    """
+    if reference is not None and reference != canvas:
+        got = f"the canvas is {size_text(canvas)}, but this image {size_text(reference)}."
+        hint = "Prepare both at one size, or let start.like name this image."
+        raise NstflowError(Problem("", "image", got, hint))

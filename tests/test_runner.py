@@ -501,8 +501,10 @@ BROKEN_PROMISES = {  # base -> its methods, the setting that uses it, where it i
         "it painted 9×8 where",
     ),
     "Extractor": (
-        "def layer_names(self): return ['one', 'two']\n"
-        "    def cost(self, layers, size): return None",
+        (
+            "def layer_names(self): return ['one', 'two']\n"
+            "    def cost(self, layers, size): return None"
+        ),
         "def build(self, layers, folder): return lambda canvas: {'one': canvas}",
         "losses.extra={use: gram, image: style, layers: [two]}",
         "extractor",

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nstflow import Features, ImageRef, Layers, LossTerm, NstflowError, Problem, Size, Tensor, tf
-from nstflow.toolkit import size_text
+from nstflow import Features, ImageRef, Layers, LossTerm, Size, Tensor, tf
+from nstflow.toolkit import require_same_size
 
 
 class Content(LossTerm):
@@ -33,10 +33,7 @@ class Content(LossTerm):
 
     def check(self, canvas: Size, reference: Size | None) -> None:
         """Refuse a reference of another size."""
-        if reference is not None and reference != canvas:
-            got = f"the canvas is {size_text(canvas)}, but this image {size_text(reference)}."
-            hint = "Prepare both at one size, or let start.like name this image."
-            raise NstflowError(Problem("", "image", got, hint))
+        require_same_size(canvas, reference)
 
     def score(self, features: Features, target: Any) -> Tensor:
         """Return the scaled sum of squared differences."""

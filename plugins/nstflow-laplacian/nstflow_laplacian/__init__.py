@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nstflow import ImageRef, Layers, LossTerm, NstflowError, Problem, Size, Tensor, hookimpl, tf
-from nstflow.toolkit import size_text
+from nstflow.toolkit import require_same_size, size_text
 
 
 class Laplacian(LossTerm):
@@ -40,10 +40,7 @@ class Laplacian(LossTerm):
 
     def check(self, canvas: Size, reference: Size | None) -> None:
         """Refuse a reference of another size, and images of less than three blocks."""
-        if reference is not None and reference != canvas:
-            got = f"the canvas is {size_text(canvas)}, but this image {size_text(reference)}."
-            hint = "Prepare both at one size, or let start.like name this image."
-            raise NstflowError(Problem("", "image", got, hint))
+        require_same_size(canvas, reference)
         if min(canvas) < (least := 3 * self.pool):
             got = (
                 f"{size_text(canvas)} is too small for blocks of {self.pool}: a side needs {least}."
