@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from nstflow.plugins import Observers
 
 
+STOPPED = "the run stopped"
+"""What closes the problems of a run that had begun to compute."""
+
 SECONDS_PER_HISTORY = 2.0
 """How old the history on the disk may be at the end of an epoch."""
 
@@ -57,7 +60,7 @@ def run(
     except BaseException as error:
         directory.abandon()
         if isinstance(error, NstflowError) and directory.has_steps:
-            error.closing = "the run stopped"
+            error.closing = STOPPED
         watching.tell("nstflow_run_failed", plan=plan, error=error)
         raise
     watching.tell("nstflow_run_finished", result=result)
@@ -116,6 +119,10 @@ def _optimize(
         if not optimization.history["step"]:
             raise  # there is nothing to keep yet
         return True
+    except NstflowError as error:
+        if optimization.compile_seconds:
+            error.closing = STOPPED
+        raise
     return False
 
 
