@@ -156,7 +156,7 @@ class Observers:
             others = [other for other in self._manager.get_plugins() if other is not plugin]
             try:
                 self._manager.subset_hook_caller(hook, others)(**news)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the run goes on
                 self._manager.unregister(plugin)
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 warnings.warn(

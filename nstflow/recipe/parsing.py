@@ -19,7 +19,7 @@ Keys = tuple[str | int, ...]
 Marks = dict[Keys, tuple[tuple[int, int], tuple[int, int]]]
 """Path → line and column, from 1, of its key (of the item itself in a list) and of its value."""
 
-MAX_DEPTH, MAX_NODES = 32, 20_000
+MAX_DEPTH, MAX_NODES, MAX_DIGITS = 32, 20_000, 100
 
 _TAG = "tag:yaml.org,2002:"
 _CORE = {  # tag -> the plain scalars that it covers, and their first characters
@@ -130,6 +130,8 @@ class _Builder:
                     return None
                 case "bool":
                     return {"true": True, "false": False}[text.lower()]
+                case "int" if len(text) > MAX_DIGITS:
+                    got = f"a number of {len(text)} digits is too long."
                 case "int":
                     return int(text, 0 if text[:2] in ("0o", "0x") else 10)
                 case "float":

@@ -380,3 +380,12 @@ def test_describe() -> None:
     assert [describe(x) for x in (None, True, {}, [], {1: 2}, 2.5)] == [
         *("nothing", "true", "an empty mapping", "an empty list", "a mapping", "2.5"),
     ]
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 20_000, "9" * 20_000, "0o" + "7" * 101])
+def test_number_that_is_too_long(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(f"name: x\nseed: {number}\n")
+    problem = file_refused(path)
+    assert problem.where == f"{path}:2:7"
+    assert f"{len(number)} digits" in problem.got
