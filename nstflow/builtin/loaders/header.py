@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 _PNG_FIRST_CHUNK_AT, _PNG_BIT_DEPTH_AT = 8, 24  # offsets in the file
+_MOST_EXIF = 1 << 20  # bytes; a JPEG's has 64 KiB at most
 
 
 class UnreadableImageError(Exception):
@@ -96,6 +97,8 @@ def _late_exif(path: Path) -> bytes | None:
         file.seek(_PNG_FIRST_CHUNK_AT)
         while len(head := file.read(8)) == 8:  # noqa: PLR2004 - its length and its name
             length, name = struct.unpack(">I4s", head)
+            if name == b"IEND" or (name == b"eXIf" and length > _MOST_EXIF):
+                return None
             if name == b"eXIf":
                 return file.read(length)
             file.seek(length + 4, 1)  # and its checksum
