@@ -98,7 +98,7 @@ class Optimization:
         if not layers:
             return None
         with self._guard("extractor"):
-            network = recipe.extractor.build(layers, recipe.folder)
+            network = self.plan.extractor.build(layers, recipe.folder)
 
         def described(canvas: Tensor) -> Mapping[str, Tensor]:
             with self._guard("extractor"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from nstflow.blame import blaming
 from nstflow.errors import NstflowError, Problem
@@ -29,6 +30,7 @@ class Plan:
         terms: Loss term → the term with its layers as a mapping layer → share.
         layers: Every layer of the network that a term needs, in the network's order.
         phases: The phases, in order.
+        extractor: The recipe's, with nothing left open: how it computes each layer.
         cost: What describing the canvas at full size takes; None where the extractor can't say.
         assets: What has to be there beside the recipe's own files.
     """
@@ -40,8 +42,15 @@ class Plan:
     terms: Mapping[str, LossTerm]
     layers: tuple[str, ...]
     phases: tuple[Phase, ...]
+    extractor: Extractor
     cost: Cost | None
     assets: tuple[Asset, ...]
+
+    def on(self, device: Literal["cpu", "gpu"]) -> Plan:
+        """Return the plan for another kind of device than the CPU, which it was made for."""
+        with blaming(self.recipe, ("extractor",), self.recipe.extractor):
+            settled = self.recipe.extractor.settled(self.layers, self.canvas, device)
+            return replace(self, extractor=settled, cost=settled.cost(self.layers, self.canvas))
 
     @property
     def steps(self) -> int:
@@ -104,8 +113,9 @@ def make_plan(recipe: Recipe) -> Plan:
         if problems := _size_problems(recipe, terms, layers, scaled_sizes):
             raise NstflowError(in_order(problems), recipe.source.label)
     with blaming(recipe, ("extractor",), extractor):
-        cost = extractor.cost(layers, canvas)
-    return Plan(recipe, sources, sizes, canvas, terms, layers, phases, cost, assets)
+        settled = extractor.settled(layers, canvas, "cpu")
+        cost = settled.cost(layers, canvas)
+    return Plan(recipe, sources, sizes, canvas, terms, layers, phases, settled, cost, assets)
 
 
 def _prepared(recipe: Recipe, name: str, size: Size) -> Size:

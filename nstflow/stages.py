@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -81,6 +81,19 @@ class Extractor(Stage):
 
         The function is differentiable and traceable. Files are relative to `folder`, the recipe's.
         """
+
+    def settled(
+        self,
+        layers: Sequence[str],  # noqa: ARG002 - the contract
+        size: Size,  # noqa: ARG002
+        device: Literal["cpu", "gpu"],  # noqa: ARG002
+    ) -> Extractor:
+        """Return the extractor with nothing left open: what may depend on the size or device.
+
+        The plan asks this once, for a canvas of `size`, and records the answer, so that another
+        machine can compute the same way. By default nothing is open.
+        """
+        return self
 
     def assets(self, folder: Path) -> Sequence[Asset]:  # noqa: ARG002 - the contract
         """Return the files that `build` will need; none by default."""

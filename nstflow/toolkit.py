@@ -1,6 +1,6 @@
 """For authors of stages: what the built-in stages are made of.
 
-`conv3x3`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their weights;
+`conv3x3`, its `Method`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their weights;
 `fit_longest_side`, `resize_image`, `ResizeMethod` for resampling; `uniform_noise` and `to_bytes`
 for pixels; `suggest`, `size_text` and `require_same_size` for problems.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nstflow.engine.convolution import conv3x3, pool2x2
+from nstflow.engine.convolution import Method, conv3x3, pool2x2
 from nstflow.engine.resampling import ResizeMethod, fit_longest_side, resize_image
 from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.values import size_text
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nstflow.values import Image, Size
 
 __all__ = [
+    "Method",
     "ResizeMethod",
     "conv3x3",
     "fit_longest_side",

@@ -138,10 +138,16 @@ class Cost:
         forward: Floating-point operations of the pass from the pixels to the deepest layer, a
             multiplication and an addition counted as two.
         backward: The same for the gradient with respect to the pixels.
+        constants: Bytes that the network's weights take while it computes.
+        maps: Bytes of the feature maps that the gradient needs.
+        scratch: Bytes that one layer takes beside them at most.
     """
 
     forward: int
     backward: int
+    constants: int = 0
+    maps: int = 0
+    scratch: int = 0
 
 
 State = dict[str, Any]

@@ -7,10 +7,15 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from nstflow import Asset, Cost, Extractor, Name, Size, Tensor, tf
-from nstflow.toolkit import conv3x3, load_weights, pool2x2, weights_asset
+from nstflow.toolkit import Method, conv3x3, load_weights, pool2x2, suggest, weights_asset
 
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions
 _MEAN_BGR = (103.939, 116.779, 123.68)  # of ImageNet, as the network was trained
+_FLOAT = 4  # bytes
+
+# Where Winograd's way is the faster one on a CPU: not in the two thinnest layers, which memory
+# bounds, and not on maps so small that fetching its larger kernels is most of the work.
+_LEAST_OUTPUTS, _LEAST_POSITIONS = 128, 400
 
 
 def _table() -> dict[str, tuple[int, tuple[int, int, int, int]]]:
@@ -54,6 +59,18 @@ class VGG19(Extractor):
         description="Named groups of layers; those left out keep their default.",
     )
     pooling: Literal["max", "avg"] = Field("max", description="How four positions become one.")
+    convolution: Literal["auto"] | Method | dict[str, Method] = Field(
+        "auto",
+        description="How to compute: auto (by layer and device), direct, winograd, or layer: way.",
+    )
+
+    @field_validator("convolution")
+    @classmethod
+    def _name_layers(cls, convolution: object) -> object:
+        for layer in convolution if isinstance(convolution, dict) else ():
+            if layer not in _LAYERS:
+                raise ValueError(f"there is no layer '{layer}'. {suggest(layer, _LAYERS)}".strip())
+        return convolution
 
     @field_validator("layers")
     @classmethod
@@ -68,9 +85,25 @@ class VGG19(Extractor):
         """Return the weights."""
         return [weights_asset(self.weights, folder)]
 
+    def settled(
+        self, layers: Sequence[str], size: Size, device: Literal["cpu", "gpu"]
+    ) -> Extractor:
+        """Choose the way of each convolution that the recipe leaves open."""
+        if self.convolution in ("direct", "winograd"):
+            return self
+        chosen: dict[str, Method] = {}
+        for layer in _down_to(layers):
+            block, (*_, inputs, outputs) = _LAYERS[layer]
+            fits = inputs > 3 and outputs >= _LEAST_OUTPUTS  # noqa: PLR2004 - RGB
+            large = (size[0] >> block) * (size[1] >> block) >= _LEAST_POSITIONS
+            chosen[layer] = "winograd" if device == "cpu" and fits and large else "direct"
+        if isinstance(self.convolution, dict):
+            chosen |= self.convolution
+        return self.model_copy(update={"convolution": chosen})
+
     def cost(self, layers: Sequence[str], size: Size) -> Cost:
-        """Return the operations of the convolutions, computed directly."""
-        flops = 0
+        """Return the operations of the convolutions computed directly, and the bytes they hold."""
+        flops = constants = maps = scratch = 0
         for layer in _down_to(layers):
             block, (*_, inputs, outputs) = _LAYERS[layer]
             height, width = size[0] >> block, size[1] >> block
@@ -79,8 +112,13 @@ class VGG19(Extractor):
                 raise ValueError(
                     f"{size[1]}×{size[0]} pixels are too few for {layer}: each side needs {least}"
                 )
-            flops += 2 * 9 * inputs * outputs * height * width
-        return Cost(forward=flops, backward=flops)
+            positions, winograd = height * width, self._method(layer) == "winograd"
+            flops += 2 * 9 * inputs * outputs * positions
+            constants += _FLOAT * inputs * outputs * (36 if winograd else 2 * 9)
+            maps += _FLOAT * outputs * positions
+            mixtures = 36 / 16 if winograd else 1
+            scratch = max(scratch, round(_FLOAT * (inputs + outputs) * positions * mixtures))
+        return Cost(flops, flops, constants=constants, maps=maps, scratch=scratch)
 
     def build(
         self, layers: Sequence[str], folder: Path
@@ -88,7 +126,8 @@ class VGG19(Extractor):
         """Load the weights as far as the deepest layer needs them."""
         names = _down_to(layers)
         weights = load_weights(self.weights, {name: _LAYERS[name][1] for name in names}, folder)
-        convolutions = {name: conv3x3(*weights[name]) for name in names}
+        # popped: a kernel is not kept beside what the convolution makes of it
+        convolutions = {name: conv3x3(*weights.pop(name), self._method(name)) for name in names}
 
         def describe(canvas: Tensor) -> dict[str, Tensor]:
             x = canvas[..., ::-1] * 255.0 - tf.constant(_MEAN_BGR)
@@ -104,6 +143,11 @@ class VGG19(Extractor):
             return features
 
         return describe
+
+    def _method(self, layer: str) -> Method:
+        if isinstance(self.convolution, dict):
+            return self.convolution.get(layer, "direct")
+        return "direct" if self.convolution == "auto" else self.convolution
 
 
 def _down_to(layers: Sequence[str]) -> list[str]:
