@@ -160,9 +160,10 @@ class RunDisplay:
         self._live.stop()
         steps = len(result.history["step"])
         terms = [f"{k} {_loss(v)}" for k, v in result.losses.items() if k != "total"]
-        rest = f"{_duration(result.total_seconds)} with start-up and compiling"
+        compiling, whole = duration(result.compile_seconds), duration(result.total_seconds)
+        rest = f"{compiling} to compile, {whole} in all"
         rows: list[tuple[str, str | Text]] = [
-            ("time", f"{_duration(result.seconds)} for {steps} steps; {rest}"),
+            ("time", f"{duration(result.seconds)} for {steps} steps; {rest}"),
             ("final loss", f"{_loss(result.losses['total'])}  ({', '.join(terms)})"),
             ("device", result.device),
             *(("picture", Text(str(file), style="bold green")) for file in result.files),
@@ -193,6 +194,7 @@ def _loss(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - digits
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time as a person says it."""
     minutes, rest = divmod(seconds, 60)
     return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from nstflow.catalog import Catalog, Offer
-from nstflow.console import out, show_facts, show_title
+from nstflow.console import duration, out, show_facts, show_title
+from nstflow.ledger import foretell
 from nstflow.plan import Plan
 from nstflow.plugins import BUILTIN, Plugins
 from nstflow.slots import SLOTS
@@ -32,6 +33,9 @@ def show_plan(plan: Plan) -> None:
     rows.append(("optimizer", _settings(recipe.optimizer)))
     rows.append(("steps", f"{plan.steps} in {plan.epochs} epochs"))
     rows.append(("arithmetic", _arithmetic(plan)))
+    rows.append(("convolution", _convolution(plan)))
+    rows.append(("memory", _memory(plan)))
+    rows.append(("time", _time(plan)))
     rows += [(asset.name, _presence(asset)) for asset in plan.assets]
     show_facts(rows)
 
@@ -93,6 +97,33 @@ def _arithmetic(plan: Plan) -> str:
         return "unknown until the extractor is built"
     step = (plan.cost.forward + plan.cost.backward) / 1e9
     return f"{step:,.3g} GFLOP a step at full size, with convolutions computed directly"
+
+
+def _convolution(plan: Plan) -> str:
+    ways = getattr(plan.extractor, "convolution", None)
+    if not isinstance(ways, dict):
+        return ways or "the extractor's own"
+    return "; ".join(
+        f"{way}: {', '.join(layer for layer in ways if ways[layer] == way)}"
+        for way in dict.fromkeys(ways.values())
+    )
+
+
+def _memory(plan: Plan) -> str:
+    if plan.memory is None:
+        return "unknown until the extractor is built"
+    return f"about {plan.memory / 1e9:.2g} GB at most on a CPU, by a model of the network"
+
+
+def _time(plan: Plan) -> str:
+    known = foretell(plan)
+    if known is None:
+        return "unknown: no run like it on this machine yet"
+    seconds, record = known
+    return (
+        f"about {duration(seconds * plan.steps)}: {seconds:.2g} s a step, by this machine's run at"
+        f" {size_text(record.canvas)} on {record.date} ({record.device})"
+    )
 
 
 def _presence(asset: Asset) -> Text:

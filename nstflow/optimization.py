@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -30,7 +31,7 @@ class Optimization:
 
     Attributes:
         history: Column → value of every step so far: `step`, `total`, each term, `seconds`.
-        compile_seconds: Time that compiling took.
+        compile_seconds: Time that compiling took, and describing the references.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -127,7 +128,9 @@ class Optimization:
                 state = optimizer.start(canvas, phase.steps)
             else:
                 state = optimizer.carry(last.state, canvas, phase.steps)
+        began = time.perf_counter()
         evaluate = self._objective(images, network)
+        self.compile_seconds += time.perf_counter() - began
         terms, step = len(self.plan.terms), last.step if last else 0
         guard = partial(self._guard, "optimizer")
         self._loop = Loop(optimizer, evaluate, terms, canvas, state, step=step, guard=guard)

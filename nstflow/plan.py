@@ -17,6 +17,9 @@ from nstflow.stages import Extractor, Loader
 from nstflow.terms import LossTerm
 from nstflow.values import PIXELS, Asset, Cost, Phase, Size
 
+# Of the memory model, fitted to measured runs: TensorFlow, the compiler, and the factors of `Cost`.
+_EVERY_RUN, _MAPS, _SCRATCH = 780_000_000, 2.0, 2.2
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -51,6 +54,19 @@ class Plan:
         with blaming(self.recipe, ("extractor",), self.recipe.extractor):
             settled = self.recipe.extractor.settled(self.layers, self.canvas, device)
             return replace(self, extractor=settled, cost=settled.cost(self.layers, self.canvas))
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes of memory that a run takes at its peak on a CPU; None where it is not known.
+
+        What every run takes, the network's weights, the maps that a gradient needs with their own
+        gradients, and what one layer takes beside them: a model whose factors were measured
+        (docs/performance.md).
+        """
+        if self.cost is None:
+            return None
+        maps, scratch = _MAPS * self.cost.maps, _SCRATCH * self.cost.scratch
+        return round(_EVERY_RUN + self.cost.constants + maps + scratch)
 
     @property
     def steps(self) -> int:

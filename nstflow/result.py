@@ -54,7 +54,8 @@ class Result:
         history: Column → value of every step: `step`, `total`, each loss term, `seconds`, as
             `history.csv` has them. A row's losses are those before its update.
         seconds: Time of all steps, compiling left out.
-        compile_seconds: Time that compiling took.
+        compile_seconds: Time that compiling took, and describing the references, which is a pass
+            for each by a program of its own.
         total_seconds: Time of the whole run, with TensorFlow's start, loading and compiling.
         device: What computed it.
         folder: The run directory.

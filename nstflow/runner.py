@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nstflow import ledger
 from nstflow.blame import blaming
 from nstflow.errors import NstflowError, Problem
 from nstflow.optimization import Optimization
 from nstflow.plan import Plan, make_plan
 from nstflow.recipe.schema import Recipe
 from nstflow.result import Result
-from nstflow.store import RECIPE_FILE, RunDirectory
+from nstflow.store import FACTS_FILE, RECIPE_FILE, RunDirectory
 from nstflow.values import Image, Size, size_text
 
 if TYPE_CHECKING:
@@ -81,6 +84,7 @@ def _execute(
     directory.write_history(optimization.history)
     watching.tell("nstflow_run_started", plan=plan)
     device = choose_device(choice, deterministic=plan.recipe.compute.deterministic)
+    plan = optimization.plan = plan.on(device.kind)
     with device.scope():
         images = _prepared(plan)
         interrupted = _optimize(optimization, images, directory, watching)
@@ -97,7 +101,26 @@ def _execute(
         folder=directory.path,
         interrupted=interrupted,
     )
-    return replace(result, files=_written(result, directory))
+    result = replace(result, files=_written(result, directory))
+    directory.write(FACTS_FILE, _facts(result))
+    ledger.note(result)
+    return result
+
+
+def _facts(result: Result) -> str:
+    """Return how the run was computed, so that another machine can compute it the same way."""
+    facts = {
+        "nstflow": version("nstflow"),
+        "tensorflow": version("tensorflow"),
+        "device": result.device,
+        "canvas": {"width": result.plan.canvas[1], "height": result.plan.canvas[0]},
+        "extractor": result.plan.extractor.model_dump(mode="json"),
+        "steps": len(result.history["step"]),
+        "seconds": round(result.seconds, 3),
+        "compile_seconds": round(result.compile_seconds, 3),
+        "total_seconds": round(result.total_seconds, 3),
+    }
+    return f"{json.dumps(facts, indent=2)}\n"
 
 
 def _optimize(

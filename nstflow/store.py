@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nstflow.errors import NstflowError, Problem
 
-RECIPE_FILE, HISTORY_FILE = "recipe.yaml", "history.csv"
+RECIPE_FILE, HISTORY_FILE, FACTS_FILE = "recipe.yaml", "history.csv", "run.json"
 
 _OF_THE_DISK = {
     getattr(errno, name)
@@ -47,7 +47,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         self.path = path
-        self._placed = {RECIPE_FILE, HISTORY_FILE}
+        self._placed = {RECIPE_FILE, HISTORY_FILE, FACTS_FILE}
         self._old: Path | None = None
         self.has_steps = False
         with self._writing():

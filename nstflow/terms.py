@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -81,11 +82,22 @@ class StatisticTerm(LossTerm):
 
     def target(self, features: Features) -> Any:
         """Return the summary of each layer."""
-        return {layer: self.summarize(*features.points(layer)) for layer in features}
+        # Terms that differ in their image, layers and weight alone summarise alike: two styles
+        # share one summary of the canvas, and one pass of its gradient.
+        settings = self.model_dump_json(exclude={"image", "layers", "weight"})
+        return {
+            layer: features.once(
+                (type(self), settings, layer), partial(self._summary, features, layer)
+            )
+            for layer in features
+        }
 
     def score(self, features: Features, target: Any) -> Tensor:
         """Return the sum over the layers of share * distance."""
-        summaries = {layer: self.summarize(*features.points(layer)) for layer in features}
+        summaries = StatisticTerm.target(self, features)
         return self.total(
             {layer: self.distance(summaries[layer], target[layer]) for layer in features}
         )
+
+    def _summary(self, features: Features, layer: str) -> Any:
+        return self.summarize(*features.points(layer))

@@ -1,8 +1,9 @@
 """For authors of stages: what the built-in stages are made of.
 
-`conv3x3`, its `Method`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their weights;
-`fit_longest_side`, `resize_image`, `ResizeMethod` for resampling; `uniform_noise` and `to_bytes`
-for pixels; `suggest`, `size_text` and `require_same_size` for problems.
+`conv3x3`, its `Method`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their
+weights; `gram_matrix` for losses; `fit_longest_side`, `resize_image`, `ResizeMethod` for
+resampling; `uniform_noise` and `to_bytes` for pixels; `suggest`, `size_text` and
+`require_same_size` for problems.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nstflow.engine.convolution import Method, conv3x3, pool2x2
+from nstflow.engine.gram import gram_matrix
 from nstflow.engine.resampling import ResizeMethod, fit_longest_side, resize_image
 from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.values import size_text
@@ -26,6 +28,7 @@ __all__ = [
     "ResizeMethod",
     "conv3x3",
     "fit_longest_side",
+    "gram_matrix",
     "load_weights",
     "pool2x2",
     "require_same_size",

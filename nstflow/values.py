@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,7 @@ class Features(Mapping[str, Tensor]):
         self._maps = dict(maps)
         self.weights = dict(weights)
         self.seed = seed
+        self._shared: dict[Hashable, Any] = {}
 
     def __getitem__(self, layer: str) -> Tensor:
         return self._maps[layer]
@@ -91,16 +92,26 @@ class Features(Mapping[str, Tensor]):
 
     def points(self, layer: str) -> tuple[Tensor, Tensor]:
         """Return a layer as a cloud of points: `(n, c)`, and their weights `(n, 1)`."""
-        x = self._maps[layer]
-        return tf.reshape(x, (-1, x.shape[-1])), tf.reshape(self.weights[layer], (-1, 1))
+        x, weights = self._maps[layer], self.weights[layer]
+        known = tf.get_static_value(weights)  # kept known: what is constant need not be multiplied
+        flat = tf.reshape(weights, (-1, 1)) if known is None else tf.constant(known.reshape(-1, 1))
+        return tf.reshape(x, (-1, x.shape[-1])), flat
+
+    def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """Return what `compute` gives, computed once for each key among all terms of an image."""
+        if key not in self._shared:
+            self._shared[key] = compute()
+        return self._shared[key]
 
     def only(self, layers: Sequence[str], seed: Tensor) -> Features:
         """Return the features of these layers alone, with the seed of one term."""
-        return Features(
+        own = Features(
             {layer: self._maps[layer] for layer in layers},
             {layer: self.weights[layer] for layer in layers},
             seed,
         )
+        own._shared = self._shared
+        return own
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nstflow import cli as command_line
-from nstflow import console
+from nstflow import console, ledger
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,15 @@ class Answer:
 Write = Callable[..., Path]
 Call = Callable[..., Answer]
 Install = Callable[..., None]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests' runs out of the user's ledger."""
+    path = tmp_path_factory.mktemp("ledger") / "runs.jsonl"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "_path", lambda: path)
+        yield
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ LAYERS = [
     ("recipe",),
     ("blame",),
     ("plan",),
-    ("optimization", "store"),
+    ("optimization", "store", "ledger"),
     ("runner",),
     ("console",),
     ("listings",),

@@ -97,7 +97,7 @@ def names(folder: Path) -> set[str]:
 def test_run_leaves_its_files(ended: tuple[Result, Watch]) -> None:
     result, watch = ended
     folder = result.folder
-    assert names(folder) == {"recipe.yaml", "history.csv", "result.png"}
+    assert names(folder) == {"recipe.yaml", "history.csv", "result.png", "run.json"}
     assert list(result.files) == [folder / "result.png"]
     assert (folder / "recipe.yaml").read_bytes() == (folder.parent / "mine.yaml").read_bytes()
     with PIL.Image.open(folder / "result.png") as image:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 Method = Literal["direct", "winograd"]
-"""How a convolution is computed: by cuDNN, oneDNN or XLA's own kernels, or by Winograd's products."""
+"""How a convolution is computed: as XLA or cuDNN does it, or by Winograd's products."""
 
 NARROW = 4
 """Up to so many output channels, products are formed first and shifted after."""

@@ -15,10 +15,11 @@ DeviceChoice = Literal["auto", "cpu", "gpu"]
 
 @dataclass(frozen=True)
 class Device:
-    """One device: TensorFlow's name for it, and a person's."""
+    """One device: TensorFlow's name for it, a person's, and its kind."""
 
     name: str
     title: str
+    kind: Literal["cpu", "gpu"]
 
     def scope(self) -> AbstractContextManager[None]:
         """Return a context in which TensorFlow computes here."""
@@ -46,12 +47,12 @@ def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
         raise NstflowError(Problem("--device gpu", "", "TensorFlow sees no GPU here.", hint))
     if not gpus:
         threads = tf.config.threading.get_intra_op_parallelism_threads() or _cores()
-        return Device("/CPU:0", f"CPU, {threads} threads")
+        return Device("/CPU:0", f"CPU, {threads} threads", "cpu")
     if deterministic:  # for the rest of the process: TensorFlow has no way back
         tf.config.experimental.enable_op_determinism()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     details = tf.config.experimental.get_device_details(gpus[0])
-    return Device("/GPU:0", str(details.get("device_name", "GPU")))
+    return Device("/GPU:0", str(details.get("device_name", "GPU")), "gpu")
 
 
 def _cores() -> int:

@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nstflow.engine.memory import prefer_huge_pages, release_unused
 from nstflow.engine.objective import Evaluate
+from nstflow.engine.pace import Pace
 from nstflow.lazy import Tensor, tf
 from nstflow.stages import Optimizer
 from nstflow.values import State
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
 
 CAPACITY = 128
 """Most steps in a dispatch: rows of the buffer that carries their losses out."""
-
-SECONDS_PER_DISPATCH = 0.25
-"""What a dispatch aims at: often enough for a lively display, seldom enough to cost nothing."""
 
 
 @dataclass
@@ -35,7 +34,7 @@ class Loop:
         canvas: `(1, h, w, 3)`, as the last dispatch left it.
         state: The optimizer's.
         step: Steps taken in the run so far.
-        seconds_per_step: As the last dispatch measured it; 0 before the first.
+        pace: Chooses how many steps a dispatch takes.
         guard: Gives a context to call the optimizer in, so that its errors find their owner.
     """
 
@@ -45,7 +44,7 @@ class Loop:
     canvas: Tensor
     state: State
     step: int = 0
-    seconds_per_step: float = 0.0
+    pace: Pace = field(default_factory=Pace)
     guard: Callable[[], AbstractContextManager[None]] = nullcontext
     _program: Any = field(default=None, init=False, repr=False)
 
@@ -53,6 +52,8 @@ class Loop:
         """Compile the program, by a dispatch of no steps; return the seconds that it took."""
         start = time.perf_counter()
         self._call(0)
+        release_unused()
+        prefer_huge_pages()  # for what every later call will use
         return time.perf_counter() - start
 
     def dispatch(self, most: int) -> tuple[NDArray[np.float32], float]:
@@ -60,12 +61,11 @@ class Loop:
 
         Row n holds the losses before the update of step n.
         """
-        aim = int(SECONDS_PER_DISPATCH / self.seconds_per_step) if self.seconds_per_step else 1
-        count = min(most, max(1, aim), CAPACITY)
+        count = min(most, self.pace.steps(), CAPACITY)
         start = time.perf_counter()
         losses = self._call(count)
         seconds = time.perf_counter() - start
-        self.seconds_per_step = seconds / count
+        self.pace.took(count, seconds)
         self.step += count
         return losses[:count], seconds
 

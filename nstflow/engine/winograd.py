@@ -1,4 +1,4 @@
-"""3×3 convolution by Winograd's F(4×4, 3×3): a quarter of the products, for some passes over memory.
+"""3×3 convolution by Winograd's F(4×4, 3×3): a quarter of the products, more passes over memory.
 
 An output tile of 4×4 takes 6×6 products instead of 144: rows, then columns of the input are mixed
 by Bᵀ, the 36 mixtures are multiplied by the kernel's own, and mixed back by Aᵀ. In one dimension,
@@ -17,6 +17,7 @@ Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVP
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 from nstflow.lazy import Tensor, tf
@@ -40,8 +41,7 @@ def mix_kernel(kernel: NDArray[np.float32]) -> Tensor:
     import numpy as np
 
     rows = np.array([[b * b, a * b, a * a] for a, b in _POINTS], np.float64)
-    for row, (a, b) in zip(rows, _POINTS, strict=True):
-        row /= np.prod([a * d - b * c for c, d in _POINTS if (c, d) != (a, b)])
+    rows /= [[math.prod(a * d - b * c for c, d in _POINTS if (c, d) != (a, b))] for a, b in _POINTS]
     both = np.kron(rows, rows)  # (36, 9)
     taps = kernel.reshape(9, -1)
     mixed = np.empty((MIXTURES**2, taps.shape[1]), np.float32)
@@ -68,7 +68,7 @@ def _program() -> Any:
     return tf.function(_convolve, autograph=False)
 
 
-def _convolve(x: Tensor, kernel: Tensor, turned: bool) -> Tensor:  # noqa: FBT001 - a tf.function's
+def _convolve(x: Tensor, kernel: Tensor, turned: bool) -> Tensor:
     points = _RECIPROCAL if turned else _POINTS
     _, height, width, _ = x.shape
     down, across = -(-height // TILE), -(-width // TILE)
@@ -89,7 +89,7 @@ def _convolve(x: Tensor, kernel: Tensor, turned: bool) -> Tensor:  # noqa: FBT00
 
 
 def _input_mixtures(points: tuple[tuple[int, int], ...]) -> list[list[int]]:
-    """Return Bᵀ: for each point the coefficients, from x⁰ up, of Π (b' x - a' y) over the others."""
+    """Return Bᵀ: for each point the coefficients, x⁰ first, of Π (b' x - a' y) over the others."""
     mixtures = []
     for point in points:
         row = [1]

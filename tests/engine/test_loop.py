@@ -146,7 +146,7 @@ def test_compiling_changes_nothing() -> None:
     before = bytes_of(loop)
     assert loop.compile() > 0
     assert bytes_of(loop) == before
-    assert (loop.step, loop.seconds_per_step) == (0, 0.0)
+    assert (loop.step, loop.pace.seconds_per_step) == (0, 0.0)
     taken(loop, [4])
     taken(untouched, [4])
     assert bytes_of(loop) == bytes_of(untouched)
@@ -197,7 +197,7 @@ def test_a_dispatch_begins_with_one_step() -> None:
     assert rows.shape == (1, 2)
     assert loop.step == 1
     assert seconds > 0
-    assert loop.seconds_per_step == seconds
+    assert loop.pace.seconds_per_step == seconds
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_dispatch_aims_at_a_quarter_of_a_second(
     seconds_per_step: float, most: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = make_compiled()
-    loop.seconds_per_step = seconds_per_step
+    loop.pace.seconds_per_step = seconds_per_step
     clock = iter([10.0, 13.0])
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
     rows, seconds = loop.dispatch(most)
@@ -223,4 +223,4 @@ def test_a_dispatch_aims_at_a_quarter_of_a_second(
     assert len(rows) == loop.step == count
     assert rows[:, 1].tolist() == list(range(1, count + 1))
     assert seconds == 3
-    assert loop.seconds_per_step == 3 / count
+    assert loop.pace.seconds_per_step == 3 / count

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from nstflow import StatisticTerm, Tensor, tf
+from nstflow.toolkit import gram_matrix
 
 
 class Gram(StatisticTerm):
@@ -39,7 +40,7 @@ class Gram(StatisticTerm):
 
     def summarize(self, points: Tensor, weights: Tensor) -> Tensor:
         """Return the Gram matrix `(c, c)`."""
-        gram = tf.matmul(points, weights * points, transpose_a=True)
+        gram = gram_matrix(points, weights)
         return gram * float(points.shape[0]) if self.scale == "sum" else gram
 
     def distance(self, summary: Tensor, target: Tensor) -> Tensor:

@@ -1,0 +1,124 @@
+"""The ledger: what this machine's runs took, and what may be foretold from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nstflow import ledger
+from nstflow.plan import Plan, plan_file
+from nstflow.result import Result
+from nstflow.values import Image
+
+RECIPE = """\
+name: timed
+images:
+  content: {{use: noise, height: {height}, width: 40}}
+preprocess: []
+extractor: {{weights: random, convolution: direct}}
+losses:
+  keep: {{use: content, layers: [{layer}]}}
+schedule: {{use: epochs, epochs: 2, steps_per_epoch: 50}}
+"""
+
+Make = Callable[..., Plan]
+
+
+@pytest.fixture(autouse=True)
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    path = tmp_path / "cache" / "runs.jsonl"
+    monkeypatch.setattr(ledger, "_path", lambda: path)
+    return path
+
+
+@pytest.fixture
+def plan(write: Any) -> Make:
+    def plan(height: int = 20, layer: str = "block1_conv2") -> Plan:
+        return plan_file(write(RECIPE.format(height=height, layer=layer)))
+
+    return plan
+
+
+def result(plan: Plan, seconds: list[float]) -> Result:
+    history = {"step": list(range(len(seconds))), "total": seconds, "seconds": seconds}
+    image = Image(np.zeros((*plan.canvas, 3), np.float32))
+    return Result(plan, image, history, seconds[-1], 1.0, 2.0, "an abacus", Path())
+
+
+def test_nothing_is_foretold_from_nothing(plan: Make) -> None:
+    assert ledger.foretell(plan()) is None
+
+
+def test_a_step_takes_what_it_took_for_each_pixel(plan: Make, path: Path) -> None:
+    ledger.note(result(plan(20), [9.0, 9.5, 10.0]))  # the first step is left out
+    known = ledger.foretell(plan(60))
+    assert known is not None
+    seconds, record = known
+    assert seconds == pytest.approx(1.5)
+    assert (record.canvas, record.seconds, record.device) == ((20, 40), 0.5, "an abacus")
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_the_nearest_size_is_asked_and_of_two_the_later(plan: Make) -> None:
+    for height, step in ((20, 1.0), (80, 8.0), (40, 3.0), (40, 2.0)):
+        ledger.note(result(plan(height), [step, 2 * step, 3 * step]))
+    assert ledger.foretell(plan(40))[0] == pytest.approx(2)  # type: ignore[index]
+    assert ledger.foretell(plan(21))[0] == pytest.approx(21 / 20)  # type: ignore[index]
+    assert ledger.foretell(plan(90))[0] == pytest.approx(9)  # type: ignore[index]
+
+
+def test_far_sizes_and_other_networks_say_nothing(plan: Make, monkeypatch: Any) -> None:
+    ledger.note(result(plan(20), [1.0, 2.0, 3.0]))
+    assert ledger.foretell(plan(100)) is not None
+    assert ledger.foretell(plan(102)) is None
+    assert ledger.foretell(plan(20, layer="block2_conv2")) is None
+    monkeypatch.setattr(ledger.platform, "node", lambda: "another machine")
+    assert ledger.foretell(plan(20)) is None
+
+
+def test_short_and_growing_runs_are_not_noted(plan: Make, path: Path) -> None:
+    made = plan()
+    ledger.note(result(made, [1.0, 2.0]))
+    phases = (*made.phases, *made.phases)
+    ledger.note(result(replace(made, phases=phases), [1.0, 2.0, 3.0]))
+    assert not path.exists()
+    ledger.note(result(made, [1.0, 2.0, 3.0]))
+    small = replace(made, phases=(replace(made.phases[0], scale=0.5),))
+    assert ledger.foretell(small) is None
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\xff\xfe\x00", b"{}\n", b"[" * 10_000, b'{"key": 1}\n', b"x" * 5000 + b"\n"]
+)
+def test_damage_is_passed_over(plan: Make, path: Path, damage: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(damage)
+    assert ledger.foretell(plan()) is None
+    ledger.note(result(plan(), [1.0, 2.0, 3.0]))
+
+
+def test_a_damaged_line_hides_no_other(plan: Make, path: Path) -> None:
+    ledger.note(result(plan(), [1.0, 2.0, 3.0]))
+    path.write_text(f"{{half a li\n{path.read_text()}[]\n")
+    assert ledger.foretell(plan()) is not None
+
+
+def test_a_cache_that_can_not_be_written_is_no_matter(plan: Make, path: Path) -> None:
+    path.parent.write_text("a file where the folder should be")
+    ledger.note(result(plan(), [1.0, 2.0, 3.0]))
+    assert ledger.foretell(plan()) is None
+
+
+def test_the_ledger_stays_small(plan: Make, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "MOST_LINES", 3)
+    made = plan()
+    for number in range(1, 8):
+        ledger.note(result(made, [0.0, number, 2 * number]))
+    lines = path.read_text().splitlines()
+    assert [ledger.Record.model_validate_json(line).seconds for line in lines] == [5, 6, 7]
+    assert [file.name for file in path.parent.iterdir()] == ["runs.jsonl"]
