@@ -18,7 +18,7 @@ from nstflow.terms import LossTerm
 from nstflow.values import PIXELS, Asset, Cost, Phase, Size
 
 # Of the memory model, fitted to measured runs: TensorFlow, the compiler, and the factors of `Cost`.
-_EVERY_RUN, _MAPS, _SCRATCH = 780_000_000, 2.0, 2.2
+_EVERY_RUN, _MAPS, _SCRATCH = 780_000_000, 1.5, 2.0
 
 
 @dataclass(frozen=True)

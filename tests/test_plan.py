@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan, make_plan, plan_file
 from nstflow.recipe import load_recipe
@@ -155,6 +157,77 @@ def test_cost_counts_every_convolution_down_to_the_deepest(plan: Make) -> None:
     assert (made.cost.forward, made.cost.backward) == (wanted, wanted)
 
 
+VGG = "name: x\nextractor: {weights: random, convolution: %s}\n"
+SHALLOW = "losses: {a: {use: content, layers: [block2_conv2]}}\n"
+THIN = {"block1_conv1": "direct", "block1_conv2": "direct"}
+
+
+def ways(made: Plan) -> object:
+    """Return how each layer is computed, as the plan has it."""
+    assert isinstance(made.extractor, VGG19)
+    return made.extractor.convolution
+
+
+def test_plan_settles_for_the_cpu_what_the_recipe_leaves_open(plan: Make) -> None:
+    made = plan(HEAD, IMAGES, SHALLOW)
+    assert ways(made) == {**THIN, "block2_conv1": "winograd", "block2_conv2": "winograd"}
+    assert made.cost is not None
+    assert made.cost == made.extractor.cost(["block2_conv2"], (512, 256))
+    assert made.cost.constants == 4 * (18 * (3 + 64) * 64 + 36 * (64 + 128) * 128)
+
+
+def test_plan_on_a_gpu_is_all_direct_and_otherwise_the_same(plan: Make) -> None:
+    made = plan(HEAD, IMAGES, SHALLOW)
+    there = made.on("gpu")
+    assert ways(there) == {**THIN, "block2_conv1": "direct", "block2_conv2": "direct"}
+    assert there.cost is not None
+    assert there.cost == there.extractor.cost(["block2_conv2"], (512, 256))
+    assert there.cost.constants == 4 * 18 * ((3 + 64) * 64 + (64 + 128) * 128)
+    assert replace(there, extractor=made.extractor, cost=made.cost) == made
+    assert there.on("cpu") == made.on("cpu") == made
+
+
+def test_settling_leaves_the_recipe_as_it_is_written(plan: Make) -> None:
+    made = plan(HEAD, IMAGES, SHALLOW)
+    for one in (made, made.on("gpu")):
+        assert one.recipe is made.recipe
+        assert one.recipe.extractor == VGG19(weights="random")
+        assert one.recipe.extractor.convolution == "auto"
+
+
+def test_plan_keeps_the_ways_that_the_recipe_says(plan: Make) -> None:
+    mapping = plan(VGG % "{block1_conv2: winograd, block2_conv2: direct}", IMAGES, SHALLOW)
+    written = {"block1_conv1": "direct", "block1_conv2": "winograd", "block2_conv2": "direct"}
+    assert ways(mapping) == {**written, "block2_conv1": "winograd"}
+    assert ways(mapping.on("gpu")) == {**written, "block2_conv1": "direct"}
+    for way in ("direct", "winograd"):
+        made = plan(VGG % way, IMAGES, SHALLOW)
+        assert ways(made) == ways(made.on("gpu")) == way
+
+
+def test_settling_is_for_the_canvas_alone(plan: Make) -> None:
+    """Not for a larger style: 20·19 positions in block 2 are too few."""
+    images = """\
+images:
+  content: {use: noise, height: 40, width: 39}
+  style: {use: noise, height: 100, width: 100}
+preprocess: []
+"""
+    losses = "losses: {a: {use: gram, image: style, layers: [block2_conv1]}}\n"
+    assert ways(plan(HEAD, images, losses)) == {**THIN, "block2_conv1": "direct"}
+    like_style = plan(HEAD, images, losses, "start: {like: style}\n")
+    assert ways(like_style) == {**THIN, "block2_conv1": "winograd"}
+
+
+def test_extractor_with_nothing_open_is_the_recipes(plan: Make, install: Any) -> None:
+    install("nstflow-quiet", EXTRACTOR)
+    made = plan(
+        "name: x\nextractor: {use: quiet}\n", IMAGES, "losses: {a: {use: content, layers: [z]}}\n"
+    )
+    assert made.extractor is made.recipe.extractor
+    assert made.on("gpu") == made
+
+
 def test_steps_and_epochs(plan: Make) -> None:
     made = plan(HEAD, IMAGES, LOSSES, "schedule: {epochs: 3, steps_per_epoch: 7}\n")
     assert made.phases == (Phase(21, 7),)
@@ -228,6 +301,13 @@ def test_problems_of_files_are_told_with_those_of_the_text(problems: Fail) -> No
         ("r.yaml:7:28", "losses.look.image"),
         ("r.yaml:8:22", "extractor.weights"),
     ]
+
+
+def test_way_for_a_layer_that_is_none(problems: Fail) -> None:
+    (found,) = problems(VGG % "{block1_cnv1: direct}", IMAGES, LOSSES)
+    assert (found.where, found.what) == ("r.yaml:2:43", "extractor.convolution")
+    assert "no layer 'block1_cnv1'" in found.got
+    assert "Did you mean 'block1_conv1'?" in f"{found.got} {found.hint}"
 
 
 def test_near_file_is_suggested(problems: Fail, tmp_path: Path) -> None:

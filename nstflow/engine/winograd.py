@@ -8,8 +8,9 @@ with the points (a:b) at which the polynomials are evaluated:
     input      the coefficients of Π (b' x - a' y) over the other points
     output     (b³, ab², a²b, a³)
 
-A kernel turned by 180° is the kernel at the reciprocal points (b:a). So the gradient takes the same
-mixtures of the kernel, transposed: they are kept once for both directions.
+A kernel turned by 180° is the kernel at the reciprocal points (b:a): each dimension changes the
+sign of the denominators, two change nothing. So the gradient takes the same mixtures of the kernel,
+transposed: they are kept once for both directions.
 
 Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
 """
@@ -59,11 +60,11 @@ def convolve(x: Tensor, kernel: Tensor, *, turned: bool = False) -> Tensor:
         kernel: Its mixtures, as `mix_kernel` returns them.
         turned: Turn the kernel by 180° and swap its channels: the convolution's gradient.
     """
-    return _program()(x, kernel, turned)
+    return _program(tuple(x.shape), tuple(kernel.shape), turned)(x, kernel, turned)
 
 
 @functools.cache
-def _program() -> Any:
+def _program(*_shapes_and_turn: object) -> Any:
     # Convolutions of one shape share a trace: tracing all of VGG-19 one by one takes seconds.
     return tf.function(_convolve, autograph=False)
 

@@ -90,7 +90,7 @@ def _problem(
         hint = (field.description or "") if field else ""
         return Problem(source.where(full), dotted(full), "this is needed, and missing.", hint)
     if kind == "value_error":
-        return Problem(source.where(full), dotted(full), f"{item['ctx']['error']}.")
+        return Problem(source.where(full), dotted(full), _sentence(item["ctx"]["error"]))
     is_key = item["loc"][-1:] == ("[key]",)
     place = source.where(full, key=is_key)
     got = describe(path[-1] if is_key else item["input"])
@@ -123,3 +123,8 @@ def _model_at(model: type[BaseModel], path: Keys) -> type[BaseModel]:
             break
         model = inner
     return model
+
+
+def _sentence(text: object) -> str:
+    """Return a stage's own words as a sentence, which a suggestion may have made a question."""
+    return str(text) if str(text).endswith("?") else f"{text}."

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from nstflow import Size, Tensor, tf
 from nstflow.builtin.extractors import vgg19
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.builtin.loaders.file import File
-from nstflow.toolkit import load_weights
+from nstflow.toolkit import Method, conv3x3, load_weights
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = Path(os.environ.get("NSTFLOW_SHARED", ROOT.parent / "shared")) / "reference"
@@ -99,10 +99,143 @@ def test_groups_that_are_written_join_the_defaults() -> None:
     assert VGG19().layers["style"] == ("block1_conv1", "block3_conv1", "block5_conv1")
 
 
-@pytest.mark.parametrize("settings", [{"weights": ""}, {"pooling": "min"}, {"layers": {"A": ()}}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"weights": ""},
+        {"pooling": "min"},
+        {"layers": {"A": ()}},
+        {"convolution": "fft"},
+        {"convolution": {"block1_conv1": "fft"}},
+        {"convolution": {"block1_conv1": "auto"}},
+    ],
+)
 def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(settings))):
         VGG19(**settings)
+
+
+# How to compute: what the recipe leaves open is settled for a size and a device
+
+
+def ways(
+    layer: str, size: Size, device: Literal["cpu", "gpu"] = "cpu", **settings: Any
+) -> dict[str, Method]:
+    """Return how each layer is computed down to `layer`."""
+    settled = VGG19(**settings).settled([layer], size, device)
+    assert isinstance(settled, VGG19)
+    assert isinstance(settled.convolution, dict)
+    return settled.convolution
+
+
+def down_to(layer: str) -> list[str]:
+    return list(TABLE)[: list(TABLE).index(layer) + 1]
+
+
+def test_a_cpu_multiplies_less_below_the_first_block() -> None:
+    assert ways("block5_conv2", (384, 512)) == {
+        **dict.fromkeys(down_to("block5_conv2"), "winograd"),
+        "block1_conv1": "direct",
+        "block1_conv2": "direct",
+    }
+
+
+def test_a_gpu_leaves_all_convolutions_to_its_library() -> None:
+    assert ways("block5_conv2", (384, 512), "gpu") == dict.fromkeys(
+        down_to("block5_conv2"), "direct"
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "last"),
+    [
+        ((320, 320), "block5_conv4"),  # 20 · 20 positions in block 5
+        ((319, 320), "block4_conv4"),  # 19 · 20, for the odd row is dropped
+        ((80, 80), "block3_conv4"),
+        ((64, 64), "block2_conv2"),
+        ((200, 8), "block2_conv2"),
+        ((39, 40), "block1_conv2"),
+    ],
+)
+def test_maps_of_less_than_400_positions_are_computed_directly(size: Size, last: str) -> None:
+    assert ways("block5_conv4", size) == {
+        **dict.fromkeys(TABLE, "direct"),
+        **dict.fromkeys(down_to(last)[2:], "winograd"),
+    }
+
+
+def test_the_deepest_layer_settles_how_many_there_are() -> None:
+    settled = VGG19().settled(["block2_conv1", "block1_conv1"], (64, 64), "cpu")
+    assert isinstance(settled, VGG19)
+    assert settled.convolution == {
+        "block1_conv1": "direct",
+        "block1_conv2": "direct",
+        "block2_conv1": "winograd",
+    }
+    assert settled.settled(["block2_conv1"], (64, 64), "cpu") == settled
+
+
+def test_what_is_written_for_a_layer_is_kept_and_the_rest_is_chosen() -> None:
+    written: dict[str, Method] = {"block1_conv2": "winograd", "block2_conv1": "direct"}
+    stage = VGG19(convolution=written)
+    for device, rest in (("cpu", "winograd"), ("gpu", "direct")):
+        assert ways("block2_conv2", (64, 64), device, convolution=written) == {
+            "block1_conv1": "direct",
+            "block1_conv2": "winograd",
+            "block2_conv1": "direct",
+            "block2_conv2": rest,
+        }
+    stage.settled(["block2_conv2"], (64, 64), "cpu")
+    assert stage.convolution == {"block1_conv2": "winograd", "block2_conv1": "direct"}
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize("method", ["direct", "winograd"])
+def test_one_way_for_all_leaves_nothing_open(method: Method, device: Literal["cpu", "gpu"]) -> None:
+    stage = VGG19(convolution=method, pooling="avg")
+    assert stage.settled(["block5_conv2"], (384, 512), device) == stage
+    assert stage.convolution == method
+
+
+def test_settling_changes_nothing_else() -> None:
+    stage = VGG19(weights="random", pooling="avg", layers={"style": ("block1_conv2",)})
+    settled = stage.settled(["block3_conv1"], (384, 512), "cpu")
+    assert settled == stage.model_copy(
+        update={"convolution": ways("block3_conv1", (384, 512), weights="random")}
+    )
+    assert stage.convolution == "auto"
+
+
+def test_a_way_for_a_layer_that_is_none_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ValidationError, match="no layer 'block3_cnv1'") as raised:
+        VGG19(convolution={"block1_conv1": "direct", "block3_cnv1": "winograd"})
+    assert "Did you mean 'block3_conv1'?" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("convolution", "expected"),
+    [
+        ("auto", ["direct", "direct", "direct"]),  # not settled
+        ("direct", ["direct", "direct", "direct"]),
+        ("winograd", ["winograd", "winograd", "winograd"]),
+        (
+            {"block1_conv2": "winograd", "block5_conv1": "winograd"},
+            ["direct", "winograd", "direct"],
+        ),
+    ],
+)
+def test_each_layer_is_built_as_it_is_written(
+    convolution: Any, expected: list[Method], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Method] = []
+
+    def note(kernel: Any, bias: Any, method: Method) -> object:
+        built.append(method)
+        return conv3x3(kernel, bias, method)
+
+    monkeypatch.setattr(vgg19, "conv3x3", note)
+    VGG19(weights="random", convolution=convolution).build(["block2_conv1"], NOWHERE)
+    assert built == expected
 
 
 # Cost: 2 · 9 · in · out operations a position
@@ -140,6 +273,57 @@ def test_an_odd_row_is_dropped_by_the_cost_too() -> None:
     """7×9 pixels are 3×4 in block 2."""
     block1 = 18 * (3 * 64 + 64 * 64) * 7 * 9
     assert VGG19().cost(["block2_conv1"], (7, 9)).forward == block1 + 18 * 64 * 128 * 3 * 4
+
+
+def test_constants_are_the_kernels_both_ways_or_their_mixtures() -> None:
+    """Floats of 4 bytes: a kernel and the same one turned, or 36 mixtures for both."""
+    layers, size = ["block2_conv1"], (16, 16)
+    weights = 3 * 64 + 64 * 64 + 64 * 128
+    direct = VGG19(convolution="direct").cost(layers, size)
+    winograd = VGG19(convolution="winograd").cost(layers, size)
+    mixed = VGG19(convolution={"block2_conv1": "winograd"}).cost(layers, size)
+    assert direct.constants == 4 * 18 * weights == 898_560
+    assert winograd.constants == 4 * 36 * weights == 1_797_120
+    assert mixed.constants == 4 * (18 * (3 * 64 + 64 * 64) + 36 * 64 * 128)
+    assert VGG19().cost(layers, size) == direct  # as it would be built
+    assert VGG19().cost([], size).constants == 0
+
+
+def test_constants_are_those_that_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every tensor that `build` makes of a kernel; the biases are not worth counting."""
+    made: list[int] = []
+    constant = tf.constant
+
+    def note(value: Any, *arguments: Any) -> Tensor:
+        tensor = constant(value, *arguments)
+        made.append(4 * int(tf.size(tensor)) if tensor.shape.rank > 1 else 0)
+        return tensor
+
+    stage = VGG19(weights="random", convolution={"block2_conv1": "winograd"})
+    with monkeypatch.context() as patch:
+        patch.setattr(tf, "constant", note)
+        stage.build(["block2_conv1"], NOWHERE)
+    assert sum(made) == stage.cost(["block2_conv1"], (16, 16)).constants
+
+
+def test_maps_are_counted_and_the_scratch_of_the_largest_layer() -> None:
+    """16×24 pixels; Winograd's 36 mixtures of each tile of 16 positions, in and out, and 24."""
+    whole, half = 16 * 24, 8 * 12
+    maps = 4 * (2 * 64 * whole + 128 * half)
+    direct = VGG19(convolution="direct").cost(["block2_conv1"], (16, 24))
+    assert (direct.maps, direct.scratch) == (maps, 4 * (64 + 64) * whole)
+    deep = VGG19(convolution={"block2_conv1": "winograd"}).cost(["block2_conv1"], (16, 24))
+    assert (deep.maps, deep.scratch) == (maps, 4 * (64 + 128) * (36 + 24) * 2 * 3)
+    both = VGG19(convolution="winograd").cost(["block2_conv1"], (16, 24))
+    assert (both.maps, both.scratch) == (maps, 4 * (64 + 64) * (36 + 24) * 4 * 6)
+
+
+def test_operations_are_those_of_the_direct_way() -> None:
+    """They tell how large the network is, not how it is computed."""
+    costs = [
+        VGG19(convolution=way).cost(["block5_conv2"], (384, 512)) for way in ("direct", "winograd")
+    ]
+    assert {(cost.forward, cost.backward) for cost in costs} == {(145_634_623_488,) * 2}
 
 
 @pytest.mark.parametrize("layer", TABLE)
@@ -191,6 +375,17 @@ def test_layers_follow_from_one_another(pooling: str, pool: str) -> None:
         kernel, bias = weights[name]
         x = tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias)
         np.testing.assert_allclose(features[name], x, rtol=1e-4, atol=1e-3 * float(np.max(x)))
+
+
+def test_both_ways_describe_an_image_alike() -> None:
+    layers = ["block1_conv1", "block2_conv1", "block3_conv4", "block4_conv1"]
+    direct, winograd = (
+        random_features(layers, (20, 27), convolution=way) for way in ("direct", "winograd")
+    )
+    for layer in layers:
+        one, other = direct[layer].numpy(), winograd[layer].numpy()
+        assert not np.array_equal(one, other)
+        assert np.abs(one - other).max() < 1e-4 * one.std()
 
 
 @pytest.fixture(scope="module")

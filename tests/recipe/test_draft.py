@@ -558,6 +558,7 @@ def test_defaults_are_those_of_the_design() -> None:
                 "style": ["block1_conv1", "block3_conv1", "block5_conv1"],
             },
             "pooling": "max",
+            "convolution": "auto",
         },
         "start": {"use": "image", "like": "content", "image": "content"},
         "losses": {

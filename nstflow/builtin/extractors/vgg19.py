@@ -116,7 +116,7 @@ class VGG19(Extractor):
             flops += 2 * 9 * inputs * outputs * positions
             constants += _FLOAT * inputs * outputs * (36 if winograd else 2 * 9)
             maps += _FLOAT * outputs * positions
-            mixtures = 36 / 16 if winograd else 1
+            mixtures = 36 / 16 + 24 / 16 if winograd else 1  # of both axes, and of one
             scratch = max(scratch, round(_FLOAT * (inputs + outputs) * positions * mixtures))
         return Cost(flops, flops, constants=constants, maps=maps, scratch=scratch)
 
