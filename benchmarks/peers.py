@@ -1,6 +1,7 @@
 """Compare nstflow's speed and memory on a CPU with two other programs on the same work.
 
     python benchmarks/peers.py [--sizes 512x384 256x192] [--rounds 3] [--steps 4]
+        [--programs nstflow pastiche tutorial]
 
 The work is one content image, one style image, VGG-19 with the same layers, and Adam, at the same
 size. The programs are nstflow, pastiche (PyTorch), and TensorFlow's tutorial: Keras's VGG19 and a
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -128,32 +129,38 @@ def pastiche_python() -> Path:
     return python
 
 
-def compare(size: common.Size, rounds: int, steps: int, pastiche: Path) -> dict[str, str]:
-    """Run the programs in turn at one size, print the table, return the versions seen."""
-    runs: dict[str, list[dict[str, Any]]] = {program: [] for program in PROGRAMS}
+def compare(
+    programs: Sequence[str], size: common.Size, rounds: int, steps: int, pastiche: Path | None
+) -> None:
+    """Run the programs in turn at one size, and print the table."""
+    runs: dict[str, list[dict[str, Any]]] = {program: [] for program in programs}
     with tempfile.TemporaryDirectory() as folder:
         common.write_images(Path(folder), size, 1)
         for _ in range(rounds):
-            for program in PROGRAMS:
-                python = pastiche if program == "pastiche" else sys.executable
+            for program in programs:
+                python = pastiche if pastiche and program == "pastiche" else sys.executable
                 arguments = ["--child", program, folder, "x".join(map(str, size)), steps]
                 runs[program].append(common.run_child(__file__, arguments, python))
-    seconds = {name: [run["seconds_per_step"] for run in runs[name]] for name in PROGRAMS}
+    seconds = {name: [run["seconds_per_step"] for run in runs[name]] for name in programs}
     rows = [
         (
             name,
             f"{median(each):.3f}",
             f"{min(each):.3f}-{max(each):.3f}",
-            f"{median(each) / median(seconds['nstflow']):.2f}",
+            f"{median(each) / median(seconds[programs[0]]):.2f}",
             f"{max(run['peak_mb'] for run in runs[name]):.0f}",
         )
         for name, each in seconds.items()
     ]
     print(f"\n{size[0]}x{size[1]}, {rounds} rounds of {steps} steps\n")
     common.print_table(("program", "s/step", "min-max", "ratio", "peak MB"), rows)
-    compiling = median(run["compile_seconds"] for run in runs["nstflow"])
-    print(f"\nnstflow compiled for {compiling:.1f} s before its first step.", flush=True)
-    return runs["pastiche"][0]["versions"]
+    for name in programs:
+        first = runs[name][0]
+        if "compile_seconds" in first:
+            compiling = median(run["compile_seconds"] for run in runs[name])
+            print(f"\n{name} compiled for {compiling:.1f} s before its first step.", flush=True)
+        if name == "pastiche":
+            print(f"\n{', '.join(f'{k} {v}' for k, v in first['versions'].items())}", flush=True)
 
 
 def main() -> None:
@@ -163,6 +170,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=common.parse_size, default=sizes)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4, help="counted steps of each run")
+    parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=list(PROGRAMS))
     parser.add_argument("--pastiche-python", type=Path, help="a Python that has pastiche")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -172,11 +180,12 @@ def main() -> None:
         figures = run(Path(folder), common.parse_size(size), int(steps))
         print(json.dumps({**figures, "versions": common.versions("torch", "pastiche")}))
         return
-    python = options.pastiche_python or pastiche_python()
+    python = options.pastiche_python
+    if python is None and "pastiche" in options.programs:
+        python = pastiche_python()
     print(common.machine("nstflow", "tensorflow", "keras"))
     for size in options.sizes:
-        seen = compare(size, options.rounds, options.steps, python)
-    print("\n" + ", ".join(f"{name} {number}" for name, number in seen.items()))
+        compare(options.programs, size, options.rounds, options.steps, python)
 
 
 if __name__ == "__main__":

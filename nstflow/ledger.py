@@ -14,13 +14,14 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nstflow.plan import Plan
 from nstflow.result import Result
-from nstflow.values import Size
 from nstflow.weights.cache import folder
 
 MOST_LINES = 400
@@ -30,6 +31,9 @@ FARTHEST = 5.0
 """A run with so many times more or fewer pixels says nothing of this one."""
 
 _LONGEST_LINE = 2000
+_LARGEST_FILE = 4 * MOST_LINES * _LONGEST_LINE
+
+Side = Annotated[int, Field(gt=0, le=1_000_000)]
 
 
 class Record(BaseModel):
@@ -46,7 +50,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     key: str
-    canvas: Size
+    canvas: tuple[Side, Side]
     seconds: float = Field(gt=0)
     device: str
     date: dt.date
@@ -55,10 +59,10 @@ class Record(BaseModel):
 def note(result: Result) -> None:
     """Add a run, unless it is too short or too varied to tell what a step takes."""
     times = result.history["seconds"]
-    if len(times) < 3 or len(result.plan.phases) > 1:  # noqa: PLR2004 - a first and two more
+    if len(times) < 3 or not _is_plain(result.plan):  # noqa: PLR2004 - a first and two more
         return
     seconds = (times[-1] - times[0]) / (len(times) - 1)
-    with contextlib.suppress(ValidationError, OSError):
+    with contextlib.suppress(ValueError, OSError):  # pydantic's errors are the former
         record = Record(
             key=_key(result.plan),
             canvas=result.plan.canvas,
@@ -74,25 +78,34 @@ def foretell(plan: Plan) -> tuple[float, Record] | None:
 
     The time is that of the run of the same kind whose canvas is nearest in size, by its pixels.
     """
-    if any(phase.scale != 1 for phase in plan.phases):
+    if not _is_plain(plan):
         return None
     pixels, key = plan.canvas[0] * plan.canvas[1], _key(plan)
     best: tuple[float, Record] | None = None
     nearest = FARTHEST
     for record in _records():  # of two that are as near, the later one
+        if record.key != key:
+            continue
         share = pixels / (record.canvas[0] * record.canvas[1])
         distance = max(share, 1 / share)
-        if record.key == key and distance <= nearest:
+        if distance <= nearest:
             best, nearest = (record.seconds * share, record), distance
     return best
 
 
+def _is_plain(plan: Plan) -> bool:
+    """Say whether all steps have the canvas's full size."""
+    return len(plan.phases) == 1 and plan.phases[0].scale == 1
+
+
 def _key(plan: Plan) -> str:
     """Return a hash of the machine and of all that a step's time depends on but the size."""
-    terms = [[term.use, sorted(term.shares)] for term in plan.terms.values()]
-    machine = [platform.node(), platform.machine(), os.cpu_count()]
-    network = plan.recipe.extractor.model_dump(mode="json", exclude={"layers", "weights"})
-    what = [machine, network, plan.layers, terms, plan.recipe.optimizer.use]
+    unlike = {"image", "weight", "layers", "weights"}
+    stages = [plan.extractor, plan.recipe.optimizer, *plan.terms.values()]
+    settings = [stage.model_dump(mode="json", exclude=unlike, fallback=repr) for stage in stages]
+    layers = [sorted(term.shares) for term in plan.terms.values()]
+    machine = [platform.node(), platform.machine(), os.cpu_count(), version("nstflow")]
+    what = [machine, settings, plan.layers, layers]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -102,6 +115,8 @@ def _path() -> Path:
 
 def _records() -> Iterator[Record]:
     with contextlib.suppress(OSError):
+        if not _path().is_file() or _path().stat().st_size > _LARGEST_FILE:
+            return
         for line in (
             _path().read_text(encoding="utf-8", errors="replace").splitlines()[-2 * MOST_LINES :]
         ):
@@ -113,6 +128,8 @@ def _records() -> Iterator[Record]:
 def _append(line: str) -> None:
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not (path.is_file() and path.stat().st_size <= _LARGEST_FILE):
+        return
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{line}\n")
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -33,7 +33,7 @@ def show_plan(plan: Plan) -> None:
     rows.append(("optimizer", _settings(recipe.optimizer)))
     rows.append(("steps", f"{plan.steps} in {plan.epochs} epochs"))
     rows.append(("arithmetic", _arithmetic(plan)))
-    rows.append(("convolution", _convolution(plan)))
+    rows += _settled(plan)
     rows.append(("memory", _memory(plan)))
     rows.append(("time", _time(plan)))
     rows += [(asset.name, _presence(asset)) for asset in plan.assets]
@@ -99,20 +99,31 @@ def _arithmetic(plan: Plan) -> str:
     return f"{step:,.3g} GFLOP a step at full size, with convolutions computed directly"
 
 
-def _convolution(plan: Plan) -> str:
-    ways = getattr(plan.extractor, "convolution", None)
-    if not isinstance(ways, dict):
-        return ways or "the extractor's own"
+def _settled(plan: Plan) -> list[tuple[str, str]]:
+    """Return the extractor's settings that the plan has settled."""
+    fields = type(plan.extractor).model_fields
+    settled = {name: getattr(plan.extractor, name) for name in fields}
+    return [
+        (name, _grouped(value))
+        for name, value in settled.items()
+        if value and value != getattr(plan.recipe.extractor, name, None)
+    ]
+
+
+def _grouped(value: Any) -> str:
+    """Return a mapping of names to names by its values: `winograd: a, b; direct: c`."""
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        return _value(value)
     return "; ".join(
-        f"{way}: {', '.join(layer for layer in ways if ways[layer] == way)}"
-        for way in dict.fromkeys(ways.values())
+        f"{item}: {', '.join(name for name in value if value[name] == item)}"
+        for item in dict.fromkeys(value.values())
     )
 
 
 def _memory(plan: Plan) -> str:
     if plan.memory is None:
         return "unknown until the extractor is built"
-    return f"about {plan.memory / 1e9:.2g} GB at most on a CPU, by a model of the network"
+    return f"about {plan.memory / 1e9:.2g} GB at its peak on a CPU, by a model of the network"
 
 
 def _time(plan: Plan) -> str:

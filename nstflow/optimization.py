@@ -32,6 +32,7 @@ class Optimization:
     Attributes:
         history: Column → value of every step so far: `step`, `total`, each term, `seconds`.
         compile_seconds: Time that compiling took, and describing the references.
+        compiled: Whether the program of a step is there, so that steps follow.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -39,6 +40,7 @@ class Optimization:
         columns = ("step", "total", *plan.terms, "seconds")
         self.history: dict[str, list[float]] = {column: [] for column in columns}
         self.compile_seconds = 0.0
+        self.compiled = False
         self._loop: Loop | None = None
 
     def canvas(self) -> Image:
@@ -65,6 +67,7 @@ class Optimization:
         for index, phase in enumerate(self.plan.phases):
             loop = self._begin(phase, prepared, network)
             self.compile_seconds += loop.compile()
+            self.compiled = True
             first = loop.step
             while loop.step < first + phase.steps:
                 done = loop.step - first

@@ -50,7 +50,7 @@ class Plan:
     assets: tuple[Asset, ...]
 
     def on(self, device: Literal["cpu", "gpu"]) -> Plan:
-        """Return the plan for another kind of device than the CPU, which it was made for."""
+        """Return the plan for a kind of device; as it is made, a plan is one for the CPU."""
         with blaming(self.recipe, ("extractor",), self.recipe.extractor):
             settled = self.recipe.extractor.settled(self.layers, self.canvas, device)
             return replace(self, extractor=settled, cost=settled.cost(self.layers, self.canvas))
@@ -61,12 +61,17 @@ class Plan:
 
         What every run takes, the network's weights, the maps that a gradient needs with their own
         gradients, and what one layer takes beside them: a model whose factors were measured
-        (docs/performance.md).
+        (docs/performance.md), for the largest of the images that the network describes.
         """
-        if self.cost is None:
-            return None
-        maps, scratch = _MAPS * self.cost.maps, _SCRATCH * self.cost.scratch
-        return round(_EVERY_RUN + self.cost.constants + maps + scratch)
+        images = {self.recipe.start.like, *(term.image for term in self.terms.values())} - {None}
+        sizes = {self.canvas, *(self.sizes[name] for name in images if name is not None)}
+        costs = [self.extractor.cost(self.layers, size) for size in sizes]
+        peaks = []
+        for cost in costs:
+            if cost is None or cost.constants is None or cost.maps is None or cost.scratch is None:
+                return None
+            peaks.append(_EVERY_RUN + cost.constants + _MAPS * cost.maps + _SCRATCH * cost.scratch)
+        return round(max(peaks))
 
     @property
     def steps(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -84,7 +85,8 @@ def _execute(
     directory.write_history(optimization.history)
     watching.tell("nstflow_run_started", plan=plan)
     device = choose_device(choice, deterministic=plan.recipe.compute.deterministic)
-    plan = optimization.plan = plan.on(device.kind)
+    if device.kind != "cpu":
+        plan = optimization.plan = plan.on(device.kind)
     with device.scope():
         images = _prepared(plan)
         interrupted = _optimize(optimization, images, directory, watching)
@@ -111,10 +113,10 @@ def _facts(result: Result) -> str:
     """Return how the run was computed, so that another machine can compute it the same way."""
     facts = {
         "nstflow": version("nstflow"),
-        "tensorflow": version("tensorflow"),
+        "tensorflow": sys.modules["tensorflow"].__version__,
         "device": result.device,
         "canvas": {"width": result.plan.canvas[1], "height": result.plan.canvas[0]},
-        "extractor": result.plan.extractor.model_dump(mode="json"),
+        "extractor": result.plan.extractor.model_dump(mode="json", fallback=repr),
         "steps": len(result.history["step"]),
         "seconds": round(result.seconds, 3),
         "compile_seconds": round(result.compile_seconds, 3),
@@ -143,7 +145,7 @@ def _optimize(
             raise  # there is nothing to keep yet
         return True
     except NstflowError as error:
-        if optimization.compile_seconds:
+        if optimization.compiled:
             error.closing = STOPPED
         raise
     return False

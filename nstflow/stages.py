@@ -90,8 +90,9 @@ class Extractor(Stage):
     ) -> Extractor:
         """Return the extractor with nothing left open: what may depend on the size or device.
 
-        The plan asks this once, for a canvas of `size`, and records the answer, so that another
-        machine can compute the same way. By default nothing is open.
+        The plan asks this for a canvas of `size` and the CPU, a run on a GPU once more; the answer
+        serves images of all sizes and is recorded, so that another machine can compute the same
+        way. By default nothing is open.
         """
         return self
 

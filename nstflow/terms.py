@@ -58,7 +58,8 @@ class StatisticTerm(LossTerm):
     """A loss that compares statistics of positions, wherever they occur.
 
     Maps are flattened to weighted points and the layers' shares applied here, so that a term is
-    two functions: `summarize` and `distance`.
+    two functions: `summarize` and `distance`. A summary depends on the points, their weights and
+    the term's settings: terms that differ in `image`, `layers` and `weight` alone share one.
 
     Attributes:
         additive: The summary of a whole is the weighted mean of its parts' summaries, so that a
@@ -84,11 +85,9 @@ class StatisticTerm(LossTerm):
         """Return the summary of each layer."""
         # Terms that differ in their image, layers and weight alone summarise alike: two styles
         # share one summary of the canvas, and one pass of its gradient.
-        settings = self.model_dump_json(exclude={"image", "layers", "weight"})
+        alike = self.model_copy(update={"image": None, "layers": None, "weight": None})
         return {
-            layer: features.once(
-                (type(self), settings, layer), partial(self._summary, features, layer)
-            )
+            layer: features.once((alike, layer), partial(self._summary, features, layer))
             for layer in features
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,7 @@ class Features(Mapping[str, Tensor]):
         self._maps = dict(maps)
         self.weights = dict(weights)
         self.seed = seed
-        self._shared: dict[Hashable, Any] = {}
+        self._shared: list[tuple[Any, Any, Any]] = []  # key, graph, value
 
     def __getitem__(self, layer: str) -> Tensor:
         return self._maps[layer]
@@ -93,15 +93,24 @@ class Features(Mapping[str, Tensor]):
     def points(self, layer: str) -> tuple[Tensor, Tensor]:
         """Return a layer as a cloud of points: `(n, c)`, and their weights `(n, 1)`."""
         x, weights = self._maps[layer], self.weights[layer]
-        known = tf.get_static_value(weights)  # kept known: what is constant need not be multiplied
-        flat = tf.reshape(weights, (-1, 1)) if known is None else tf.constant(known.reshape(-1, 1))
+        flat = tf.reshape(weights, (-1, 1))
+        known = tf.get_static_value(weights)
+        if known is not None and (known == known.flat[0]).all():
+            flat = tf.fill(flat.shape, known.flat[0])  # still known to be equal, as reshaped is not
         return tf.reshape(x, (-1, x.shape[-1])), flat
 
-    def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
-        """Return what `compute` gives, computed once for each key among all terms of an image."""
-        if key not in self._shared:
-            self._shared[key] = compute()
-        return self._shared[key]
+    def once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """Return what `compute` gives, computed once for all keys that are equal.
+
+        All terms of an image share it. Call it where gradients are recorded as in the rest of a
+        score: what it returns is used by other terms too.
+        """
+        graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+        for known, where, value in self._shared:
+            if where is graph and known == key:
+                return value
+        self._shared.append((key, graph, compute()))
+        return self._shared[-1][2]
 
     def only(self, layers: Sequence[str], seed: Tensor) -> Features:
         """Return the features of these layers alone, with the seed of one term."""
@@ -149,16 +158,16 @@ class Cost:
         forward: Floating-point operations of the pass from the pixels to the deepest layer, a
             multiplication and an addition counted as two.
         backward: The same for the gradient with respect to the pixels.
-        constants: Bytes that the network's weights take while it computes.
-        maps: Bytes of the feature maps that the gradient needs.
-        scratch: Bytes that one layer takes beside them at most.
+        constants: Bytes that the network's weights take while it computes; None where unknown.
+        maps: Bytes of the feature maps that the gradient needs, or None.
+        scratch: Bytes that one layer takes beside them at most, or None.
     """
 
     forward: int
     backward: int
-    constants: int = 0
-    maps: int = 0
-    scratch: int = 0
+    constants: int | None = None
+    maps: int | None = None
+    scratch: int | None = None
 
 
 State = dict[str, Any]

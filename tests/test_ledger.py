@@ -93,7 +93,15 @@ def test_short_and_growing_runs_are_not_noted(plan: Make, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"\xff\xfe\x00", b"{}\n", b"[" * 10_000, b'{"key": 1}\n', b"x" * 5000 + b"\n"]
+    "damage",
+    [
+        b'{"key":"x","canvas":[0,5],"seconds":1,"device":"","date":"2026-11-24"}\n',
+        b"\xff\xfe\x00",
+        b"{}\n",
+        b"[" * 10_000,
+        b'{"key": 1}\n',
+        b"x" * 5000 + b"\n",
+    ],
 )
 def test_damage_is_passed_over(plan: Make, path: Path, damage: bytes) -> None:
     path.parent.mkdir()

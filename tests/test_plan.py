@@ -461,3 +461,27 @@ def test_extractor_that_can_not_say_yet(plan: Make, install: Any) -> None:
     assert made.cost is None
     assert made.layers == ("aa", "zz")
     assert made.assets == ()
+
+
+def test_memory_grows_with_the_maps_and_the_weights(plan: Make) -> None:
+    """What every run takes, the kernels both ways, and sixteen times the maps on 16× the pixels."""
+    head = HEAD.replace("random", "random, convolution: direct")
+    small, large = (
+        plan(head, f"preprocess: [{{use: resize, longest_side: {side}}}]\n", IMAGES, LOSSES)
+        for side in (128, 512)
+    )
+    kernels = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), *[(256, 256)] * 3]
+    kernels += [(256, 512), *[(512, 512)] * 5]
+    fixed = 780_000_000 + sum(2 * 9 * 4 * inputs * outputs for inputs, outputs in kernels)
+    assert small.memory is not None
+    assert large.memory is not None
+    assert large.memory - fixed == 16 * (small.memory - fixed) > 0
+
+
+def test_plan_tells_convolutions_memory_and_time(write: Any, call: Any) -> None:
+    text = f"{HEAD}preprocess: [{{use: resize, longest_side: 48}}]\n{IMAGES}{LOSSES}"
+    shown = call("plan", write(text)).out
+    assert "direct: block1_conv1, block1_conv2" in shown
+    assert "winograd: block2_conv1, block2_conv2" in shown
+    assert "GB at its peak on a CPU" in shown
+    assert "unknown: no run like it on this machine yet" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import signal
 import subprocess
 import sys
@@ -107,6 +108,30 @@ def test_run_leaves_its_files(ended: tuple[Result, Watch]) -> None:
     assert result.device
     assert result.compile_seconds > 0
     assert watch.told == ["started", "finished"]
+
+
+def test_how_it_was_computed_is_recorded(ended: tuple[Result, Watch]) -> None:
+    result, _ = ended
+    facts = json.loads((result.folder / "run.json").read_text())
+    assert facts["canvas"] == {"width": 24, "height": 32}
+    assert facts["extractor"] == result.plan.extractor.model_dump(mode="json")
+    assert facts["device"] == result.device
+    assert (facts["steps"], facts["seconds"]) == (6, round(result.seconds, 3))
+    assert facts["tensorflow"] == nstflow.tf.__version__
+
+
+def test_the_choice_of_convolutions_is_recorded_and_can_be_repeated(
+    write: Any, tmp_path: Path
+) -> None:
+    """Blocks 1 and 2 of an image that is large enough for Winograd's way in one of them."""
+    text = SOUND.replace("height: 32, width: 24", "height: 48, width: 48")
+    deep = text.replace("content, layers: [image]", "content, layers: [block2_conv1]")
+    first = nstflow.run(load_recipe(write(deep, "a.yaml")), tmp_path / "first")
+    ways = json.loads((first.folder / "run.json").read_text())["extractor"]["convolution"]
+    assert ways == {"block1_conv1": "direct", "block1_conv2": "direct", "block2_conv1": "winograd"}
+    asked = deep.replace("weights: random", f"weights: random, convolution: {json.dumps(ways)}")
+    again = nstflow.run(load_recipe(write(asked, "b.yaml")), tmp_path / "again")
+    assert again.image.pixels.tobytes() == first.image.pixels.tobytes()
 
 
 def test_history(ended: tuple[Result, Watch]) -> None:

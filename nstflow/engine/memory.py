@@ -24,8 +24,8 @@ def prefer_huge_pages(maps: Path = Path("/proc/self/maps")) -> int:
     """Ask Linux to back this process's large private memory by huge pages; return how many areas.
 
     A step goes through a gigabyte of temporary memory, and the processor looks up each page of it:
-    512 times fewer of 2 MB than of 4 KB. No more is taken than is used. Where the system has no
-    such pages, or no such call, nothing happens.
+    512 times fewer of 2 MB than of 4 KB. What is used is rounded up to such pages, at most one an
+    area. Where the system has no such pages, or no such call, nothing happens.
 
     Args:
         maps: The kernel's list of this process's memory.
@@ -34,15 +34,16 @@ def prefer_huge_pages(maps: Path = Path("/proc/self/maps")) -> int:
         return 0
     try:
         advise = ctypes.CDLL(None).madvise
-        lines = maps.read_text().splitlines()
+        lines = maps.read_bytes().split(b"\n")  # bytes: paths of files are among them
     except (OSError, AttributeError):
         return 0
     advise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
     advised = 0
     for line in lines:
-        span, access, *rest = line.split()
-        first, last = (int(end, 16) for end in span.split("-"))
-        anonymous = len(rest) == 3  # noqa: PLR2004 - offset, device, inode, and no file
-        if access == "rw-p" and anonymous and last - first >= _LEAST:
+        fields = line.split()
+        if len(fields) != 5 or fields[1] != b"rw-p":  # noqa: PLR2004 - a sixth would be its file
+            continue
+        first, last = (int(end, 16) for end in fields[0].split(b"-"))
+        if last - first >= _LEAST:
             advised += advise(first, last - first, _MADV_HUGEPAGE) == 0
     return advised

@@ -8,7 +8,7 @@ SECONDS = 0.25
 MOST_SECONDS = 4.0
 """What it may grow to on a slow device, where a longer one was measured to be faster."""
 
-GAIN = 0.95
+GAIN = 0.92
 """A longer dispatch is kept if its steps take less than this share of a shorter one's."""
 
 _SAMPLES = 3

@@ -39,6 +39,8 @@ def test_files_code_and_small_areas_are_left_alone(tmp_path: Path) -> None:
         "30000000-30001000 rw-p 00000000 00:00 0 \n"
         "40000000-50000000 rw-p 00000000 fe:00 77 /a/file\n"
     )
+    with maps.open("ab") as more:  # a path may hold any byte, and breaks of lines to Unicode alone
+        more.write(b"60000000-70000000 rw-p 00000000 fe:00 78 /\xff\xc2\x85rw-p\n")
     calls: list[object] = []
 
     class Library:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
 from pydantic import Field
 
-from nstflow import Features, Image, Layers, LossTerm, Tensor, tf
+from nstflow import Features, Image, Layers, LossTerm, StatisticTerm, Tensor, tf
 from nstflow.engine.features import Describer
 from nstflow.engine.objective import make_objective, make_target
 
@@ -175,3 +175,42 @@ def test_a_target_sees_its_layers_alone() -> None:
     features = Describer(doubled)(Image(PIXELS[0]))
     target = make_target(Distance(image="content", layers={"double": 1.0}), "it", 0, features)
     assert list(target) == ["double"]
+
+
+class Mean(StatisticTerm):
+    """Match the mean of the points' powers; counts how often it summarises."""
+
+    use: Literal["mean"] = "mean"
+    power: int = Field(1, description="The power.")
+    calls: ClassVar[list[int]] = []
+
+    def summarize(self, points: Tensor, weights: Tensor) -> Tensor:
+        """Return the weighted mean of the powers, `(c,)`."""
+        self.calls.append(self.power)
+        return tf.reduce_sum(weights * points**self.power, axis=0)
+
+    def distance(self, summary: Tensor, target: Tensor) -> Tensor:
+        """Return the squared difference."""
+        return tf.reduce_sum(tf.square(summary - target))
+
+
+def test_terms_that_summarise_alike_share_a_summary() -> None:
+    """Whatever their image, weight and shares; the sum and its gradient are each one's own."""
+    terms = {
+        "one": Mean(image="a", layers={"image": 1.0}),
+        "two": Mean(image="b", layers={"image": 0.5}, weight=3),
+        "cube": Mean(image="a", layers={"image": 1.0}, power=3),
+    }
+    targets = {name: {"image": tf.constant([0.1 * n, 0.2, 0.3])} for n, name in enumerate(terms, 1)}
+    canvas, step = tf.constant(PIXELS), tf.constant(1)
+    Mean.calls.clear()
+    losses, gradient = make_objective(None, terms, targets, 0, lambda _: nullcontext())(
+        canvas, step
+    )
+    assert Mean.calls == [1, 3]
+    for index, (name, term) in enumerate(terms.items()):
+        alone = make_objective(None, {name: term}, targets, 0, lambda _: nullcontext())
+        loss, own = alone(canvas, step)
+        assert losses[index] == pytest.approx(float(loss[0]), rel=1e-6)
+        gradient -= own
+    np.testing.assert_allclose(gradient, 0, atol=1e-7)

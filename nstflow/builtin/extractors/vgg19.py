@@ -61,7 +61,7 @@ class VGG19(Extractor):
     pooling: Literal["max", "avg"] = Field("max", description="How four positions become one.")
     convolution: Literal["auto"] | Method | dict[str, Method] = Field(
         "auto",
-        description="How to compute: auto (by layer and device), direct, winograd, or layer: way.",
+        description="auto (by layer and device), direct, winograd, or layer: way, the rest auto.",
     )
 
     @field_validator("convolution")
