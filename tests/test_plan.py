@@ -479,7 +479,7 @@ def test_memory_grows_with_the_maps_and_the_weights(plan: Make) -> None:
 
 
 def test_plan_tells_convolutions_memory_and_time(write: Any, call: Any) -> None:
-    text = f"{HEAD}preprocess: [{{use: resize, longest_side: 48}}]\n{IMAGES}{LOSSES}"
+    text = f"{HEAD}preprocess: [{{use: resize, longest_side: 64}}]\n{IMAGES}{LOSSES}"
     shown = call("plan", write(text)).out
     assert "direct: block1_conv1, block1_conv2" in shown
     assert "winograd: block2_conv1, block2_conv2" in shown

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def test_how_it_was_computed_is_recorded(ended: tuple[Result, Watch]) -> None:
     assert facts["extractor"] == result.plan.extractor.model_dump(mode="json")
     assert facts["device"] == result.device
     assert (facts["steps"], facts["seconds"]) == (6, round(result.seconds, 3))
-    assert facts["tensorflow"] == nstflow.tf.__version__
+    assert facts["tensorflow"] == version("tensorflow")
 
 
 def test_the_choice_of_convolutions_is_recorded_and_can_be_repeated(
@@ -211,7 +212,14 @@ def test_postprocessing_and_several_outputs(run: Run, tmp_path: Path) -> None:
     )
     folder = tmp_path / "out"
     assert [file.name for file in result.files] == ["result.png", "small.jpg", "again.png"]
-    assert names(folder) == {"recipe.yaml", "history.csv", "result.png", "small.jpg", "again.png"}
+    assert names(folder) == {
+        "recipe.yaml",
+        "history.csv",
+        "result.png",
+        "small.jpg",
+        "again.png",
+        "run.json",
+    }
     for file in result.files:
         with PIL.Image.open(file) as image:
             assert image.size == (48, 64)
@@ -236,7 +244,7 @@ def test_run_directory_is_replaced_only_when_that_is_said(run: Run, tmp_path: Pa
         run()
     assert (tmp_path / "out" / "old.png").read_text() == "old"
     run("schedule={epochs: 1, steps_per_epoch: 2}", overwrite=True)
-    assert names(tmp_path / "out") == {"recipe.yaml", "history.csv", "result.png"}
+    assert names(tmp_path / "out") == {"recipe.yaml", "history.csv", "result.png", "run.json"}
     assert len(rows(tmp_path / "out")) == 2
 
 
@@ -419,7 +427,7 @@ def test_interrupt_keeps_the_picture_so_far(run: Run, tmp_path: Path) -> None:
     assert len(watch.news) == 1
     assert result.history["step"] == list(range(1, watch.news[0].step + 1))
     assert len(rows(tmp_path / "out")) == watch.news[0].step < 6
-    assert names(tmp_path / "out") == {"recipe.yaml", "history.csv", "result.png"}
+    assert names(tmp_path / "out") == {"recipe.yaml", "history.csv", "result.png", "run.json"}
     assert result.image.size == (8, 6)
     assert watch.told == ["started", "finished"]
 
@@ -748,6 +756,6 @@ def test_control_c(write: Any, tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "result.png" in out
-    assert names(tmp_path / "out") == {"recipe.yaml", "history.csv", "result.png"}
+    assert names(tmp_path / "out") == {"recipe.yaml", "history.csv", "result.png", "run.json"}
     steps = [row["step"] for row in rows(tmp_path / "out")]
     assert steps == list(range(1, len(steps) + 1))

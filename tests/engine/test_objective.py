@@ -211,6 +211,6 @@ def test_terms_that_summarise_alike_share_a_summary() -> None:
     for index, (name, term) in enumerate(terms.items()):
         alone = make_objective(None, {name: term}, targets, 0, lambda _: nullcontext())
         loss, own = alone(canvas, step)
-        assert losses[index] == pytest.approx(float(loss[0]), rel=1e-6)
+        assert float(losses[index]) == pytest.approx(float(loss[0]), rel=1e-6)
         gradient -= own
     np.testing.assert_allclose(gradient, 0, atol=1e-7)
