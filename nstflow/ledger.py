@@ -47,12 +47,12 @@ class Record(BaseModel):
         date: When, as `2026-11-24`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     key: str
     canvas: tuple[Side, Side]
-    seconds: float = Field(gt=0)
-    device: str
+    seconds: float = Field(gt=0, lt=1e6)
+    device: str = Field(pattern=r"^[ -~]{0,100}$")
     date: dt.date
 
 
@@ -67,7 +67,7 @@ def note(result: Result) -> None:
             key=_key(result.plan),
             canvas=result.plan.canvas,
             seconds=seconds,
-            device=result.device[:100],
+            device=result.device,
             date=dt.datetime.now(tz=dt.UTC).date(),
         )
         _append(record.model_dump_json())
@@ -101,7 +101,7 @@ def _is_plain(plan: Plan) -> bool:
 def _key(plan: Plan) -> str:
     """Return a hash of the machine and of all that a step's time depends on but the size."""
     unlike = {"image", "weight", "layers", "weights"}
-    stages = [plan.extractor, plan.recipe.optimizer, *plan.terms.values()]
+    stages = [plan.on("cpu").extractor, plan.recipe.optimizer, *plan.terms.values()]
     settings = [stage.model_dump(mode="json", exclude=unlike, fallback=repr) for stage in stages]
     layers = [sorted(term.shares) for term in plan.terms.values()]
     machine = [platform.node(), platform.machine(), os.cpu_count(), version("nstflow")]
@@ -131,8 +131,9 @@ def _append(line: str) -> None:
     if path.exists() and not (path.is_file() and path.stat().st_size <= _LARGEST_FILE):
         return
     with path.open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        file.write(f"\n{line}\n")  # the line before may have been broken off
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = [line for line in text.splitlines() if line]
     if len(lines) > 2 * MOST_LINES:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".runs-")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -118,6 +118,7 @@ def _facts(result: Result) -> str:
         "canvas": {"width": result.plan.canvas[1], "height": result.plan.canvas[0]},
         "extractor": result.plan.extractor.model_dump(mode="json", fallback=repr),
         "steps": len(result.history["step"]),
+        "interrupted": result.interrupted,
         "seconds": round(result.seconds, 3),
         "compile_seconds": round(result.compile_seconds, 3),
         "total_seconds": round(result.total_seconds, 3),

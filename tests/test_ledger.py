@@ -61,7 +61,7 @@ def test_a_step_takes_what_it_took_for_each_pixel(plan: Make, path: Path) -> Non
     seconds, record = known
     assert seconds == pytest.approx(1.5)
     assert (record.canvas, record.seconds, record.device) == ((20, 40), 0.5, "an abacus")
-    assert len(path.read_text().splitlines()) == 1
+    assert path.read_text().count("{") == 1
 
 
 def test_the_nearest_size_is_asked_and_of_two_the_later(plan: Make) -> None:
@@ -116,6 +116,30 @@ def test_a_damaged_line_hides_no_other(plan: Make, path: Path) -> None:
     assert ledger.foretell(plan()) is not None
 
 
+def test_a_line_that_was_broken_off_takes_no_other_with_it(plan: Make, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('{"key":"ab')
+    ledger.note(result(plan(), [1.0, 2.0, 3.0]))
+    assert ledger.foretell(plan()) is not None
+
+
+@pytest.mark.parametrize(
+    ("told", "written"),
+    [
+        ('"seconds":1.0', '"seconds":1e300'),
+        ('"seconds":1.0', '"seconds":"1.0"'),
+        ("an abacus", r"an \u001b[31m abacus"),
+        ("[20,40]", "[-20,-40]"),
+    ],
+)
+def test_what_no_run_wrote_is_not_foretold(plan: Make, path: Path, told: str, written: str) -> None:
+    ledger.note(result(plan(), [1.0, 2.0, 3.0]))
+    text = path.read_text()
+    assert told in text
+    path.write_text(text.replace(told, written))
+    assert ledger.foretell(plan()) is None
+
+
 def test_a_cache_that_can_not_be_written_is_no_matter(plan: Make, path: Path) -> None:
     path.parent.write_text("a file where the folder should be")
     ledger.note(result(plan(), [1.0, 2.0, 3.0]))
@@ -127,6 +151,7 @@ def test_the_ledger_stays_small(plan: Make, path: Path, monkeypatch: pytest.Monk
     made = plan()
     for number in range(1, 8):
         ledger.note(result(made, [0.0, number, 2 * number]))
-    lines = path.read_text().splitlines()
+    lines = path.read_text().split("\n")
+    assert lines.pop() == ""
     assert [ledger.Record.model_validate_json(line).seconds for line in lines] == [5, 6, 7]
     assert [file.name for file in path.parent.iterdir()] == ["runs.jsonl"]

@@ -118,6 +118,7 @@ def test_how_it_was_computed_is_recorded(ended: tuple[Result, Watch]) -> None:
     assert facts["extractor"] == result.plan.extractor.model_dump(mode="json")
     assert facts["device"] == result.device
     assert (facts["steps"], facts["seconds"]) == (6, round(result.seconds, 3))
+    assert facts["interrupted"] is False
     assert facts["tensorflow"] == version("tensorflow")
 
 

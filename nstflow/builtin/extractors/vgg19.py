@@ -69,7 +69,8 @@ class VGG19(Extractor):
     def _name_layers(cls, convolution: object) -> object:
         for layer in convolution if isinstance(convolution, dict) else ():
             if layer not in _LAYERS:
-                raise ValueError(f"there is no layer '{layer}'. {suggest(layer, _LAYERS)}".strip())
+                hint = suggest(layer, _LAYERS) or f"There are {', '.join(_LAYERS)}"
+                raise ValueError(f"there is no layer '{layer}'. {hint}")
         return convolution
 
     @field_validator("layers")
