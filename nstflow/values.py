@@ -94,9 +94,9 @@ class Features(Mapping[str, Tensor]):
         """Return a layer as a cloud of points: `(n, c)`, and their weights `(n, 1)`."""
         x, weights = self._maps[layer], self.weights[layer]
         flat = tf.reshape(weights, (-1, 1))
-        known = tf.get_static_value(weights)
-        if known is not None and (known == known.flat[0]).all():
-            flat = tf.fill(flat.shape, known.flat[0])  # still known to be equal, as reshaped is not
+        same = common_value(weights)
+        if same is not None:
+            flat = tf.fill(flat.shape, same)  # still known to be equal, as reshaped is not
         return tf.reshape(x, (-1, x.shape[-1])), flat
 
     def once(self, key: Any, compute: Callable[[], Any]) -> Any:
@@ -121,6 +121,14 @@ class Features(Mapping[str, Tensor]):
         )
         own._shared = self._shared
         return own
+
+
+def common_value(weights: Tensor) -> float | None:
+    """Return what all the weights are, where that is known before computing and they agree."""
+    values = tf.get_static_value(weights)
+    if values is None or values.size == 0 or (values != values.flat[0]).any():
+        return None
+    return float(values.flat[0])
 
 
 @dataclass(frozen=True)

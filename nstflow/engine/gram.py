@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nstflow.lazy import Tensor, tf
+from nstflow.values import common_value
 
 
 def gram_matrix(points: Tensor, weights: Tensor) -> Tensor:
@@ -14,7 +15,7 @@ def gram_matrix(points: Tensor, weights: Tensor) -> Tensor:
     gradient U of the matrix, weights · points (U + Uᵀ). Equal weights scale the matrix instead of
     the points, which saves a pass over them. The weights themselves get no gradient.
     """
-    same = _common_value(weights)
+    same = common_value(weights)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow ships no types
     def product(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -29,11 +30,3 @@ def gram_matrix(points: Tensor, weights: Tensor) -> Tensor:
         return tf.matmul(x, weights * x, transpose_a=True), gradient
 
     return product(points)
-
-
-def _common_value(weights: Tensor) -> float | None:
-    """Return what all the weights are, where that is known before computing and they agree."""
-    values = tf.get_static_value(weights)
-    if values is None or values.size == 0 or (values != values.flat[0]).any():
-        return None
-    return float(values.flat[0])
