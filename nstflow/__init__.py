@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Stage,
         Start,
     )
+    from nstflow.stopping import Stop
     from nstflow.terms import LossTerm, StatisticTerm
     from nstflow.values import Asset, Cost, Features, Image, Objective, Phase, Size, State
 
@@ -46,6 +47,7 @@ _HOMES = {
         *("Stage", "Loader", "Preprocessor", "Extractor", "Start"),
         *("Optimizer", "Schedule", "Postprocessor", "Output"),
     ),
+    "nstflow.stopping": ("Stop",),
     "nstflow.terms": ("LossTerm", "StatisticTerm"),
     "nstflow.values": (
         *("Image", "Features", "Phase", "Cost", "Asset", "Size", "State", "Objective"),
@@ -83,6 +85,7 @@ __all__ = [
     "Start",
     "State",
     "StatisticTerm",
+    "Stop",
     "Tensor",
     "hookimpl",
     "load_recipe",

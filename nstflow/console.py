@@ -1,4 +1,4 @@
-"""Everything that rich draws: an observer like any other, and the tables of the other commands."""
+"""What every command prints with: problems, notices, facts; rich draws it."""
 
 from __future__ import annotations
 
@@ -8,30 +8,21 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    MofNCompleteColumn,
     SpinnerColumn,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.progress import Progress as Bars
-from rich.table import Table
 from rich.text import Text
 
 from nstflow.errors import NstflowError, NstflowWarning
-from nstflow.hookspecs import hookimpl
-from nstflow.store import HISTORY_FILE
-from nstflow.values import size_text
 
 if TYPE_CHECKING:
-    from nstflow.plan import Plan
-    from nstflow.result import Progress, Result
     from nstflow.values import Asset
 
 # Nothing that a user wrote is markup; where the output is no terminal, a line stays a line.
@@ -107,94 +98,24 @@ def _advance(bars: Bars, task: TaskID, done: int, total: int) -> None:
     bars.update(task, completed=done, total=total)
 
 
-class RunDisplay:
-    """Watches one run: a live display on a terminal, plain lines elsewhere."""
-
-    def __init__(self) -> None:
-        columns = (
-            *(SpinnerColumn(), BarColumn(bar_width=None)),
-            *(TextColumn("step"), MofNCompleteColumn()),
-            *(TextColumn("epoch {task.fields[epoch]}"), TextColumn("{task.fields[rate]}")),
-            TimeRemainingColumn(elapsed_when_finished=True),
-        )
-        self._bars = Bars(*columns, console=out, expand=True)
-        self._task = self._bars.add_task("", total=None, epoch="–", rate="compiling")
-        self._live = Live(self._bars, console=out, transient=True, refresh_per_second=8)
-
-    @hookimpl
-    def nstflow_run_started(self, plan: Plan) -> None:
-        """Say what is about to be done."""
-        recipe = plan.recipe
-        show_title(recipe.name, recipe.summary)
-        what = f"{size_text(plan.canvas)} pixels, {plan.steps} steps"
-        out.print(f"{what}, losses: {', '.join(plan.terms)}", style="dim", soft_wrap=True)
-        self._bars.update(self._task, total=plan.steps, epoch=f"1/{plan.epochs}")
-        if out.is_terminal:
-            self._live.start()
-
-    @hookimpl
-    def nstflow_progress(self, progress: Progress) -> None:
-        """Draw the bar and the losses; leave a line for each epoch."""
-        if progress.ends_epoch:
-            width = len(str(progress.epochs))
-            out.print(
-                f"epoch {progress.epoch:{width}}/{progress.epochs}"
-                f"  step {progress.step:{len(str(progress.steps))}}"
-                f"  loss {_loss(progress.total[-1]):>14}"
-                f"  {progress.seconds[-1]:8.1f} s"
-            )
-        if not out.is_terminal:
-            return
-        rate = progress.step / progress.seconds[-1]
-        self._bars.update(
-            self._task,
-            completed=progress.step,
-            epoch=f"{progress.epoch}/{progress.epochs}",
-            rate=f"{rate:.2f} steps/s" if rate >= 1 else f"{1 / rate:.2f} s/step",
-        )
-        self._live.update(Group(self._bars, _losses(progress)))
-
-    @hookimpl
-    def nstflow_run_finished(self, result: Result) -> None:
-        """Sum up."""
-        self._live.stop()
-        steps = len(result.history["step"])
-        terms = [f"{k} {_loss(v)}" for k, v in result.losses.items() if k != "total"]
-        compiling, whole = duration(result.compile_seconds), duration(result.total_seconds)
-        rest = f"{compiling} to compile, {whole} in all"
-        rows: list[tuple[str, str | Text]] = [
-            ("time", f"{duration(result.seconds)} for {steps} steps; {rest}"),
-            ("final loss", f"{_loss(result.losses['total'])}  ({', '.join(terms)})"),
-            ("device", result.device),
-            *(("picture", Text(str(file), style="bold green")) for file in result.files),
-            ("history", str(result.folder / HISTORY_FILE)),
-        ]
-        if result.interrupted:
-            rows.insert(0, ("stopped", f"after step {steps} of {result.plan.steps}"))
-        show_facts(rows)
-
-    @hookimpl
-    def nstflow_run_failed(self) -> None:
-        """Give the terminal back."""
-        self._live.stop()
-
-
-def _losses(progress: Progress) -> Table:
-    table = Table.grid(padding=(0, 2))
-    cells = [Text.assemble(("total ", "dim"), (_loss(progress.total[-1]), "bold"))]
-    cells += [
-        Text.assemble((f"{name} ", "dim"), _loss(values[-1]))
-        for name, values in progress.losses.items()
-    ]
-    table.add_row(*cells)
-    return table
-
-
-def _loss(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - digits
-
-
 def duration(seconds: float) -> str:
     """Return a time as a person says it."""
     minutes, rest = divmod(seconds, 60)
     return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+
+
+def show_stopping() -> None:
+    """Print that a run will stop soon; called from the thread that signals wake."""
+    where = out if out.is_terminal else err  # beside a live display, where there is one
+    where.print("stopping after the steps in flight; once more stops at once", style="yellow")
+
+
+def give_back() -> None:
+    """Give the terminal back, its cursor shown, before the process ends at once."""
+    if out.is_terminal:
+        out.show_cursor()
+
+
+def show_resume(command: str) -> None:
+    """Print how a run that was stopped goes on."""
+    out.print(Text.assemble(("go on with  ", "dim"), (command, "bold")), soft_wrap=True)

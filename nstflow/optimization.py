@@ -5,22 +5,38 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nstflow.blame import blaming
-from nstflow.errors import NstflowError, Problem
+from nstflow.assembly import at_scale, build_network, build_objective, first_canvas, guard
+from nstflow.checkpoint import Checkpoint, DamagedCheckpointError
+from nstflow.history import columns_of, not_finite, record
 from nstflow.lazy import Tensor
 from nstflow.plan import Plan, scaled
-from nstflow.recipe.parsing import dotted
 from nstflow.result import Progress
-from nstflow.values import Image, Phase, Size, size_text
+from nstflow.values import Image, State, size_text
 
 if TYPE_CHECKING:
     from nstflow.engine.features import Network
     from nstflow.engine.loop import Loop
-    from nstflow.engine.objective import Evaluate
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """Where a run is between two dispatches, taken as one so that nothing can come between.
+
+    Attributes:
+        step: Steps taken in the run.
+        phase: The phase, from 0.
+        first: Steps taken before the phase.
+    """
+
+    canvas: Tensor
+    state: State
+    step: int
+    phase: int
+    first: int
 
 
 class Optimization:
@@ -28,20 +44,48 @@ class Optimization:
 
     Args:
         plan: What to do.
+        checkpoint: Where to go on from; from the start without one.
 
     Attributes:
-        history: Column → value of every step so far: `step`, `total`, each term, `seconds`.
         compile_seconds: Time that compiling took, and describing the references.
         compiled: Whether the program of a step is there, so that steps follow.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, checkpoint: Checkpoint | None = None) -> None:
         self.plan = plan
-        columns = ("step", "total", *plan.terms, "seconds")
-        self.history: dict[str, list[float]] = {column: [] for column in columns}
+        self._history: dict[str, list[float]] = {column: [] for column in columns_of(plan)}
         self.compile_seconds = 0.0
         self.compiled = False
-        self._loop: Loop | None = None
+        self._now: _Moment | None = None
+        if checkpoint is not None:
+            self._restore(checkpoint)
+
+    @property
+    def step(self) -> int:
+        """How many steps are taken."""
+        return self._now.step if self._now else 0
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Column → value of every step so far: `step`, `total`, each term, `seconds`."""
+        # a dispatch that was broken off may have left rows
+        return {column: values[: self.step] for column, values in self._history.items()}
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what a run needs to go on from here; a step has been taken.
+
+        Raises:
+            NstflowError: A number of the canvas or of the optimizer's state is not finite.
+        """
+        now = self._finite()
+        return Checkpoint(
+            step=now.step,
+            phase=now.phase,
+            first=now.first,
+            canvas=now.canvas.numpy(),
+            state={name: tensor.numpy() for name, tensor in now.state.items()},
+            history=self.history,
+        )
 
     def canvas(self) -> Image:
         """Return the canvas as it is now; it has the size of the phase.
@@ -49,145 +93,139 @@ class Optimization:
         Raises:
             NstflowError: It holds numbers that are not finite, from a gradient that was none.
         """
-        from nstflow.engine.resampling import image_of, is_finite
+        from nstflow.engine.resampling import image_of
 
-        assert self._loop is not None  # noqa: S101 - a phase has begun
-        if not is_finite(self._loop.canvas):
-            raise self._not_finite(("losses",), "the gradient of a loss", self._loop.step)
-        return image_of(self._loop.canvas)
+        return image_of(self._finite().canvas)
 
-    def steps(self, prepared: Mapping[str, Image]) -> Iterator[Progress]:
-        """Take all steps on the prepared images, yielding after each dispatch.
+    def steps(self, prepared: Mapping[str, Image], most: int | None = None) -> Iterator[Progress]:
+        """Take all steps that are left on the prepared images, yielding after each dispatch.
+
+        Args:
+            prepared: The images, as the preprocessors left them.
+            most: A dispatch ends at each multiple of this number of steps.
 
         Raises:
             NstflowError: A loss is not finite, or a stage found a problem.
         """
-        network = self._network()
-        epochs_before = 0
-        for index, phase in enumerate(self.plan.phases):
-            loop = self._begin(phase, prepared, network)
+        network: Network | None = None
+        for index in range(len(self.plan.phases)):
+            if self._now is not None and self._now.phase >= index and self._is_over(index):
+                continue  # before the checkpoint
+            network = network or build_network(self.plan)
+            loop = self._begin(index, prepared, network)
             self.compile_seconds += loop.compile()
             self.compiled = True
-            first = loop.step
-            while loop.step < first + phase.steps:
-                done = loop.step - first
-                to_epoch = phase.steps_per_epoch - done % phase.steps_per_epoch
-                rows, seconds = loop.dispatch(min(to_epoch, phase.steps - done))
-                count = len(rows)
-                self._record(rows.tolist(), seconds, loop.step)
-                done += count
-                ends_epoch = done % phase.steps_per_epoch == 0 or done == phase.steps
-                yield Progress(
-                    step=loop.step,
-                    steps=self.plan.steps,
-                    epoch=epochs_before + math.ceil(done / phase.steps_per_epoch),
-                    epochs=self.plan.epochs,
-                    ends_epoch=ends_epoch,
-                    phase=index,
-                    losses={name: self.history[name][-count:] for name in self.plan.terms},
-                    total=self.history["total"][-count:],
-                    seconds=self.history["seconds"][-count:],
-                    canvas=self.canvas,
-                )
-                if ends_epoch and phase.stop is not None:
-                    with self._guard("schedule"):
-                        enough = phase.stop(self.history)
-                    if enough:
-                        break
-            epochs_before += phase.epochs
+            while not self._is_over(index):
+                yield self._dispatch(loop, index, most)
+            del loop  # and its program, before the next phase's references are described
 
-    def _network(self) -> Network | None:
-        """Build the network, and hold it to the layers that it promised."""
-        recipe, layers = self.plan.recipe, self.plan.layers
-        if not layers:
-            return None
-        with self._guard("extractor"):
-            network = self.plan.extractor.build(layers, recipe.folder)
+    def _is_over(self, index: int) -> bool:
+        """Say whether no step of a phase that has begun is left."""
+        now, phase = self._moment, self.plan.phases[index]
+        done = now.step - now.first
+        if now.phase > index or done >= phase.steps:
+            return True
+        if phase.stop is None or not done or done % phase.steps_per_epoch:
+            return False
+        with guard(self.plan, "schedule"):
+            return phase.stop(self.history)
 
-        def described(canvas: Tensor) -> Mapping[str, Tensor]:
-            with self._guard("extractor"):
-                maps = network(canvas)
-                if missing := [layer for layer in layers if layer not in maps]:
-                    hint = f"It gives {', '.join(maps) or 'none'}."
-                    raise NstflowError(Problem("", "", f"it gives no layer {missing[0]}.", hint))
-            return maps
+    def _dispatch(self, loop: Loop, index: int, most: int | None) -> Progress:
+        """Take a few steps and tell of them."""
+        phase, first = self.plan.phases[index], self._moment.first
+        done = loop.step - first
+        ends = [phase.steps_per_epoch - done % phase.steps_per_epoch, phase.steps - done]
+        if most is not None:
+            ends.append(most - loop.step % most)
+        rows, seconds = loop.dispatch(min(ends))
+        count = len(rows)
+        record(self._history, self.plan, rows.tolist(), seconds, loop.step)
+        self._now = _Moment(loop.canvas, loop.state, loop.step, index, first)
+        done += count
+        epochs_before = sum(phase.epochs for phase in self.plan.phases[:index])
+        return Progress(
+            step=loop.step,
+            steps=self.plan.steps,
+            epoch=epochs_before + math.ceil(done / phase.steps_per_epoch),
+            epochs=self.plan.epochs,
+            ends_epoch=done % phase.steps_per_epoch == 0 or done == phase.steps,
+            phase=index,
+            losses={name: self._history[name][-count:] for name in self.plan.terms},
+            total=self._history["total"][-count:],
+            seconds=self._history["seconds"][-count:],
+            canvas=self.canvas,
+        )
 
-        return described
-
-    def _begin(self, phase: Phase, prepared: Mapping[str, Image], network: Network | None) -> Loop:
-        """Prepare the canvas, the targets and the loop of a phase."""
+    def _begin(self, index: int, prepared: Mapping[str, Image], network: Network | None) -> Loop:
+        """Prepare the canvas, the targets and the loop of a phase, or of what is left of one."""
         from nstflow.engine.loop import Loop
-        from nstflow.engine.resampling import resize_canvas, resize_image
+        from nstflow.engine.resampling import resize_canvas
 
-        optimizer, last = self.plan.recipe.optimizer, self._loop
-        images = {
-            name: resize_image(image, scaled(image.size, phase.scale))
-            for name, image in prepared.items()
-        }
-        size = scaled(self.plan.canvas, phase.scale)
-        canvas = resize_canvas(last.canvas, size) if last else self._start(images, size)
-        with self._guard("optimizer"):
-            if last is None:
-                state = optimizer.start(canvas, phase.steps)
+        phase, optimizer = self.plan.phases[index], self.plan.recipe.optimizer
+        images = at_scale(prepared, phase.scale)
+        if self._now is None or self._now.phase < index:
+            size = scaled(self.plan.canvas, phase.scale)
+            if self._now is None:
+                canvas, step = first_canvas(self.plan, images, size), 0
+                with guard(self.plan, "optimizer"):
+                    state = optimizer.start(canvas, phase.steps)
             else:
-                state = optimizer.carry(last.state, canvas, phase.steps)
+                canvas, step = resize_canvas(self._now.canvas, size), self._now.step
+                with guard(self.plan, "optimizer"):
+                    state = optimizer.carry(self._now.state, canvas, phase.steps)
+            self._now = _Moment(canvas, state, step, index, step)
         began = time.perf_counter()
-        evaluate = self._objective(images, network)
+        evaluate = build_objective(self.plan, images, network)
         self.compile_seconds += time.perf_counter() - began
-        terms, step = len(self.plan.terms), last.step if last else 0
-        guard = partial(self._guard, "optimizer")
-        self._loop = Loop(optimizer, evaluate, terms, canvas, state, step=step, guard=guard)
-        return self._loop
+        return Loop(
+            optimizer,
+            evaluate,
+            len(self.plan.terms),
+            self._now.canvas,
+            self._now.state,
+            step=self._now.step,
+            guard=partial(guard, self.plan, "optimizer"),
+        )
 
-    def _start(self, images: Mapping[str, Image], size: Size) -> Tensor:
-        from nstflow.engine.resampling import canvas_of
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Go to where a checkpoint was taken.
 
-        recipe = self.plan.recipe
-        with self._guard("start"):
-            image = recipe.start.paint(images, size, recipe.seed)
-            if image.size != size:
-                got = f"it painted {size_text(image.size)} where {size_text(size)} was asked for."
-                raise NstflowError(Problem("", "", got, "This is a mistake in the stage."))
-        return canvas_of(image)
+        Raises:
+            DamagedCheckpointError: It is not one of this plan.
+        """
+        from nstflow.engine.resampling import tensor_of
 
-    def _objective(self, images: Mapping[str, Image], network: Network | None) -> Evaluate:
-        from nstflow.engine.features import Describer
-        from nstflow.engine.objective import make_objective, make_target
+        phases, columns = self.plan.phases, set(self._history)
+        sizes = {len(values) for values in checkpoint.history.values()}
+        sound = checkpoint.history.keys() == columns and sizes == {checkpoint.step}
+        if not (sound and checkpoint.phase in range(len(phases)) and checkpoint.first >= 0):
+            raise DamagedCheckpointError("its history or its phase is not one of this recipe")
+        phase = phases[checkpoint.phase]
+        size = scaled(self.plan.canvas, phase.scale)
+        canvas = tensor_of(checkpoint.canvas)
+        state = {name: tensor_of(array) for name, array in checkpoint.state.items()}
+        if tuple(canvas.shape) != (1, *size, 3) or canvas.dtype != "float32":
+            raise DamagedCheckpointError(f"its canvas is no {size_text(size)} pixels")
+        with guard(self.plan, "optimizer"):
+            fresh = self.plan.recipe.optimizer.start(canvas, phase.steps)
+        kinds = [{k: (v.dtype, tuple(v.shape)) for k, v in s.items()} for s in (fresh, state)]
+        if kinds[0] != kinds[1]:
+            raise DamagedCheckpointError("its optimizer's state is of another kind")
+        self._history = {column: list(checkpoint.history[column]) for column in self._history}
+        self._now = _Moment(canvas, state, checkpoint.step, checkpoint.phase, checkpoint.first)
 
-        seed, terms = self.plan.recipe.seed, self.plan.terms
-        named = dict.fromkeys(term.image for term in terms.values() if term.image is not None)
-        targets: dict[str, Any] = dict.fromkeys(terms)
-        describer = Describer(network)
-        for image in named:  # one at a time: features of a large image fill the memory
-            features = describer(images[image])
-            for name, term in terms.items():
-                if term.image == image:
-                    with self._guard("losses", name):
-                        targets[name] = make_target(term, name, seed, features)
-        return make_objective(network, terms, targets, seed, partial(self._guard, "losses"))
+    @property
+    def _moment(self) -> _Moment:
+        assert self._now is not None  # noqa: S101 - a phase has begun
+        return self._now
 
-    def _guard(self, *keys: str) -> AbstractContextManager[None]:
-        """Return the context to call the stage at a path of the recipe in."""
-        held = getattr(self.plan.recipe, keys[0])
-        return blaming(self.plan.recipe, keys, held[keys[1]] if keys[1:] else held)
+    def _finite(self) -> _Moment:
+        from nstflow.engine.resampling import is_finite
 
-    def _record(self, rows: list[list[float]], seconds: float, last_step: int) -> None:
-        """Add the rows of a dispatch to the history; its steps share its time evenly."""
-        before = self.history["seconds"][-1] if self.history["seconds"] else 0.0
-        for index, row in enumerate(rows, 1):
-            step = last_step - len(rows) + index
-            losses = dict(zip(self.plan.terms, row, strict=True))
-            for name, loss in losses.items():
-                if not math.isfinite(loss):
-                    raise self._not_finite(("losses", name), f"the loss ({loss})", step)
-            for name, loss in losses.items():
-                self.history[name].append(loss)
-            self.history["step"].append(step)
-            self.history["total"].append(sum(row))
-            self.history["seconds"].append(before + seconds * index / len(rows))
-
-    def _not_finite(self, keys: tuple[str, ...], what: str, step: int) -> NstflowError:
-        source = self.plan.recipe.source
-        got = f"{what} is not finite at step {step}: the numbers have run out of range."
-        hint = "Lower optimizer.learning_rate or a weight; a NaN may also come from a loss itself."
-        return NstflowError(Problem(source.where(keys), dotted(keys), got, hint), source.label)
+        now = self._moment
+        if not is_finite(now.canvas):
+            raise not_finite(self.plan, ("losses",), "the gradient of a loss", now.step)
+        for name, tensor in now.state.items():
+            if not is_finite(tensor):
+                raise not_finite(self.plan, ("optimizer",), f"the optimizer's '{name}'", now.step)
+        return now

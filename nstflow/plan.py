@@ -10,10 +10,10 @@ from typing import Literal
 from nstflow.blame import blaming
 from nstflow.errors import NstflowError, Problem
 from nstflow.recipe import read_draft
-from nstflow.recipe.draft import in_order
-from nstflow.recipe.parsing import dotted
+from nstflow.recipe.draft import Draft, in_order
+from nstflow.recipe.parsing import Keys, dotted
 from nstflow.recipe.schema import Recipe
-from nstflow.stages import Extractor, Loader
+from nstflow.stages import Extractor, Loader, Stage
 from nstflow.terms import LossTerm
 from nstflow.values import PIXELS, Asset, Cost, Phase, Size
 
@@ -36,6 +36,7 @@ class Plan:
         extractor: The recipe's, with nothing left open: how it computes each layer.
         cost: What describing the canvas at full size takes; None where the extractor can't say.
         assets: What has to be there beside the recipe's own files.
+        files: Setting, as `images.content.path` → the file that it names.
     """
 
     recipe: Recipe
@@ -48,6 +49,7 @@ class Plan:
     extractor: Extractor
     cost: Cost | None
     assets: tuple[Asset, ...]
+    files: Mapping[str, Path]
 
     def on(self, device: Literal["cpu", "gpu"]) -> Plan:
         """Return the plan for a kind of device; as it is made, a plan is one for the CPU."""
@@ -136,7 +138,20 @@ def make_plan(recipe: Recipe) -> Plan:
     with blaming(recipe, ("extractor",), extractor):
         settled = extractor.settled(layers, canvas, "cpu")
         cost = settled.cost(layers, canvas)
-    return Plan(recipe, sources, sizes, canvas, terms, layers, phases, settled, cost, assets)
+    files = named_files(recipe, recipe.stages(), recipe.folder)
+    return Plan(recipe, sources, sizes, canvas, terms, layers, phases, settled, cost, assets, files)
+
+
+def named_files(
+    recipe: Recipe | Draft, stages: Iterable[tuple[Keys, Stage]], folder: Path
+) -> dict[str, Path]:
+    """Return the files that stages name: setting, as `images.content.path` → where it is."""
+    files: dict[str, Path] = {}
+    for keys, stage in stages:
+        with blaming(recipe, keys, stage):
+            named = stage.files(folder)
+            files |= {dotted((*keys, setting)): file for setting, file in named.items()}
+    return files
 
 
 def _prepared(recipe: Recipe, name: str, size: Size) -> Size:

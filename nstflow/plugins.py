@@ -45,11 +45,13 @@ class Plugins:
         blocked: Names of plugins, or of their distributions, to leave out.
 
     Attributes:
+        blocked: Those names, sorted.
         rows: All plugins, broken and blocked ones too.
         catalog: The stages that the sound ones offer.
     """
 
     def __init__(self, blocked: Collection[str] = ()) -> None:
+        self.blocked = tuple(sorted(set(blocked)))
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self.rows: list[PluginRow] = []

@@ -61,6 +61,11 @@ class Result:
         folder: The run directory.
         interrupted: Whether the run was stopped before its last step.
         files: What the outputs wrote, in the recipe's order.
+        resumed_from: The step of the checkpoint that the run went on from; 0 for a run of its own.
+        already: Whether the run had ended before, so that nothing was computed: the picture is
+            then what a file of its outputs holds.
+        record: How the picture was made, for outputs that can carry it: the lock as text, with
+            names for paths; empty where it was not wanted.
     """
 
     plan: Plan
@@ -73,6 +78,9 @@ class Result:
     folder: Path
     interrupted: bool = False
     files: Sequence[Path] = ()
+    resumed_from: int = 0
+    already: bool = False
+    record: str = field(default="", repr=False)
 
     @cached_property
     def losses(self) -> Mapping[str, float]:

@@ -7,6 +7,7 @@ A stage is pure: it keeps nothing between calls, so a recipe always makes the sa
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,19 @@ class Stage(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     use: str = Field(description="The name of the stage.")
+
+    def files(self, folder: Path) -> Mapping[str, Path]:
+        """Return the files that the settings name: setting → where it is; `folder` is the recipe's.
+
+        A lock records their hashes, and rewrites the settings where it lies elsewhere. By default,
+        every setting that is a `Path` names one.
+        """
+        settings = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {
+            name: folder / os.path.expanduser(value)  # noqa: PTH111 - Path's raises for nobody's home
+            for name, value in settings
+            if isinstance(value, Path)
+        }
 
 
 class Loader(Stage):

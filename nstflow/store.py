@@ -1,20 +1,21 @@
-"""The run directory: files appear in it whole, or not at all."""
+"""The run directory: files appear in it whole, or not at all, and one run at a time writes them."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
-import io
 import os
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Self
 
+from nstflow import atomic
+from nstflow.checkpoint import Checkpoint, DamagedCheckpointError, unpack
+from nstflow.claim import Claim
 from nstflow.errors import NstflowError, Problem
-
-RECIPE_FILE, HISTORY_FILE, FACTS_FILE = "recipe.yaml", "history.csv", "run.json"
+from nstflow.facts import CHECKPOINT_FILE, FACTS_FILE, HISTORY_FILE, OWN, Facts
+from nstflow.history import to_csv
 
 _OF_THE_DISK = {
     getattr(errno, name)
@@ -27,91 +28,101 @@ _OF_THE_DISK = {
 
 
 class RunDirectory:
-    """One run's directory.
-
-    What it held before is set aside until the new run has a step to show, and comes back if the
-    run breaks off before.
+    """One run's directory, claimed until it is left: a context manager.
 
     Args:
         path: Where it is, or will be.
-        overwrite: Replace what it holds, if that is a run.
+        overwrite: Set aside what a run left in it, until this one has a step to show.
+        resume: Take what a run left in it.
+        inputs: Files that the run will read, which must not be set aside.
 
     Attributes:
         path: Where it is.
+        facts: What its last run says of itself; of a new one until `record` says more.
+        held: Whether it holds a run to resume.
         has_steps: Whether the run has a step to show.
 
     Raises:
-        NstflowError: It holds something and `overwrite` was not said, it is no run directory, or
-            it can't be written.
+        NstflowError: It holds something and neither was said, it is no run's, another run is at
+            work in it, or it can't be written.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
+        inputs: Collection[Path] = (),
+    ) -> None:
         self.path = path
-        self._placed = {RECIPE_FILE, HISTORY_FILE, FACTS_FILE}
-        self._old: Path | None = None
         self.has_steps = False
+        self._placed: set[str] = set(OWN)
         with self._writing():
-            if path.exists() and not path.is_dir():
-                hint = "Choose another place with --out."
-                raise self._refuse("this is a file, not a folder.", hint)
-            held = sorted(path.iterdir()) if path.exists() else []
-            if held and not overwrite:
-                hint = "Replace it with --overwrite, or choose another place with --out."
-                raise self._refuse("this run directory exists already.", hint)
-            for name in (RECIPE_FILE, HISTORY_FILE):
-                if held and not (path / name).is_file():
-                    got = f"this folder holds {held[0].name} but no {name}: it is no run's."
-                    hint = "Nothing was deleted. Choose another place with --out."
-                    raise self._refuse(got, hint)
-            self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
-            path.mkdir(parents=True, exist_ok=True)
-            if held:
-                self._set_aside(held)
+            self._claim = Claim(path, overwrite=overwrite, resume=resume, inputs=inputs)
+        self.held = self._claim.facts is not None
+        self.facts = self._claim.facts or Facts()
 
-    def _set_aside(self, held: Sequence[Path]) -> None:
-        self._old = Path(tempfile.mkdtemp(dir=self.path, prefix=".old-"))
-        try:
-            for entry in held:
-                entry.rename(self._old / entry.name)
-        except BaseException:
-            self._bring_back()
-            raise
+    def __enter__(self) -> Self:
+        return self
 
-    def _bring_back(self) -> None:
-        if self._old is not None:
-            for entry in self._old.iterdir():
-                entry.rename(self.path / entry.name)
-            self._old.rmdir()
+    def __exit__(self, *_: object) -> None:
+        self._claim.release()
 
     def abandon(self) -> None:
         """Bring back what was there before; does nothing once the run has a step to show."""
-        if self.has_steps:
-            return
-        with contextlib.suppress(OSError):
-            for name in (RECIPE_FILE, HISTORY_FILE):
-                (self.path / name).unlink(missing_ok=True)
-            self._bring_back()
-            for folder in self._made:
-                folder.rmdir()
+        if not self.has_steps and not self.held:
+            self._claim.undo()
+
+    def record(self, **changes: Any) -> None:
+        """Write down facts of the run."""
+        self.facts = self.facts.model_copy(update=changes)
+        self.write(FACTS_FILE, f"{self.facts.model_dump_json(indent=2)}\n")
 
     def write_history(self, history: Mapping[str, Sequence[float]]) -> Path:
         """Write `history.csv`: a column for each key, a row for each step."""
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(history)
-        rows.writerows(zip(*history.values(), strict=True))
-        path = self.write(HISTORY_FILE, text.getvalue())
+        path = self.write(HISTORY_FILE, to_csv(history))
         if history["step"]:
-            self.has_steps = True
-            if self._old is not None:
-                shutil.rmtree(self._old, ignore_errors=True)
+            self._keep()
         return path
 
-    def write(self, name: str, text: str) -> Path:
-        """Write a text file, in one move."""
-        with self.scratch() as folder:
-            (folder / name).write_text(text, encoding="utf-8", newline="")
-            return self._move(folder / name)
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint; the one before is there until this one is whole."""
+        self.write(CHECKPOINT_FILE, checkpoint.pack())
+        self._keep()
+
+    def saved(self) -> Checkpoint | None:
+        """Return the checkpoint to go on from, if there is one.
+
+        Raises:
+            NstflowError: It is damaged.
+        """
+        path = self.path / CHECKPOINT_FILE
+        if not self.held or not path.is_file():
+            return None
+        with self._writing():
+            data = path.read_bytes()
+        try:
+            return unpack(data)
+        except DamagedCheckpointError as error:
+            raise self.unusable(error) from error
+
+    def unusable(self, error: DamagedCheckpointError) -> NstflowError:
+        """Return what to say of a checkpoint that can't be used."""
+        got = f"the checkpoint can't be used: {error}."
+        hint = "Begin anew with --overwrite."
+        return NstflowError(Problem(str(self.path / CHECKPOINT_FILE), "", got, hint))
+
+    def drop_checkpoint(self) -> None:
+        """Remove the checkpoint of a run that has ended."""
+        with self._writing():
+            (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write a file, in one move."""
+        data = content.encode() if isinstance(content, str) else content
+        with self._writing():
+            return atomic.write(self.path / name, data)
 
     def place(self, file: Path, folder: Path) -> Path:
         """Move an output's file from its scratch folder into the directory; return where it is.
@@ -121,24 +132,31 @@ class RunDirectory:
         """
         if file.parent != folder or file.is_symlink() or not file.is_file():
             raise NstflowError(Problem("", "", f"it wrote no file into its folder, but {file}."))
-        if file.name in self._placed:
+        if file.name in self._placed or file.name.startswith("."):
             hint = "Give one of the outputs another name."
             raise NstflowError(Problem("", "", f"{file.name} is written already.", hint))
+        if file.name not in self.facts.files:
+            if os.path.lexists(self.path / file.name):
+                got = f"{file.name} is there already, and no run wrote it."
+                hint = "Move it away; --resume then writes the picture."
+                raise NstflowError(Problem("", "", got, hint))
+            self.record(files=(*self.facts.files, file.name))
         self._placed.add(file.name)
-        return self._move(file)
-
-    def _move(self, file: Path) -> Path:
         with self._writing():
-            with file.open("rb+") as whole:
-                os.fsync(whole.fileno())
-            return file.replace(self.path / file.name)
+            return atomic.move(file, self.path / file.name)
+
+    def _keep(self) -> None:
+        self.has_steps = True
+        self._claim.keep()
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a folder beside the final files, removed with what is left in it."""
         with (
             self._writing(),
-            tempfile.TemporaryDirectory(dir=self.path, prefix=".part-") as folder,
+            tempfile.TemporaryDirectory(
+                dir=self.path, prefix=".part-", ignore_cleanup_errors=True
+            ) as folder,
         ):
             yield Path(folder)
 
@@ -149,9 +167,11 @@ class RunDirectory:
         except OSError as error:
             if error.errno not in _OF_THE_DISK:
                 raise  # a stage's own, from a network for example
-            reason = error.strerror or str(error)
-            hint = "Free some space, or choose another place with --out."
-            raise self._refuse(f"the run directory can't be written: {reason}.", hint) from error
-
-    def _refuse(self, got: str, hint: str) -> NstflowError:
-        return NstflowError(Problem(str(self.path), "", got, hint))
+            where = str(self.path)
+            if error.errno == errno.ENOENT and not self.path.exists():
+                got = "the run directory is gone: it was deleted or moved while the run lasted."
+                hint = "Run the recipe again."
+            else:
+                got = f"the run directory can't be written: {error.strerror or error}."
+                hint = "Free some space, or choose another place with --out."
+            raise NstflowError(Problem(where, "", got, hint)) from error

@@ -195,9 +195,11 @@ class Asset:
         note: What to know about it, in a few words.
         fetch: Brings it here; is given a function to report bytes done and bytes in all to.
             None where there is nothing to fetch.
+        sha256: The file's, in hexadecimal; None where there is no file, or it is not here yet.
     """
 
     name: str
     present: bool
     note: str = ""
     fetch: Callable[[Callable[[int, int], None]], None] | None = field(default=None, repr=False)
+    sha256: str | None = None

@@ -16,9 +16,9 @@ PACKAGE = Path(nstflow.__file__).parent
 
 # A module imports only from lines above its own.
 LAYERS = [
-    ("errors", "lazy", "fields"),
-    ("values",),
-    ("result",),
+    ("errors", "lazy", "fields", "atomic", "digest", "checkpoint", "stopping"),
+    ("values", "facts"),
+    ("result", "claim"),
     ("stages",),
     ("terms",),
     ("slots", "hookspecs"),
@@ -30,10 +30,15 @@ LAYERS = [
     ("recipe",),
     ("blame",),
     ("plan",),
-    ("optimization", "store", "ledger"),
-    ("runner",),
+    ("history", "assembly", "lock", "exhaustion", "ledger"),
+    ("store", "optimization", "compare", "finished"),
+    ("agreement", "images", "saving", "provenance"),
+    ("execution",),
+    ("runner", "locking"),
+    ("verify",),
     ("console",),
-    ("listings",),
+    ("listings", "display"),
+    ("recounting",),
     ("cli",),
     ("__main__",),
 ]

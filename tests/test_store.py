@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.store import HISTORY_FILE, RECIPE_FILE, RunDirectory
+from nstflow.facts import HISTORY_FILE, RECIPE_FILE
+from nstflow.store import RunDirectory
 
 HISTORY = {"step": [1, 2], "total": [0.1, 1e-30], "a": [1 / 3, 2.0], "seconds": [0.5, 1.0]}
 

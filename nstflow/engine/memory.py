@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
 from pathlib import Path
+
+from nstflow.lazy import tf
 
 _MADV_HUGEPAGE = 14  # <sys/mman.h> of Linux
 _LEAST = 8 << 20  # bytes: a page of 2 MB is no loss in these
@@ -47,3 +50,36 @@ def prefer_huge_pages(maps: Path = Path("/proc/self/maps")) -> int:
         if last - first >= _LEAST:
             advised += advise(first, last - first, _MADV_HUGEPAGE) == 0
     return advised
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory ran out, on the device or beside it."""
+    if "tensorflow" in sys.modules and isinstance(error, tf.errors.ResourceExhaustedError):
+        return True
+    return isinstance(error, MemoryError)
+
+
+def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the bytes that this process could have in all, with those it has; None if unknown.
+
+    What Linux counts as available, no more than a container or `ulimit -v` allows.
+
+    Args:
+        proc: Where Linux tells of processes.
+        groups: Where it tells of containers.
+    """
+    limits = []
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = dict(line.split(":", 1) for line in (proc / "meminfo").read_text().splitlines())
+        own = int((proc / "self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        limits.append(int(lines["MemAvailable"].split()[0]) * 1024 + own)
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # of both versions
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+            limits.append(int((groups / name).read_text()))
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            limits.append(soft)
+    return min(limits, default=None)

@@ -26,9 +26,14 @@ def canvas_of(image: Image) -> Tensor:
     return tf.constant(image.pixels[None])
 
 
-def is_finite(canvas: Tensor) -> bool:
+def tensor_of(array: NDArray[np.generic]) -> Tensor:
+    """Return an array as a tensor of its type and shape."""
+    return tf.constant(array)
+
+
+def is_finite(tensor: Tensor) -> bool:
     """Say whether no value is NaN or infinite."""
-    return bool(tf.reduce_all(tf.math.is_finite(canvas)))
+    return not tensor.dtype.is_floating or bool(tf.reduce_all(tf.math.is_finite(tensor)))
 
 
 def image_of(canvas: Tensor) -> Image:

@@ -15,8 +15,9 @@ from nstflow.recipe.source import read_source
 if TYPE_CHECKING:
     from nstflow.recipe.draft import Draft
     from nstflow.recipe.schema import Recipe
+    from nstflow.recipe.source import Source
 
-__all__ = ["load_recipe", "read_draft"]
+__all__ = ["draft_of", "load_recipe", "read_draft"]
 
 
 def load_recipe(
@@ -48,9 +49,19 @@ def read_draft(
         NstflowError: The text is no YAML, or an override can't be applied.
     """
     path = Path(path)
-    source = read_source(path)
+    return draft_of(read_source(path), path.absolute().parent, overrides, block=block)
+
+
+def draft_of(
+    source: Source, folder: Path, overrides: Sequence[str] = (), *, block: Collection[str] = ()
+) -> Draft:
+    """Read what was written, wherever it came from; relative paths in it start at `folder`.
+
+    Raises:
+        NstflowError: An override can't be applied.
+    """
     source = source.with_data(with_defaults(source.data))
     source = override(source, overrides)
     source = source.with_data(with_canvas_size(with_defaults(source.data)))
     named = [name for name in blocked_names(source.data) if isinstance(name, str)]
-    return draft(source, Plugins({*block, *named}), path.absolute().parent)
+    return draft(source, Plugins({*block, *named}), folder)

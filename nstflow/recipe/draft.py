@@ -90,8 +90,8 @@ def draft(source: Source, plugins: Plugins, folder: Path) -> Draft:
     broken = {keys[0] for keys, _ in _items(source.data) if keys not in stages}
     recipe, general = _read_recipe(source, stages, broken)
     problems += [*general, *_names_of_broken(source, stages), *check(source, stages)]
-    for name in plugins.unknown_blocks:
-        problems.append(_unknown_block(source, name, plugins))
+    if "lock" not in source.data:  # a lock blocks what was there where it was written
+        problems += [_unknown_block(source, name, plugins) for name in plugins.unknown_blocks]
     if recipe is not None:
         recipe._source, recipe._plugins, recipe._folder = source, plugins, folder  # noqa: SLF001
     problems = in_order(problems)

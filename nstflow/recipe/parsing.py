@@ -32,6 +32,11 @@ _CORE = {  # tag -> the plain scalars that it covers, and their first characters
     ),
 }
 
+IMPLICIT = [
+    (_TAG + name, re.compile(f"(?:{pattern})$"), first) for name, (pattern, first) in _CORE.items()
+]
+"""What PyYAML needs to tell a plain scalar's kind: tag, pattern, first characters."""
+
 
 class _CoreLoader(yaml.SafeLoader):
     """PyYAML's parser with the scalars of YAML 1.2's core schema."""
@@ -39,8 +44,8 @@ class _CoreLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as PyYAML declares it
 
 
-for _name, (_pattern, _first) in _CORE.items():
-    _CoreLoader.add_implicit_resolver(_TAG + _name, re.compile(f"(?:{_pattern})$"), _first)
+for _tag, _pattern, _letters in IMPLICIT:
+    _CoreLoader.add_implicit_resolver(_tag, _pattern, _letters)
 
 
 def parse_yaml(text: str, label: str) -> tuple[Any, Marks]:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    StringConstraints,
+)
 
 from nstflow.fields import Name
+from nstflow.recipe.parsing import Keys
+from nstflow.slots import SLOTS
 from nstflow.stages import (
     Extractor,
     Loader,
@@ -16,6 +26,7 @@ from nstflow.stages import (
     Postprocessor,
     Preprocessor,
     Schedule,
+    Stage,
     Start,
 )
 from nstflow.terms import LossTerm
@@ -23,6 +34,8 @@ from nstflow.terms import LossTerm
 if TYPE_CHECKING:
     from nstflow.plugins import Plugins
     from nstflow.recipe.source import Source
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 RESERVED = ("step", "total", "seconds")  # columns of the history
 
@@ -48,6 +61,41 @@ class Compute(_Section):
     precision: Literal["float32"] = Field("float32", description="The type of every number.")
     deterministic: bool = Field(
         True, description="Give the same bytes each time, on a GPU too, where that costs time."
+    )
+
+
+class Checkpoints(_Section):
+    """How often a run saves what it needs to go on from; whichever comes first."""
+
+    every_seconds: float | None = Field(
+        30, gt=0, allow_inf_nan=False, description="Seconds between two; null for no such limit."
+    )
+    every_steps: int | None = Field(
+        100, ge=1, le=1_000_000, description="Steps between two; null for no such limit."
+    )
+
+
+class LockedFile(_Section):
+    """What a file was that a setting names."""
+
+    sha256: Sha256 = Field(description="Its hash, in hexadecimal.")
+    bytes: int = Field(ge=0, description="Its size.")
+
+
+class Lock(_Section):
+    """What a run depended on beside the recipe: written by nstflow, for the same picture again."""
+
+    files: dict[str, LockedFile] = Field({}, description="Setting that names a file: what it was.")
+    weights: dict[str, Sha256] = Field({}, description="Weights by their name, and their hash.")
+    plugins: dict[str, str] = Field(
+        {}, description="Package and version of all that supplied a stage."
+    )
+    python: str = Field(description="The version of Python.")
+    tensorflow: str = Field(description="The version of TensorFlow.")
+    device: str = Field(description="What computed it.")
+    device_kind: Literal["cpu", "gpu"] = Field(description="The device's kind.")
+    stopped_at: int | None = Field(
+        None, ge=0, description="Steps taken, in a picture of a run that was stopped."
     )
 
 
@@ -84,7 +132,11 @@ class Recipe(_Section):
         min_length=1, description="The files that the run leaves."
     )
     compute: Compute = Field(Compute(), description="How the engine computes.")
+    checkpoints: Checkpoints = Field(
+        Checkpoints(), description="How often a run saves what it can go on from."
+    )
     plugins: PluginChoice = Field(PluginChoice(), description="Which plugins take part.")
+    lock: Lock | None = Field(None, description="What a run depended on; nstflow writes it.")
 
     _source: Source = PrivateAttr()
     _plugins: Plugins = PrivateAttr()
@@ -94,6 +146,16 @@ class Recipe(_Section):
     def folder(self) -> Path:
         """Where relative paths start: the folder of the recipe file."""
         return self._folder
+
+    def stages(self) -> Iterator[tuple[Keys, Stage]]:
+        """Yield every stage with its path, in the order of the slots."""
+        for slot in SLOTS.values():
+            held = getattr(self, slot.name)
+            if slot.holds == "one":
+                yield (slot.name,), held
+            else:
+                items = held.items() if slot.holds == "mapping" else enumerate(held)
+                yield from (((slot.name, name), stage) for name, stage in items)
 
     @property
     def source(self) -> Source:

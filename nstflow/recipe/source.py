@@ -59,6 +59,8 @@ def read_source(path: Path) -> Source:
         return NstflowError(Problem(label, "", got, hint), label)
 
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise refuse("this is no regular file.", "Write the recipe to one.")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
@@ -73,6 +75,21 @@ def read_source(path: Path) -> Source:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise refuse(f"this is no text in UTF-8 (byte {error.start}).") from None
+    return parse_source(text, label)
+
+
+def parse_source(text: str, label: str) -> Source:
+    """Parse the text of a recipe; `label` is what problems call it.
+
+    Raises:
+        NstflowError: It is no YAML mapping.
+    """
+
+    def refuse(got: str, hint: str = "") -> NstflowError:
+        return NstflowError(Problem(label, "", got, hint), label)
+
+    if len(text) > MAX_BYTES:
+        raise refuse(f"the text is longer than {MAX_BYTES >> 10} KiB: no recipe is.")
     source = Source(label, text, *parse_yaml(text.removeprefix("\ufeff"), label))
     if source.data is None:
         raise refuse("the recipe is empty.", "It needs at least name, images and losses.")

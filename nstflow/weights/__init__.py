@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nstflow.digest import sha256_of
 from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.values import Asset
 from nstflow.weights import cache, formats
@@ -64,8 +65,19 @@ def weights_asset(name: str, folder: Path) -> Asset:
         return imagenet.asset()
     if name == "keras":
         note = "Keras's own file, 80 MB, float32, fetched by Keras"
-        return Asset("Keras weights", present=cache.keras_path().is_file(), note=note)
+        path = cache.keras_path()
+        return Asset(
+            "Keras weights",
+            present=path.is_file(),
+            note=note,
+            fetch=_fetch_keras,
+            sha256=sha256_of(path) if path.is_file() else None,
+        )
     return Asset(f"weights {_local(name, folder).name}", present=True, note="a file of yours")
+
+
+def _fetch_keras(_report: cache.Report) -> None:
+    cache.fetch_keras()  # with a display of its own
 
 
 def named_assets() -> list[Asset]:

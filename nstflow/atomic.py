@@ -1,0 +1,39 @@
+"""Files that appear whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def move(file: Path, target: Path) -> Path:
+    """Move a file that is written to its place on the same disk, so that no crash can halve it.
+
+    Raises:
+        OSError: It can't be done; what was in the place is still there.
+    """
+    with file.open("rb+") as whole:
+        os.fsync(whole.fileno())
+    moved = file.replace(target)
+    if os.name == "posix":  # the name itself is on the disk only with its folder
+        descriptor = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    return moved
+
+
+def write(path: Path, data: bytes) -> Path:
+    """Write a file in one move.
+
+    Raises:
+        OSError: It can't be written; what was there before still is.
+    """
+    with tempfile.TemporaryDirectory(
+        dir=path.parent, prefix=".part-", ignore_cleanup_errors=True
+    ) as folder:
+        file = Path(folder, path.name)
+        file.write_bytes(data)
+        return move(file, path)

@@ -1,0 +1,73 @@
+"""Not enough memory: how much was needed, how much there is, what would fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nstflow.errors import NstflowError, Problem
+from nstflow.plan import Plan, scaled
+from nstflow.values import Size
+
+_STEP = 32
+"""Pixels between the sizes that are tried."""
+
+
+def out_of_memory(plan: Plan, there_is: int | None) -> NstflowError:
+    """Return the error of a run that needs more memory than there is.
+
+    Args:
+        plan: The run's.
+        there_is: Bytes that the device has for it, or None where that is not known.
+    """
+    needed = plan.memory
+    parts = ["there is not enough memory"]
+    if needed is not None:
+        parts.append(f"this run needs about {_gigabytes(needed)}")
+    if there_is is not None:
+        parts.append(f"{_gigabytes(there_is)} are free")
+    got = f"{': '.join([parts[0], ', '.join(parts[1:])]) if parts[1:] else parts[0]}."
+    return NstflowError(Problem("", "", got, _advice(plan, needed, there_is)))
+
+
+def _advice(plan: Plan, needed: int | None, there_is: int | None) -> str:
+    longest = max(plan.canvas)
+    setting = _setting(plan)
+    if needed is None or there_is is None:
+        return f"Take a smaller size{f': --set {setting}={longest // 2}' if setting else ''}."
+    if needed <= there_is:
+        other = f", or take a smaller size: --set {setting}={longest * 3 // 4}" if setting else ""
+        return f"Close other programs{other}."
+    for side in range((longest - 1) // _STEP * _STEP, 0, -_STEP):
+        smaller = memory_at(plan, side / longest)
+        if smaller is not None and smaller <= there_is:
+            how = f"--set {setting}={side}" if setting else f"a longest side of {side} pixels"
+            return f"What would fit: {how} (about {_gigabytes(smaller)})."
+    return "No size would fit: close other programs, or take a larger machine."
+
+
+def memory_at(plan: Plan, scale: float) -> int | None:
+    """Return the bytes that a run takes with all images at another scale."""
+
+    def smaller(size: Size) -> Size:
+        return scaled(size, scale)
+
+    try:
+        return replace(
+            plan,
+            sizes={name: smaller(size) for name, size in plan.sizes.items()},
+            canvas=smaller(plan.canvas),
+        ).memory
+    except ValueError:  # too small for a layer
+        return None
+
+
+def _setting(plan: Plan) -> str:
+    """Return the setting that makes images smaller, if the recipe has one that is known."""
+    for index, stage in enumerate(plan.recipe.preprocess):
+        if stage.only is None and getattr(stage, "longest_side", None) is not None:
+            return f"preprocess.{index}.longest_side"
+    return ""
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

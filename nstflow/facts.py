@@ -1,0 +1,62 @@
+"""What a run says of itself in its directory: how far it came, what it took, what it wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+RECIPE_FILE, LOCK_FILE, HISTORY_FILE = "recipe.yaml", "recipe.lock.yaml", "history.csv"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
+FACTS_FILE = "run.json"
+"""A folder that holds one is a run's."""
+
+OWN = (FACTS_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE, CHECKPOINT_FILE)
+"""What a run writes beside its outputs."""
+
+_LARGEST = 1 << 20
+
+
+def _plain_name(name: str) -> str:
+    if Path(name).name != name or name.startswith("."):
+        raise ValueError("a file of a run lies in its directory")
+    return name
+
+
+class Facts(BaseModel):
+    """The content of `run.json`.
+
+    Attributes:
+        state: Whether the run is at work or was killed, was stopped, or took its last step.
+        steps: Steps taken, as of the last time that this was written.
+        seconds: Time of all steps, compiling left out.
+        compile_seconds: Time that compiling took, and describing the references.
+        total_seconds: Time of the whole run; of the last part of one that was resumed.
+        files: What the outputs wrote, in the recipe's order.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Literal["running", "stopped", "finished"] = "running"
+    steps: int = 0
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    total_seconds: float = 0.0
+    files: tuple[Annotated[str, AfterValidator(_plain_name)], ...] = ()
+
+
+def read_facts(folder: Path) -> Facts | None:
+    """Return the facts of a run directory, or None for a folder that is none.
+
+    Raises:
+        OSError: The folder can't be read.
+    """
+    path = folder / FACTS_FILE
+    if not path.is_file() or path.stat().st_size > _LARGEST:
+        return None
+    try:
+        return Facts.model_validate_json(path.read_bytes())
+    except ValidationError:
+        return None

@@ -1,0 +1,57 @@
+"""The result of a run that has ended, read back from its directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nstflow.errors import NstflowError, Problem
+from nstflow.facts import HISTORY_FILE, Facts
+from nstflow.history import columns_of, from_csv
+from nstflow.plan import Plan
+from nstflow.result import Result
+from nstflow.values import Image
+
+
+def read_result(plan: Plan, folder: Path, facts: Facts, device: str) -> Result:
+    """Return what a finished run left; the picture as its first output that is an image holds it.
+
+    Raises:
+        NstflowError: A file of it is missing or damaged.
+    """
+    files = [folder / name for name in facts.files]
+    try:
+        history = from_csv((folder / HISTORY_FILE).read_text(encoding="utf-8"))
+        if tuple(history) != columns_of(plan) or not history["step"]:
+            raise ValueError(f"{HISTORY_FILE} is not one of this recipe")
+        image = _read_picture(files)
+    except (OSError, ValueError) as error:
+        got = f"this run has ended, but what it left is not whole ({error})."
+        hint = "Run it again with --overwrite."
+        raise NstflowError(Problem(str(folder), "", got, hint)) from error
+    return Result(
+        plan=plan,
+        image=image,
+        history=history,
+        seconds=facts.seconds,
+        compile_seconds=facts.compile_seconds,
+        total_seconds=facts.total_seconds,
+        device=device,
+        folder=folder,
+        files=files,
+        already=True,
+    )
+
+
+def _read_picture(files: list[Path]) -> Image:
+    import numpy as np
+    import PIL.Image
+
+    for file in files:
+        if not file.is_file():
+            raise ValueError(f"{file.name} is missing")
+        try:
+            with PIL.Image.open(file) as image:
+                return Image(np.asarray(image.convert("RGB"), np.float32) / np.float32(255))
+        except PIL.UnidentifiedImageError:
+            continue  # an output of another kind
+    raise ValueError("none of its outputs is an image")

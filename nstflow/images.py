@@ -1,0 +1,57 @@
+"""The images of a run: loaded and prepared before it, finished and written after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nstflow.blame import blaming
+from nstflow.errors import NstflowError, Problem
+from nstflow.plan import Plan
+from nstflow.recipe.schema import Recipe
+from nstflow.result import Result
+from nstflow.store import RunDirectory
+from nstflow.values import Image, Size, size_text
+
+
+def prepare(plan: Plan) -> dict[str, Image]:
+    """Load and prepare the images, and hold the stages to the sizes that they promised."""
+    recipe = plan.recipe
+    images: dict[str, Image] = {}
+    for name, loader in recipe.images.items():
+        with blaming(recipe, ("images", name), loader):
+            images[name] = loader.load(recipe.folder)
+            _expect(images[name], plan.sources[name], "Has the file changed? Run it again.")
+    for index, stage in enumerate(recipe.preprocess):
+        before = dict(images)
+        for name, image in before.items():
+            if stage.only is None or name in stage.only:
+                with blaming(recipe, ("preprocess", index), stage):
+                    images[name] = stage.apply(image, before)
+                    hint = "This is a mistake in the stage: its size() says otherwise."
+                    _expect(images[name], stage.size(image.size), hint)
+    return images
+
+
+def finish(recipe: Recipe, image: Image, images: Mapping[str, Image]) -> Image:
+    """Return the picture after postprocessing; `images` are the prepared ones."""
+    for index, stage in enumerate(recipe.postprocess):
+        with blaming(recipe, ("postprocess", index), stage):
+            image = stage.apply(image, images)
+    return image
+
+
+def write(result: Result, directory: RunDirectory) -> Sequence[Path]:
+    """Let the outputs write into a scratch folder; move what is whole into the run directory."""
+    files = []
+    recipe = result.plan.recipe
+    for index, stage in enumerate(recipe.outputs):
+        with directory.scratch() as folder, blaming(recipe, ("outputs", index), stage):
+            files.append(directory.place(stage.write(result, folder), folder))
+    return files
+
+
+def _expect(image: Image, size: Size, hint: str) -> None:
+    if image.size != size:
+        got = f"the image is {size_text(image.size)} where the plan has {size_text(size)}."
+        raise NstflowError(Problem("", "", got, hint))

@@ -1,0 +1,198 @@
+"""The lock: a recipe with nothing left open, and what a run of it depended on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any, Literal
+
+from nstflow.digest import sha256_of
+from nstflow.errors import NstflowError, Problem
+from nstflow.plan import Plan
+from nstflow.recipe.parsing import Keys, dotted
+from nstflow.recipe.schema import Recipe
+from nstflow.recipe.writing import to_yaml
+from nstflow.stages import Extractor, Stage
+
+Data = dict[str, Any]
+Kind = Literal["cpu", "gpu"]
+
+
+def make_lock(plan: Plan, device: str, kind: Kind, folder: Path) -> Data:
+    """Return the data of a lock that lies, or will lie, in `folder`.
+
+    It is a recipe: every default filled in, every override applied, the extractor settled, paths
+    relative to `folder`; and a section `lock`.
+
+    Args:
+        plan: What to run, on a device of this kind.
+        device: What a person calls the device.
+        kind: Its kind.
+        folder: Where relative paths start.
+
+    Raises:
+        NstflowError: A file that the recipe names can't be read.
+    """
+    recipe = plan.recipe
+    data = recipe_data(recipe, plan.extractor)
+    for setting, file in plan.files.items():
+        put(data, keys_of(recipe, setting), _relative(file, folder))
+    data["lock"] = {
+        "files": {
+            setting: describe_file(recipe, setting, file) for setting, file in plan.files.items()
+        },
+        "weights": {asset.name: asset.sha256 for asset in plan.assets if asset.sha256},
+        "plugins": _packages(plan),
+        "python": python_version(),
+        "tensorflow": version("tensorflow"),
+        "device": device,
+        "device_kind": kind,
+    }
+    return data
+
+
+def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:
+    """Return a recipe as data, every default filled in and every override applied.
+
+    Args:
+        recipe: What to write.
+        extractor: Its extractor, or that settled.
+    """
+    data: Data = {}
+    for name in type(recipe).model_fields:
+        if name != "lock":
+            data[name] = _plain(getattr(recipe, name))
+    for keys, stage in recipe.stages():
+        written = dict(_get(recipe.source.data, keys))
+        put(data, keys, _settings(extractor if keys == ("extractor",) else stage, written))
+    data["plugins"]["block"] = list(recipe.installed.blocked)
+    return data
+
+
+def with_hashes(plan: Plan) -> Plan:
+    """Return the plan with the hash of all weights known, for which some may have to be fetched."""
+    unknown = [a for a in plan.assets if a.sha256 is None and not a.present and a.fetch]
+    for asset in unknown:
+        assert asset.fetch is not None  # noqa: S101 - as above
+        asset.fetch(lambda _done, _of: None)
+    if not unknown:
+        return plan
+    return replace(plan, assets=tuple(plan.recipe.extractor.assets(plan.recipe.folder)))
+
+
+def to_text(data: Data) -> str:
+    """Return a lock's text."""
+    made = data["lock"]["plugins"]["nstflow"]
+    return (
+        f"# Written by nstflow {made}: what a run was made of. It runs like any recipe;\n"
+        "# with --locked, only where files, weights and plugins are the same.\n"
+        f"{to_yaml(data)}"
+    )
+
+
+def without_paths(data: Data, stopped_at: int | None = None) -> Data:
+    """Return a lock with the names of files for their paths: to go with a picture.
+
+    Args:
+        data: The lock's data.
+        stopped_at: How many steps the picture has, where the run was stopped.
+    """
+    bare: Data = json.loads(json.dumps(data))
+    for setting in data["lock"]["files"]:
+        keys = keys_in(data, setting)
+        put(bare, keys, Path(_get(data, keys)).name)
+    if stopped_at is not None:
+        bare["lock"]["stopped_at"] = stopped_at
+    return bare
+
+
+def keys_in(data: Any, setting: str) -> Keys:
+    """Return the path in data that a dotted one means: numbers are indices of lists alone."""
+    keys: Keys = ()
+    for part in setting.split("."):
+        key = int(part) if isinstance(data, list) else part
+        keys, data = (*keys, key), data[key]
+    return keys
+
+
+def _plain(value: Any) -> Any:
+    """Return a field of the recipe as data; stages are put in by themselves."""
+    if isinstance(value, Stage):
+        return {}
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+def _settings(stage: Stage, written: Data) -> Data:
+    """Return the settings of a stage, as they are read again; as written where that fails."""
+    try:
+        data = stage.model_dump(mode="json")
+        fields = type(stage).model_fields
+        data = {k: v for k, v in data.items() if v is not None or fields[k].default is not None}
+        if type(stage).model_validate_json(json.dumps(data), strict=True) == stage:
+            return data
+    except ValueError:  # of pydantic: a plugin's own type, which it reads but can't write
+        pass
+    return written
+
+
+def keys_of(recipe: Recipe, setting: str) -> Keys:
+    """Return the path of a setting, as `images.content.path`, of one of the stages."""
+    for keys, _ in recipe.stages():
+        if setting.startswith(f"{dotted(keys)}."):
+            return (*keys, setting.removeprefix(f"{dotted(keys)}."))
+    raise KeyError(setting)
+
+
+def _get(data: Any, keys: Keys) -> Any:
+    for key in keys:
+        data = data[key]
+    return data
+
+
+def put(data: Any, keys: Keys, value: Any) -> None:
+    """Put a value at a path of data."""
+    _get(data, keys[:-1])[keys[-1]] = value
+
+
+def _relative(file: Path, folder: Path) -> str:
+    """Return a file's path from a folder; symbolic links on the way are followed first."""
+    there = file.parent.resolve() / file.name
+    try:
+        return Path(os.path.relpath(there, folder.resolve())).as_posix()
+    except ValueError:  # another drive of Windows
+        return there.as_posix()
+
+
+def describe_file(recipe: Recipe, setting: str, file: Path) -> Data:
+    """Return what a lock says of a file.
+
+    Raises:
+        NstflowError: It can't be read.
+    """
+    keys = keys_of(recipe, setting)
+    try:
+        return {"sha256": sha256_of(file), "bytes": file.stat().st_size}
+    except OSError as error:
+        problem = f"'{file}' can't be read ({error.strerror or error})."
+        place = recipe.source.where(keys)
+        raise NstflowError(Problem(place, setting, problem), recipe.source.label) from error
+
+
+def _packages(plan: Plan) -> Mapping[str, str]:
+    """Return package → version of everything that supplied a stage."""
+    catalog = plan.recipe.installed.catalog
+    packages = {"nstflow": version("nstflow")}
+    for _, stage in plan.recipe.stages():
+        if offer := catalog.offer_of(stage):
+            name, _, packages_version = offer.package.partition(" ")
+            packages[name] = packages_version
+    return packages

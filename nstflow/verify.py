@@ -1,0 +1,100 @@
+"""Whether a run makes the same picture again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nstflow.agreement import tell_differences
+from nstflow.errors import NstflowError, Problem
+from nstflow.facts import LOCK_FILE, read_facts
+from nstflow.plan import make_plan
+from nstflow.recipe import load_recipe
+from nstflow.runner import run
+
+if TYPE_CHECKING:
+    from nstflow.engine.device import DeviceChoice
+    from nstflow.stopping import Stop
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A file that a run wrote, and that it wrote again.
+
+    Attributes:
+        name: The file's name.
+        largest: The largest difference of a pixel's channel, of 255; None where the files are no
+            images of one size, so that only their bytes could be compared.
+        mean: The mean difference of all channels of all pixels, of 255; likewise.
+        equal: Whether every pixel is the same, or every byte of what is no image.
+    """
+
+    name: str
+    largest: int | None
+    mean: float | None
+    equal: bool
+
+
+def verify(
+    folder: Path,
+    *,
+    device: DeviceChoice = "auto",
+    observers: Iterable[object] = (),
+    stop: Stop | None = None,
+) -> list[Comparison] | None:
+    """Run what a run directory's lock says, elsewhere, and compare what comes out.
+
+    On the same machine every pixel is equal. Another processor, device or version of TensorFlow
+    rounds otherwise, which grows over the steps.
+
+    Args:
+        folder: The run directory of a run that took all its steps.
+        device: Where to compute.
+        observers: Objects that watch the run.
+        stop: Asks to stop.
+
+    Returns:
+        A comparison for each file that the outputs wrote; None if it was stopped.
+
+    Raises:
+        NstflowError: The folder holds no finished run, or what it needs is not there any more.
+    """
+    facts = read_facts(folder) if folder.is_dir() else None
+    if facts is None or facts.state != "finished":
+        got = "this folder holds no run." if facts is None else "this run has not ended."
+        hint = "Name a run directory." if facts is None else "Let it end first, with --resume."
+        raise NstflowError(Problem(str(folder), "", got, hint))
+    plan = make_plan(load_recipe(folder / LOCK_FILE))
+    tell_differences(plan)
+    with tempfile.TemporaryDirectory(prefix="nstflow-verify-") as scratch:
+        again = Path(scratch, "run")
+        result = run(plan, again, device=device, observers=observers, stop=stop)
+        if result.interrupted:
+            return None
+        return [compare(folder / name, again / name) for name in facts.files]
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """Compare two files pixel by pixel, or byte by byte where they are no images of one size.
+
+    Raises:
+        NstflowError: One is missing.
+    """
+    import numpy as np
+    import PIL.Image
+
+    for file in (first, second):
+        if not file.is_file():
+            raise NstflowError(Problem(str(file), "", "this file of the run is missing."))
+    try:
+        with PIL.Image.open(first) as one, PIL.Image.open(second) as other:
+            pixels = [np.asarray(image.convert("RGBA"), np.int16) for image in (one, other)]
+    except (PIL.UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        pixels = []
+    if not pixels or pixels[0].shape != pixels[1].shape:
+        return Comparison(first.name, None, None, first.read_bytes() == second.read_bytes())
+    apart = np.abs(pixels[0] - pixels[1])[..., :3]
+    return Comparison(first.name, int(apart.max()), float(apart.mean()), not apart.any())
