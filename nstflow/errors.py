@@ -52,6 +52,10 @@ class NstflowError(Exception):
         return "\n".join(map(str, self.problems))
 
 
+STOPPED = "the run stopped"
+"""What closes the problems of a run that had begun to compute."""
+
+
 class NstflowWarning(UserWarning):
     """Something a user should know that does not stop the run."""
 

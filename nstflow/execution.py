@@ -13,7 +13,7 @@ from nstflow import ledger
 from nstflow.agreement import check_device, check_unchanged, tell_difference
 from nstflow.checkpoint import DamagedCheckpointError
 from nstflow.engine.memory import available, is_out_of_memory
-from nstflow.errors import NstflowError, NstflowWarning
+from nstflow.errors import STOPPED, NstflowError, NstflowWarning
 from nstflow.exhaustion import out_of_memory
 from nstflow.facts import CHECKPOINT_FILE, LOCK_FILE, RECIPE_FILE
 from nstflow.history import columns_of
@@ -31,10 +31,6 @@ from nstflow.values import Image
 if TYPE_CHECKING:
     from nstflow.engine.device import Device, DeviceChoice
     from nstflow.plugins import Observers
-
-STOPPED = "the run stopped"
-"""What closes the problems of a run that had begun to compute."""
-
 
 @dataclass
 class Execution:

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 
-from nstflow.errors import NstflowError, Problem
+from nstflow.errors import STOPPED, NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.parsing import Keys, dotted
 
@@ -55,7 +55,9 @@ def not_finite(plan: Plan, keys: Keys, what: str, step: int) -> NstflowError:
     source = plan.recipe.source
     got = f"{what} is not finite at step {step}: the numbers have run out of range."
     hint = "Lower optimizer.learning_rate or a weight; a NaN may also come from a loss itself."
-    return NstflowError(Problem(source.where(keys), dotted(keys), got, hint), source.label)
+    error = NstflowError(Problem(source.where(keys), dotted(keys), got, hint), source.label)
+    error.closing = STOPPED  # going on would come to the same
+    return error
 
 
 def to_csv(history: Mapping[str, Sequence[float]]) -> str:

@@ -412,7 +412,7 @@ def _never_computes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_never_computes")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
-@pytest.mark.parametrize("method", ["mkdir", "write_text", "replace"])
+@pytest.mark.parametrize("method", ["mkdir", "write_bytes", "replace"])
 def test_output_folder_that_is_full_or_read_only(
     number: int, method: str, refused: Refused, monkeypatch: pytest.MonkeyPatch, write: Any
 ) -> None:
@@ -438,7 +438,7 @@ def test_read_only_folder(refused: Refused, write: Any, tmp_path: Path) -> None:
 def test_disk_that_fills_up_while_the_picture_is_written(
     call: Any, monkeypatch: pytest.MonkeyPatch, write: Any, tmp_path: Path
 ) -> None:
-    def full(_: Any, path: Path) -> None:
+    def full(_: Any, path: Path, **__: Any) -> None:
         Path(path).write_bytes(b"half a picture")
         failing(errno.ENOSPC)()
 
@@ -447,7 +447,12 @@ def test_disk_that_fills_up_while_the_picture_is_written(
     answer = call("run", "r.yaml", "--out", "out", "--quiet")
     assert answer.code == 2
     assert answer.err.startswith("out\n    the run directory can't be written: No space left")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"recipe.yaml", "history.csv"}
+    assert answer.err.endswith("; the run stopped, and can go on with --resume.\n")
+    left = {"recipe.yaml", "recipe.lock.yaml", "history.csv", "run.json", "checkpoint.safetensors"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == left
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert call("run", "r.yaml", "--out", "out", "--quiet", "--resume").code == 0
 
 
 @pytest.mark.usefixtures("_never_computes")
@@ -480,6 +485,17 @@ def test_recipe_in_the_folder_that_is_to_be_overwritten(
     PIL.Image.new("RGB", (32, 32)).save(tmp_path / "photo.png")
     told = refused("run", "recipe.yaml", "--out", ".", "--overwrite", "--quiet")
     assert "Nothing was deleted" in told
+
+
+@pytest.mark.usefixtures("_never_computes")
+def test_image_in_the_run_that_is_to_be_overwritten(
+    refused: Refused, write: Any, tmp_path: Path
+) -> None:
+    write(WITH_FILE, "out/recipe.yaml")
+    write('{"state": "finished", "files": ["photo.png"]}', "out/run.json")
+    PIL.Image.new("RGB", (32, 32)).save(tmp_path / "out" / "photo.png")
+    told = refused("run", "out/recipe.yaml", "--out", "out", "--overwrite", "--quiet")
+    assert "photo.png is a file that the recipe reads" in told
 
 
 # the command's own options

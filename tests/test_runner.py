@@ -39,6 +39,9 @@ losses:
 schedule: {use: epochs, epochs: 2, steps_per_epoch: 3}
 """
 
+ENDED = {"recipe.yaml", "recipe.lock.yaml", "history.csv", "result.png", "run.json"}
+STOPPED = ENDED | {"checkpoint.safetensors"}
+
 Run = Callable[..., Result]
 
 
@@ -99,7 +102,7 @@ def names(folder: Path) -> set[str]:
 def test_run_leaves_its_files(ended: tuple[Result, Watch]) -> None:
     result, watch = ended
     folder = result.folder
-    assert names(folder) == {"recipe.yaml", "history.csv", "result.png", "run.json"}
+    assert names(folder) == ENDED
     assert list(result.files) == [folder / "result.png"]
     assert (folder / "recipe.yaml").read_bytes() == (folder.parent / "mine.yaml").read_bytes()
     with PIL.Image.open(folder / "result.png") as image:
@@ -114,12 +117,14 @@ def test_run_leaves_its_files(ended: tuple[Result, Watch]) -> None:
 def test_how_it_was_computed_is_recorded(ended: tuple[Result, Watch]) -> None:
     result, _ = ended
     facts = json.loads((result.folder / "run.json").read_text())
-    assert facts["canvas"] == {"width": 24, "height": 32}
-    assert facts["extractor"] == result.plan.extractor.model_dump(mode="json")
-    assert facts["device"] == result.device
+    assert facts["state"] == "finished"
     assert (facts["steps"], facts["seconds"]) == (6, round(result.seconds, 3))
-    assert facts["interrupted"] is False
-    assert facts["tensorflow"] == version("tensorflow")
+    assert facts["files"] == ["result.png"]
+    lock = load_recipe(result.folder / "recipe.lock.yaml")
+    assert lock.extractor == result.plan.extractor
+    assert lock.lock is not None
+    assert lock.lock.device == result.device
+    assert lock.lock.tensorflow == version("tensorflow")
 
 
 def test_the_choice_of_convolutions_is_recorded_and_can_be_repeated(
@@ -129,7 +134,7 @@ def test_the_choice_of_convolutions_is_recorded_and_can_be_repeated(
     text = SOUND.replace("height: 32, width: 24", "height: 48, width: 48")
     deep = text.replace("content, layers: [image]", "content, layers: [block2_conv1]")
     first = nstflow.run(load_recipe(write(deep, "a.yaml")), tmp_path / "first")
-    ways = json.loads((first.folder / "run.json").read_text())["extractor"]["convolution"]
+    ways = load_recipe(first.folder / "recipe.lock.yaml").extractor.model_dump()["convolution"]
     assert ways == {"block1_conv1": "direct", "block1_conv2": "direct", "block2_conv1": "winograd"}
     asked = deep.replace("weights: random", f"weights: random, convolution: {json.dumps(ways)}")
     again = nstflow.run(load_recipe(write(asked, "b.yaml")), tmp_path / "again")
@@ -213,14 +218,7 @@ def test_postprocessing_and_several_outputs(run: Run, tmp_path: Path) -> None:
     )
     folder = tmp_path / "out"
     assert [file.name for file in result.files] == ["result.png", "small.jpg", "again.png"]
-    assert names(folder) == {
-        "recipe.yaml",
-        "history.csv",
-        "result.png",
-        "small.jpg",
-        "again.png",
-        "run.json",
-    }
+    assert names(folder) == ENDED | {"small.jpg", "again.png"}
     for file in result.files:
         with PIL.Image.open(file) as image:
             assert image.size == (48, 64)
@@ -239,13 +237,14 @@ def test_recipe_will_do_for_a_plan_and_runs_for_a_folder(
 
 def test_run_directory_is_replaced_only_when_that_is_said(run: Run, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    for name in ("recipe.yaml", "history.csv", "old.png"):
+    for name in ("recipe.yaml", "history.csv", "old.png", "mine.txt"):
         (tmp_path / "out" / name).write_text("old")
+    (tmp_path / "out" / "run.json").write_text('{"state": "finished", "files": ["old.png"]}')
     with pytest.raises(NstflowError, match="exists already"):
         run()
     assert (tmp_path / "out" / "old.png").read_text() == "old"
     run("schedule={epochs: 1, steps_per_epoch: 2}", overwrite=True)
-    assert names(tmp_path / "out") == {"recipe.yaml", "history.csv", "result.png", "run.json"}
+    assert names(tmp_path / "out") == ENDED | {"mine.txt"}  # which no run wrote
     assert len(rows(tmp_path / "out")) == 2
 
 
@@ -428,7 +427,7 @@ def test_interrupt_keeps_the_picture_so_far(run: Run, tmp_path: Path) -> None:
     assert len(watch.news) == 1
     assert result.history["step"] == list(range(1, watch.news[0].step + 1))
     assert len(rows(tmp_path / "out")) == watch.news[0].step < 6
-    assert names(tmp_path / "out") == {"recipe.yaml", "history.csv", "result.png", "run.json"}
+    assert names(tmp_path / "out") == STOPPED
     assert result.image.size == (8, 6)
     assert watch.told == ["started", "finished"]
 
@@ -488,16 +487,17 @@ def test_loss_that_is_not_finite_stops_the_run(run: Run, install: Any, tmp_path:
     assert "the loss (nan) is not finite at step 2" in problem.got
     assert "learning_rate" in problem.hint
     assert watch.told == ["started", "failed: NstflowError"]
-    assert [row["step"] for row in rows(tmp_path / "out")] == [1]  # the epoch that was whole
-    assert names(tmp_path / "out") == {"recipe.yaml", "history.csv"}
+    assert [row["step"] for row in rows(tmp_path / "out")] == [1]  # the last good one
+    assert names(tmp_path / "out") == STOPPED - {"result.png"}
+    assert caught.value.closing == "the run stopped"
 
 
-def test_run_that_fails_before_its_first_history_leaves_nothing(
+def test_run_that_fails_before_its_first_step_leaves_nothing(
     run: Run, install: Any, tmp_path: Path
 ) -> None:
-    install("nstflow-term", TERM.format(score=NAN))
-    with pytest.raises(NstflowError, match="not finite at step 2"):
-        run(*SINKING, out="a/b")
+    install("nstflow-term", TERM.format(score="return tf.math.log(-1.0)"))
+    with pytest.raises(NstflowError, match="not finite at step 1"):
+        run("losses={bad: {use: term, layers: [image]}}", out="a/b")
     assert names(tmp_path) == {"recipe.yaml", "site"}
 
 
@@ -757,6 +757,6 @@ def test_control_c(write: Any, tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "result.png" in out
-    assert names(tmp_path / "out") == {"recipe.yaml", "history.csv", "result.png", "run.json"}
+    assert names(tmp_path / "out") == STOPPED
     steps = [row["step"] for row in rows(tmp_path / "out")]
     assert steps == list(range(1, len(steps) + 1))

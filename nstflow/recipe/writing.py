@@ -17,6 +17,13 @@ class _CoreDumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: _CoreDumper, text: str) -> yaml.ScalarNode:
+    """Write the line breaks of a text as escapes: those of Unicode are lost between quotes."""
+    style = None if text.splitlines() in ([], [text]) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_CoreDumper.add_representer(str, _text)
 for _tag, _pattern, _first in IMPLICIT:
     _CoreDumper.add_implicit_resolver(_tag, _pattern, _first)
 

@@ -588,7 +588,9 @@ def test_defaults_are_those_of_the_design() -> None:
         "postprocess": [],
         "outputs": [{"use": "png", "name": "result"}],
         "compute": {"precision": "float32", "deterministic": True},
+        "checkpoints": {"every_seconds": 30, "every_steps": 100},
         "plugins": {"block": []},
+        "lock": None,
     }
 
 

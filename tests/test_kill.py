@@ -1,0 +1,77 @@
+"""Runs killed at random moments go on to the bytes of one that was let alone.
+
+Five kills by default, at moments that differ from day to day; `NSTFLOW_KILLS=50` asks for more.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+KILLS = int(os.environ.get("NSTFLOW_KILLS", "5"))
+
+# A checkpoint after each step, so that a good part of the time is spent writing one
+RECIPE = """\
+name: killed
+images:
+  content: {use: noise, height: 96, width: 96}
+  style: {use: noise, height: 64, width: 64, seed: 1}
+preprocess: []
+extractor: {weights: random}
+losses:
+  keep: {use: content, layers: [block2_conv1], weight: 10}
+  look: {use: gram, image: style, layers: [block1_conv1], weight: 7}
+schedule: {use: epochs, epochs: 10, steps_per_epoch: 10}
+checkpoints: {every_steps: 1}
+"""
+
+
+def start(folder: Path, out: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "nstflow", "run", "recipe.yaml", "--out", out, "--resume"]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def what_is_left(folder: Path) -> tuple[set[str], bytes, list[list[str]]]:
+    """Return the files of a run, its picture, and its history without the times."""
+    with (folder / "history.csv").open(newline="") as file:
+        history = [row[:-1] for row in csv.reader(file)]
+    names = {path.name for path in folder.iterdir()}
+    return names, (folder / "result.png").read_bytes(), history
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """Return the folder of a run that was let alone, and how long it took."""
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    began = time.monotonic()
+    process = start(folder, "alone")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return folder, time.monotonic() - began
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_killed_run_loses_nothing(number: int, alone: tuple[Path, float]) -> None:
+    folder, seconds = alone
+    out = folder / f"killed{number}"
+    moment = random.uniform(0, seconds)  # noqa: S311 - no secret
+    process = start(folder, out.name)
+    try:
+        process.wait(moment)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    process.communicate()
+    left = sorted(path.name for path in out.iterdir()) if out.exists() else "nothing"
+    print(f"killed after {moment:.2f} s, which left {left}")  # noqa: T201 - for the one who asks
+    process = start(folder, out.name)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert what_is_left(out) == what_is_left(folder / "alone")
