@@ -12,6 +12,7 @@ LEFT_OUT = "–"
 """What a setting is that one of two does not have."""
 
 _SHORT, _HASH = 12, 64
+_FILE = {"sha256", "bytes"}
 
 
 @dataclass(frozen=True)
@@ -32,22 +33,17 @@ class Difference:
 def differences(first: Any, second: Any) -> list[Difference]:
     """Return every setting in which the data of two recipes or locks differ, in their order.
 
-    Files of equal hash are equal, wherever they lie.
+    What one of them lacks altogether, such as a loss, is one difference. Files of equal hash are
+    equal, wherever they lie.
     """
-    one, other = dict(_leaves(first)), dict(_leaves(second))
-    for setting in _same_files(first, second):
-        one.pop(setting, None)
-        other.pop(setting, None)
-    return [
-        Difference(setting, _text(one.get(setting, ...)), _text(other.get(setting, ...)))
-        for setting in dict.fromkeys([*one, *other])
-        if not _equal(one.get(setting, ...), other.get(setting, ...))
-    ]
+    same = set(_same_files(first, second))
+    found = _differences(first, second, "")
+    return [Difference(name, _text(a), _text(b)) for name, a, b in found if name not in same]
 
 
 def under(found: Iterable[Difference], *sections: str) -> list[Difference]:
     """Return the differences in sections, such as `lock.files`."""
-    return [each for each in found if any(each.setting.startswith(f"{name}.") for name in sections)]
+    return [each for each in found if any(f"{each.setting}.".startswith(f"{s}.") for s in sections)]
 
 
 def refusal(
@@ -74,18 +70,25 @@ def refusal(
     return NstflowError(problems, subject)
 
 
-def _leaves(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    items: Iterable[tuple[Any, Any]] = ()
+def _differences(first: Any, second: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield path, first and second of all that differs; `...` for what is not there."""
+    one, other = _parts(first), _parts(second)
+    if one is None or other is None:
+        if not _equal(first, second):
+            yield path, first, second
+        return
+    for key in dict.fromkeys([*one, *other]):
+        inner = f"{path}.{key}" if path else str(key)
+        yield from _differences(one.get(key, ...), other.get(key, ...), inner)
+
+
+def _parts(data: Any) -> dict[Any, Any] | None:
+    """Return key → value of what is compared part by part; None for what is one value."""
     if isinstance(data, dict):
-        items = data.items()
-    elif isinstance(data, list):
-        items = enumerate(data)
-    found = False
-    for key, value in items:
-        found = True
-        yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    if not found and path:
-        yield path, data
+        return None if set(data) == _FILE else data
+    if isinstance(data, list) and any(isinstance(item, dict | list) for item in data):
+        return dict(enumerate(data))
+    return None
 
 
 def _same_files(first: Any, second: Any) -> Iterator[str]:
@@ -96,15 +99,40 @@ def _same_files(first: Any, second: Any) -> Iterator[str]:
 
 
 def _equal(first: Any, second: Any) -> bool:
-    return type(first) is type(second) and bool(first == second)
+    """Compare strictly: 1 is not 1.0, and not true; an empty mapping is as good as none."""
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_equal, first, second))
+    empty = [value is ... or value == {} for value in (first, second)]
+    return all(empty) or (type(first) is type(second) and bool(first == second))
 
 
 def _text(value: Any) -> str:
-    if value is ...:
-        return LEFT_OUT
-    if isinstance(value, str):
-        is_hash = len(value) == _HASH and set(value) <= set("0123456789abcdef")
-        return value[:_SHORT] + "…" if is_hash else value or "''"
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    match value:
+        case dict() if set(value) == _FILE:
+            return f"{_text(value['sha256'])}, {value['bytes']:,} bytes"
+        case dict():
+            return f"{{{', '.join(f'{_text(key)}: {_text(value[key])}' for key in value)}}}"
+        case list():
+            return f"[{', '.join(map(_text, value))}]"
+        case bool() | None:
+            return {True: "true", False: "false", None: "null"}[value]
+        case float():
+            return number_text(value)
+        case str():
+            is_hash = len(value) == _HASH and set(value) <= set("0123456789abcdef")
+            return value[:_SHORT] + "…" if is_hash else printable(value) or "''"
+    return LEFT_OUT if value is ... else str(value)
+
+
+def number_text(value: float) -> str:
+    """Return a number as a person writes it: `3000` for 3000.0, but never another number."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, with nothing in it that a terminal would obey."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ def make_lock(plan: Plan, device: str, kind: Kind, folder: Path) -> Data:
     recipe = plan.recipe
     data = recipe_data(recipe, plan.extractor)
     for setting, file in plan.files.items():
-        put(data, keys_of(recipe, setting), _relative(file, folder))
+        put(data, keys_in(data, setting), relative(file, folder))
     data["lock"] = {
         "files": {
             setting: describe_file(recipe, setting, file) for setting, file in plan.files.items()
@@ -68,7 +69,7 @@ def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:
         if name != "lock":
             data[name] = _plain(getattr(recipe, name))
     for keys, stage in recipe.stages():
-        written = dict(_get(recipe.source.data, keys))
+        written = copy.deepcopy(_get(recipe.source.data, keys))
         put(data, keys, _settings(extractor if keys == ("extractor",) else stage, written))
     data["plugins"]["block"] = list(recipe.installed.blocked)
     return data
@@ -112,11 +113,14 @@ def without_paths(data: Data, stopped_at: int | None = None) -> Data:
 
 
 def keys_in(data: Any, setting: str) -> Keys:
-    """Return the path in data that a dotted one means: numbers are indices of lists alone."""
+    """Return the path in data that a dotted one means: numbers are indices of lists alone.
+
+    Its last part need not be there.
+    """
     keys: Keys = ()
     for part in setting.split("."):
         key = int(part) if isinstance(data, list) else part
-        keys, data = (*keys, key), data[key]
+        keys, data = (*keys, key), data.get(key) if isinstance(data, dict) else data[key]
     return keys
 
 
@@ -134,8 +138,8 @@ def _plain(value: Any) -> Any:
 def _settings(stage: Stage, written: Data) -> Data:
     """Return the settings of a stage, as they are read again; as written where that fails."""
     try:
-        data = stage.model_dump(mode="json")
-        fields = type(stage).model_fields
+        dumped, fields = stage.model_dump(mode="json", warnings=False), type(stage).model_fields
+        data = {name: dumped[name] for name in fields if name in dumped}  # no computed ones
         data = {k: v for k, v in data.items() if v is not None or fields[k].default is not None}
         if type(stage).model_validate_json(json.dumps(data), strict=True) == stage:
             return data
@@ -163,13 +167,15 @@ def put(data: Any, keys: Keys, value: Any) -> None:
     _get(data, keys[:-1])[keys[-1]] = value
 
 
-def _relative(file: Path, folder: Path) -> str:
+def relative(file: Path, folder: Path) -> str:
     """Return a file's path from a folder; symbolic links on the way are followed first."""
-    there = file.parent.resolve() / file.name
+    there, start = file.parent.resolve() / file.name, folder.resolve()
     try:
-        return Path(os.path.relpath(there, folder.resolve())).as_posix()
+        path = Path(os.path.relpath(there, start)).as_posix()
     except ValueError:  # another drive of Windows
         return there.as_posix()
+    # a path that begins with ~ would mean somebody's home
+    return f"../{start.name}/{path}" if path.startswith("~") else path
 
 
 def describe_file(recipe: Recipe, setting: str, file: Path) -> Data:
