@@ -498,6 +498,20 @@ def test_image_in_the_run_that_is_to_be_overwritten(
     assert "photo.png is a file that the recipe reads" in told
 
 
+def test_control_characters_do_not_reach_the_terminal(refused: Refused, write: Any) -> None:
+    write("name: x\nimages: 7\n", "evil\x1b[31m\x9b2J.yaml")
+    told = refused("validate", "evil\x1b[31m\x9b2J.yaml")
+    assert "\x1b" not in told
+    assert "\x9b" not in told
+    assert r"evil\x1b[31m\x9b2J.yaml:2:9" in told
+
+
+@pytest.mark.parametrize("command", ["validate", "run", "plan"])
+def test_recipe_that_is_no_file(command: str, refused: Refused, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert "this is no regular file" in refused(command, "pipe.yaml")
+
+
 # the command's own options
 
 

@@ -130,9 +130,9 @@ def _make(plan: Plan, make: Callable[[Stop, tuple[object, ...]], Result], *, qui
     from nstflow import console
     from nstflow.display import RunDisplay
 
-    if not quiet:
-        console.fetch(plan.assets)
     with _stoppable() as stop:
+        if not quiet:
+            console.fetch(plan.assets)
         result = make(stop, () if quiet else (RunDisplay(),))
     if quiet:
         for file in result.files:

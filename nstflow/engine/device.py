@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from nstflow.errors import NstflowError, Problem
@@ -47,12 +49,32 @@ def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
         raise NstflowError(Problem("--device gpu", "", "TensorFlow sees no GPU here.", hint))
     if not gpus:
         threads = tf.config.threading.get_intra_op_parallelism_threads() or _cores()
-        return Device("/CPU:0", f"CPU, {threads} threads", "cpu")
+        return Device("/CPU:0", f"{processor()}, {threads} threads", "cpu")
     if deterministic:  # for the rest of the process: TensorFlow has no way back
         tf.config.experimental.enable_op_determinism()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     details = tf.config.experimental.get_device_details(gpus[0])
     return Device("/GPU:0", str(details.get("device_name", "GPU")), "gpu")
+
+
+def processor(told: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name, and how wide it computes: another one rounds otherwise.
+
+    Args:
+        told: Where Linux tells of it; elsewhere Python is asked.
+    """
+    try:
+        text = told.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    about = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    facts = {name.strip(): value.strip() for name, value in about.items()}
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    flags = facts.get("flags", "").split()
+    widths = {"avx512f": "AVX-512", "avx2": "AVX2"}
+    wide = next((title for flag, title in widths.items() if flag in flags), "")
+    words = " ".join(f"CPU {name}".split())
+    return f"{words} ({wide})" if wide else words
 
 
 def _cores() -> int:

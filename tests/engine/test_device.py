@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
 from nstflow import NstflowError
-from nstflow.engine.device import choose_device
+from nstflow.engine.device import choose_device, processor
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_gpu_the_cpu_computes(choice: str, deterministic: bool) -> None:
     device = choose_device(choice, deterministic=deterministic)
     assert device.name == "/CPU:0"
-    assert device.title.startswith("CPU, ")
+    assert device.title.startswith("CPU ")
 
 
 def test_the_cpu_computes_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,9 +44,9 @@ def test_the_title_counts_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7})
     threads = tf.config.threading, "get_intra_op_parallelism_threads"
     monkeypatch.setattr(*threads, lambda: 0)
-    assert choose_device("auto", deterministic=True).title == "CPU, 3 threads"
+    assert choose_device("auto", deterministic=True).title == f"{processor()}, 3 threads"
     monkeypatch.setattr(*threads, lambda: 2)
-    assert choose_device("auto", deterministic=True).title == "CPU, 2 threads"
+    assert choose_device("auto", deterministic=True).title == f"{processor()}, 2 threads"
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -83,3 +84,16 @@ def test_the_first_gpu_is_taken_and_shared(
 def test_a_scope_computes_there() -> None:
     with choose_device("auto", deterministic=True).scope():
         assert tf.constant(1).device.endswith("CPU:0")
+
+
+def test_the_processor_and_its_width(tmp_path: Path) -> None:
+    told = tmp_path / "cpuinfo"
+    told.write_text(
+        "processor\t: 0\nmodel name\t: Some  CPU @ 2 GHz\nflags\t\t: fpu avx2 avx512f\n\n"
+    )
+    assert processor(told) == "CPU Some CPU @ 2 GHz (AVX-512)"
+    told.write_text("model name\t: Some CPU\nflags\t\t: fpu avx avx2\n")
+    assert processor(told) == "CPU Some CPU (AVX2)"
+    told.write_text("CPU architecture: 8\n")
+    assert processor(told).startswith("CPU ")
+    assert processor(tmp_path / "nothing") == processor(told)
