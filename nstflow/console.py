@@ -112,13 +112,16 @@ def duration(seconds: float) -> str:
 def show_stopping() -> None:
     """Print that a run will stop soon; called from the thread that signals wake."""
     where = out if out.is_terminal else err  # beside a live display, where there is one
-    where.print("stopping after the steps in flight; once more stops at once", style="yellow")
+    text = "stopping after the steps in flight; once more stops at once"
+    where.print(Text(text, style="yellow"), soft_wrap=True)
 
 
 def give_back() -> None:
     """Give the terminal back, its cursor shown, before the process ends at once."""
     if out.is_terminal:
         out.show_cursor()
+        out.file.write("\n")  # below the live display
+        out.file.flush()
 
 
 def show_resume(command: str) -> None:

@@ -53,6 +53,18 @@ def test_convolution(size: tuple[int, int], inputs: int, outputs: int) -> None:
     np.testing.assert_allclose(got_gradient, expected_gradient, rtol=1e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 4), (4, 2), (1, 8), (3, 3)])
+def test_maps_smaller_than_the_kernel(size: tuple[int, int]) -> None:
+    kernel, bias = random(3, 3, 16, 24, seed=1), random(24, seed=2)
+    x = random(1, *size, 16)
+    got, got_gradient = with_gradient(conv3x3(kernel, bias), x, compiled=True)
+    expected, expected_gradient = with_gradient(
+        lambda x: tf.nn.conv2d(x, kernel, 1, "SAME") + bias, x, compiled=False
+    )
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(got_gradient, expected_gradient, rtol=1e-4, atol=2e-4)
+
+
 @by_each_method
 def test_compiled_convolution(method: Method) -> None:
     kernel, bias = random(3, 3, 64, 128, seed=1), random(128, seed=2)
