@@ -46,14 +46,22 @@ def check_locked(plan: Plan) -> None:
 
 def tell_differences(plan: Plan) -> None:
     """Warn of everything in which a plan is not what its recipe's lock says, if it has one."""
-    if plan.recipe.lock is not None:
-        for each in under(_differences(plan, plan.recipe.lock), "lock"):
+    if plan.recipe.lock is None:
+        return
+    for each in under(_differences(plan, plan.recipe.lock), "lock"):
+        if each.setting == "lock.stopped_at":
+            text = f"the picture was stopped after step {each.first}; this takes all {plan.steps}"
+            warnings.warn(text, NstflowWarning, stacklevel=2)
+        else:
             tell_difference(each.setting, each.first, each.second)
 
 
 def tell_difference(setting: str, locked: str, here: str) -> None:
-    """Warn of what may change the last bits of a locked run."""
-    text = f"{setting} was {locked}, here it is {here}: the same picture, perhaps not its bytes"
+    """Warn of what may change the picture of a locked run, or its last bits."""
+    change = "the same picture, perhaps not its bytes"
+    if setting.startswith(_MUST):
+        change = "perhaps another picture"
+    text = f"{setting} was {locked}, here it is {here}: {change}"
     warnings.warn(text, NstflowWarning, stacklevel=3)
 
 
@@ -106,8 +114,10 @@ def check_device(folder: Path, lock: Lock, device: str, kind: Kind) -> None:
     Raises:
         NstflowError: It is another.
     """
-    if (lock.device, lock.device_kind) != (device, kind):
+    if lock.device != device:
         raise _not_resumable(folder, [Difference("lock.device", lock.device, device)])
+    if lock.device_kind != kind:
+        raise _not_resumable(folder, [Difference("lock.device_kind", lock.device_kind, kind)])
 
 
 def _not_resumable(folder: Path, found: list[Difference]) -> NstflowError:

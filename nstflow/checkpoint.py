@@ -86,7 +86,10 @@ def unpack(data: bytes) -> Checkpoint:
             state={k.removeprefix(_STATE): v for k, v in arrays.items() if k.startswith(_STATE)},
             history={**history, "step": [int(value) for value in history["step"]]},
         )
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (
+        *(SafetensorError, ValueError, TypeError, KeyError, AttributeError),
+        *(OverflowError, RecursionError),
+    ) as error:
         raise DamagedCheckpointError(f"it can't be read ({error})") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -12,17 +13,9 @@ from pathlib import Path
 import filelock
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.facts import (
-    CHECKPOINT_FILE,
-    FACTS_FILE,
-    HISTORY_FILE,
-    OWN,
-    Facts,
-    read_facts,
-)
+from nstflow.facts import FACTS_FILE, OWN, Facts, has_steps, read_facts
 
 _LOCK, _PART, _OLD = ".lock", ".part-", ".old-"
-_FEW = 1 << 12  # bytes
 
 
 class Claim:
@@ -57,19 +50,22 @@ class Claim:
         self._path = path
         self._old: Path | None = None
         self._lock: filelock.BaseFileLock | None = None
+        self._locked: os.stat_result | None = None
+        self._undone = False
         self._made: list[Path] = []
         self.facts: Facts | None = None
         if path.exists() and not path.is_dir():
             raise self._refuse("this is a file, not a folder.", "Choose another place with --out.")
-        if (path / _LOCK).is_file():
-            self._acquire()
         try:
+            if self._is_unsettled():
+                self._acquire()
+                self._tidy()
             self._judge(overwrite=overwrite, resume=resume)  # before anything is written there
             self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             if self._lock is None:
                 self._acquire()
-            self._tidy()
+                self._tidy()
             self.facts = self._judge(overwrite=overwrite, resume=resume)
             if overwrite and self.facts is not None:
                 self._set_aside(inputs)
@@ -81,13 +77,22 @@ class Claim:
     def release(self) -> None:
         """Let others have the folder."""
         if self._lock is not None:
-            with contextlib.suppress(OSError):  # while it is held: who waits for it sees that
-                (self._path / _LOCK).unlink()
+            with contextlib.suppress(OSError):
+                if self._holds():
+                    (self._path / _LOCK).unlink()  # while it is held: who waits for it sees that
             self._lock.release()
             self._lock = None
         for folder in self._made:
             with contextlib.suppress(OSError):  # unless something is in it
                 folder.rmdir()
+
+    def check(self) -> None:
+        """Raise an `OSError` if the folder is no longer the one that was claimed.
+
+        It was deleted or moved, and there may be another in its place, at which another run works.
+        """
+        if not self._holds():
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     def keep(self) -> None:
         """Remove what was set aside: the new run has something to show."""
@@ -98,10 +103,11 @@ class Claim:
 
     def undo(self) -> None:
         """Remove what a new run wrote, and bring back what was set aside."""
-        if self.facts is None:
+        if self.facts is None and not self._undone:
+            self._undone = True  # what is there from now on is not the new run's
             with contextlib.suppress(OSError):
-                self._bring_back(self._old)
-            self._old = None
+                if self._holds():
+                    self._bring_back(self._old)
 
     def _acquire(self) -> None:
         lock = filelock.FileLock(self._path / _LOCK, timeout=0, thread_local=False)
@@ -111,6 +117,33 @@ class Claim:
             hint = "Wait until it ends, or choose another place with --out."
             raise self._refuse("another run is at work in this directory.", hint) from None
         self._lock = lock
+        self._locked = (self._path / _LOCK).stat()
+
+    def _holds(self) -> bool:
+        """Say whether the folder's lock is still the one that was taken."""
+        if self._locked is None:
+            return False
+        try:
+            return os.path.samestat((self._path / _LOCK).stat(), self._locked)
+        except FileNotFoundError:
+            return False
+
+    def _is_unsettled(self) -> bool:
+        """Say whether a run is at work in the folder, or was when it was killed."""
+        if (self._path / _LOCK).is_file() and read_facts(self._path) is not None:
+            return True  # in another folder a file of that name is someone else's
+        return bool(self._left_aside())
+
+    def _left_aside(self) -> list[Path]:
+        """Return the folders into which a process that was killed has set a run aside."""
+        found = []
+        for old in self._path.glob(f"{_OLD}*"):
+            facts = read_facts(old) or read_facts(self._path)
+            if facts is None or old.is_symlink() or not old.is_dir():
+                continue
+            if {entry.name for entry in old.iterdir()} <= {*OWN, *facts.files}:
+                found.append(old)
+        return found
 
     def _judge(self, *, overwrite: bool, resume: bool) -> Facts | None:
         """Return the facts of the run that the folder holds, None if it is empty."""
@@ -141,39 +174,25 @@ class Claim:
         """Put in order what a process that was killed has left."""
         for part in self._path.glob(f"{_PART}*"):
             shutil.rmtree(part, ignore_errors=True)
-        for old in self._path.glob(f"{_OLD}*"):
+        for old in self._left_aside():
             if not (old / FACTS_FILE).exists():
                 _move_back(old)  # it was killed before all was set aside
-            elif self._has_steps():
+            elif has_steps(self._path):
                 _remove(old)
             else:
                 self._bring_back(old)
 
-    def _has_steps(self) -> bool:
-        """Say whether the run that is in place has a step to show."""
-        facts = read_facts(self._path)
-        if facts is None:
-            return False
-        checkpoint, history = self._path / CHECKPOINT_FILE, self._path / HISTORY_FILE
-        if facts.state != "running" or checkpoint.is_file():
-            return True
-        if not history.is_file():
-            return False
-        with history.open("rb") as file:
-            return len(file.readlines(_FEW)) > 1
-
     def _set_aside(self, inputs: Collection[Path]) -> None:
         """Move what a run wrote into a folder beside it, the mark of a run last."""
-        names = [*OWN, *(self.facts.files if self.facts else ())]
-        names = [name for name in dict.fromkeys(names) if os.path.lexists(self._path / name)]
+        names = self._written(self.facts or Facts())
         dear = {file.resolve() for file in inputs}
         for name in names:
-            if (self._path / name).resolve() in dear:
+            if (self._path / name).is_file() and (self._path / name).resolve() in dear:
                 got = f"{name} is a file that the recipe reads, and would be replaced."
                 raise self._refuse(got, "Choose another place with --out.")
         self._old = Path(tempfile.mkdtemp(dir=self._path, prefix=_OLD))
         try:
-            for name in sorted(names, key=FACTS_FILE.__eq__):
+            for name in names:
                 (self._path / name).rename(self._old / name)
         except BaseException:
             _move_back(self._old)
@@ -183,10 +202,16 @@ class Claim:
         """Remove what a new run wrote, its mark last; then bring back what was set aside."""
         facts = read_facts(self._path)
         if facts is not None:  # else that was done before, by a process that was killed then
-            for name in sorted({*OWN, *facts.files}, key=FACTS_FILE.__eq__):
-                (self._path / name).unlink(missing_ok=True)
+            for name in self._written(facts):
+                (self._path / name).unlink()
         if old is not None:
             _move_back(old)
+
+    def _written(self, facts: Facts) -> list[str]:
+        """Return what is there of a run, the mark of a run last; a folder is someone else's."""
+        paths = [self._path / name for name in dict.fromkeys((*OWN, *facts.files))]
+        there = [path.name for path in paths if path.is_symlink() or path.is_file()]
+        return sorted(there, key=FACTS_FILE.__eq__)
 
     def _refuse(self, got: str, hint: str) -> NstflowError:
         return NstflowError(Problem(str(self._path), "", got, hint))

@@ -38,7 +38,11 @@ def differences(first: Any, second: Any) -> list[Difference]:
     """
     same = set(_same_files(first, second))
     found = _differences(first, second, "")
-    return [Difference(name, _text(a), _text(b)) for name, a, b in found if name not in same]
+    return [
+        Difference(printable(name), text_of(a), text_of(b))
+        for name, a, b in found
+        if name not in same
+    ]
 
 
 def under(found: Iterable[Difference], *sections: str) -> list[Difference]:
@@ -72,23 +76,25 @@ def refusal(
 
 def _differences(first: Any, second: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     """Yield path, first and second of all that differs; `...` for what is not there."""
-    one, other = _parts(first), _parts(second)
-    if one is None or other is None:
+    if not _have_parts(first, second):
         if not _equal(first, second):
             yield path, first, second
         return
+    one, other = (
+        data if isinstance(data, dict) else dict(enumerate(data)) for data in (first, second)
+    )
     for key in dict.fromkeys([*one, *other]):
         inner = f"{path}.{key}" if path else str(key)
         yield from _differences(one.get(key, ...), other.get(key, ...), inner)
 
 
-def _parts(data: Any) -> dict[Any, Any] | None:
-    """Return key → value of what is compared part by part; None for what is one value."""
-    if isinstance(data, dict):
-        return None if set(data) == _FILE else data
-    if isinstance(data, list) and any(isinstance(item, dict | list) for item in data):
-        return dict(enumerate(data))
-    return None
+def _have_parts(first: Any, second: Any) -> bool:
+    """Say whether two values are compared part by part: mappings, and lists of stages."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return _FILE not in (set(first), set(second))
+    if isinstance(first, list) and isinstance(second, list):
+        return any(isinstance(item, dict) for item in (*first, *second))
+    return False
 
 
 def _same_files(first: Any, second: Any) -> Iterator[str]:
@@ -99,21 +105,23 @@ def _same_files(first: Any, second: Any) -> Iterator[str]:
 
 
 def _equal(first: Any, second: Any) -> bool:
-    """Compare strictly: 1 is not 1.0, and not true; an empty mapping is as good as none."""
+    """Compare: 1 is 1.0, but not true; an empty mapping is as good as none."""
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(map(_equal, first, second))
-    empty = [value is ... or value == {} for value in (first, second)]
-    return all(empty) or (type(first) is type(second) and bool(first == second))
+    if all(value is ... or value == {} for value in (first, second)):
+        return True
+    return isinstance(first, bool) is isinstance(second, bool) and bool(first == second)
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a setting's value as a person writes it, on one line; hashes are cut short."""
     match value:
         case dict() if set(value) == _FILE:
-            return f"{_text(value['sha256'])}, {value['bytes']:,} bytes"
+            return f"{text_of(value['sha256'])}, {value['bytes']:,} bytes"
         case dict():
-            return f"{{{', '.join(f'{_text(key)}: {_text(value[key])}' for key in value)}}}"
+            return f"{{{', '.join(f'{text_of(key)}: {text_of(value[key])}' for key in value)}}}"
         case list():
-            return f"[{', '.join(map(_text, value))}]"
+            return f"[{', '.join(map(text_of, value))}]"
         case bool() | None:
             return {True: "true", False: "false", None: "null"}[value]
         case float():

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nstflow.engine.device import Device, DeviceChoice
     from nstflow.plugins import Observers
 
+
 @dataclass
 class Execution:
     """One execution of a plan.

@@ -20,7 +20,7 @@ _LARGEST = 1 << 20
 
 
 def _plain_name(name: str) -> str:
-    if Path(name).name != name or name.startswith("."):
+    if not name or "\0" in name or Path(name).name != name or name.startswith("."):
         raise ValueError("a file of a run lies in its directory")
     return name
 
@@ -60,3 +60,21 @@ def read_facts(folder: Path) -> Facts | None:
         return Facts.model_validate_json(path.read_bytes())
     except ValidationError:
         return None
+
+
+def has_steps(folder: Path) -> bool:
+    """Say whether a folder holds a run with a step to show.
+
+    Raises:
+        OSError: The folder can't be read.
+    """
+    facts, history = read_facts(folder), folder / HISTORY_FILE
+    if facts is None:
+        return False
+    if facts.state != "running" or (folder / CHECKPOINT_FILE).is_file():
+        return True
+    if not history.is_file():
+        return False
+    with history.open("rb") as file:
+        file.readline()  # the names of the columns
+        return bool(file.readline())

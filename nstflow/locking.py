@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nstflow import atomic
 from nstflow.compare import Difference, differences
-from nstflow.digest import sha256_of
 from nstflow.errors import NstflowError, Problem
-from nstflow.lock import Data, keys_in, make_lock, put, recipe_data, to_text, with_hashes
-from nstflow.plan import Plan, named_files
+from nstflow.lock import (
+    Data,
+    Kind,
+    describe_file,
+    keys_in,
+    make_lock,
+    put,
+    recipe_data,
+    to_text,
+    with_hashes,
+)
+from nstflow.plan import Plan, make_plan, named_files
 from nstflow.provenance import read_anything
 from nstflow.recipe import draft_of
+from nstflow.recipe.schema import Recipe
 from nstflow.recipe.source import read_source
 
 if TYPE_CHECKING:
@@ -44,36 +56,54 @@ def write_lock(plan: Plan, path: Path, choice: DeviceChoice = "auto") -> Path:
 def compare_anything(first: Path, second: Path) -> list[Difference]:
     """Return what differs between two of recipes, locks, run directories and pictures.
 
-    Of what only a lock has (versions, the device), nothing is said where one of the two is none.
+    Of what only a lock has (versions, the device), nothing is said where one of the two is none;
+    what a recipe leaves open is then settled as for the lock's device.
 
     Raises:
         NstflowError: One of them can't be read.
     """
-    sides = [_data(path) for path in (first, second)]
-    if not all("python" in side["lock"] for side in sides):
-        for side in sides:
+    sides = [_read(path) for path in (first, second)]
+    locks = [recipe.lock for recipe, _ in sides if recipe.lock is not None]
+    kind = locks[0].device_kind if locks else None
+    one, other = (_data(recipe, kind, keep_names=bare) for recipe, bare in sides)
+    if len(locks) < len(sides):
+        for side in (one, other):
             side["lock"] = {"files": side["lock"]["files"]}
-    return differences(*sides)
+    return differences(one, other)
 
 
-def _data(path: Path) -> Data:
-    """Return all of a recipe, with hashes of the files that are known or there."""
+def _read(path: Path) -> tuple[Recipe, bool]:
+    """Return the whole recipe, and whether it is a picture's."""
     source, folder = read_anything(path)
-    made = draft_of(source, folder)
+    made = draft_of(source, folder or Path())
     if made.recipe is None:
         raise NstflowError(made.problems, source.label)
-    data = recipe_data(made.recipe, made.recipe.extractor)
-    files = named_files(made.recipe, made.recipe.stages(), folder)
+    return made.recipe, folder is None
+
+
+def _data(recipe: Recipe, kind: Kind | None, *, keep_names: bool) -> Data:
+    """Return all of a recipe, with hashes of the files that are known or there.
+
+    Args:
+        recipe: What was read.
+        kind: The device to settle it for, if it is no lock; None to leave it open.
+        keep_names: Leave the names of files as they are, instead of telling where they lie.
+    """
+    lock = recipe.lock
+    extractor = recipe.extractor
+    if lock is None and kind is not None:
+        with contextlib.suppress(NstflowError):  # a file of it is not here
+            extractor = make_plan(recipe).on(kind).extractor
+    data = recipe_data(recipe, extractor)
+    files = named_files(recipe, recipe.stages(), recipe.folder)
     for setting, file in files.items():
-        put(data, keys_in(data, setting), str(file.resolve()))
-    if made.recipe.lock is not None:
-        data["lock"] = made.recipe.lock.model_dump(mode="json", exclude_none=True)
+        if not keep_names and "\0" not in str(file):  # else there is no such file
+            put(data, keys_in(data, setting), os.path.realpath(file))
+    if lock is not None:
+        data["lock"] = lock.model_dump(mode="json", exclude_none=True)
         return data
     there = {setting: file for setting, file in files.items() if file.is_file()}
     data["lock"] = {
-        "files": {
-            setting: {"sha256": sha256_of(file), "bytes": file.stat().st_size}
-            for setting, file in there.items()
-        }
+        "files": {setting: describe_file(recipe, setting, file) for setting, file in there.items()}
     }
     return data

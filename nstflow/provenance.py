@@ -3,45 +3,76 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from nstflow.compare import printable
 from nstflow.digest import sha256_of
 from nstflow.errors import NstflowError, Problem
 from nstflow.facts import LOCK_FILE, read_facts
-from nstflow.lock import keys_in, put
+from nstflow.lock import keys_in, put, relative
 from nstflow.plan import named_files
 from nstflow.recipe import draft_of
 from nstflow.recipe.draft import Draft
+from nstflow.recipe.explain import explain
 from nstflow.recipe.parsing import parse_yaml
 from nstflow.recipe.schema import Lock, LockedFile, Recipe
 from nstflow.recipe.source import Source, parse_source, read_source
 from nstflow.recipe.writing import to_yaml
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
-def read_anything(path: Path) -> tuple[Source, Path]:
-    """Return what was written, and where its paths start, of a recipe, a lock, a run or a picture.
+def read_anything(path: Path) -> tuple[Source, Path | None]:
+    """Return what was written of a recipe, a lock, a run or a picture, and where its paths start.
+
+    That is None for a picture, which carries names for paths. A lock that is there is sound.
 
     Raises:
         NstflowError: It is none of them.
     """
     try:
-        is_folder = path.is_dir()
-        is_png = path.is_file() and path.open("rb").read(len(_PNG)) == _PNG
+        facts = read_facts(path) if path.is_dir() else None
+        head = b""
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(len(_PNG))
     except (OSError, ValueError) as error:
         raise NstflowError(Problem(str(path), "", f"it can't be read ({error}).")) from error
-    if is_folder:
-        if read_facts(path) is None:
-            got = f"this folder holds no run: there is no {LOCK_FILE} with its facts."
-            raise NstflowError(Problem(str(path), "", got, "Name a run directory."))
-        return read_source(path / LOCK_FILE), path
-    if is_png:
-        return parse_source(read_record(path), str(path)), path.parent
-    return read_source(path), path.parent
+    if path.is_dir() and facts is None:
+        got = "this folder holds no run."
+        raise NstflowError(Problem(str(path), "", got, "Name a run directory, or a file."))
+    if head.startswith((_PNG, _JPEG)):
+        source = parse_source(read_record(path), str(path))
+        lock_of(source, needed=True)
+        return source, None
+    source = read_source(path if facts is None else path / LOCK_FILE)
+    lock = lock_of(source, needed=facts is not None)
+    if facts is None:
+        return source, path.parent
+    if lock is not None and facts.state == "stopped":
+        stopped = {**source.data["lock"], "stopped_at": facts.steps}
+        source = source.with_data({**source.data, "lock": stopped})
+    return source, path
+
+
+def lock_of(source: Source, *, needed: bool) -> Lock | None:
+    """Return the lock in what was written.
+
+    Raises:
+        NstflowError: It is damaged, or it is needed and not there.
+    """
+    data = source.data.get("lock")
+    if data is None and needed:
+        got = "this does not say what it was made of: there is no lock in it."
+        raise NstflowError(Problem(source.label, "lock", got), source.label)
+    try:
+        return None if data is None else Lock.model_validate(data, strict=True)
+    except ValidationError as error:
+        raise NstflowError(explain(error, source, ("lock",), Lock), source.label) from error
 
 
 def read_record(path: Path) -> str:
@@ -53,11 +84,15 @@ def read_record(path: Path) -> str:
     import PIL.Image
 
     try:
-        with PIL.Image.open(path, formats=["PNG"]) as image:
-            text = image.info.get("nstflow")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large ones: their texts are what is read
+            with PIL.Image.open(path, formats=["PNG"]) as image:
+                if "nstflow" not in image.info:
+                    image.load()  # other programs put texts behind the pixels
+                text = image.info.get("nstflow")
     except PIL.UnidentifiedImageError as error:
         hint = "Only PNG files carry how they were made."
-        raise NstflowError(Problem(str(path), "", "this is no PNG file.", hint)) from error
+        raise NstflowError(Problem(str(path), "", "this is no whole PNG file.", hint)) from error
     except Exception as error:  # decoders raise anything on damaged bytes
         raise NstflowError(Problem(str(path), "", f"it can't be read ({error}).")) from error
     if not isinstance(text, str):
@@ -82,27 +117,24 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
     """
     source = parse_source(read_record(picture), str(picture))
     label = source.label
-    try:
-        lock = Lock.model_validate(source.data.get("lock"), strict=True)
-    except ValidationError as error:
-        got = "the lock of this picture is damaged."
-        raise NstflowError(Problem(label, "lock", got), label) from error
+    lock = lock_of(source, needed=True)
+    assert lock is not None  # noqa: S101 - it was needed
     if not images.is_dir():
         raise NstflowError(Problem(f"--images {images}", "", "there is no such folder."))
     made = _sound(draft_of(source, images))
     named = named_files(made, made.stages.items(), images)
     problems = []
-    data = source.data
+    data = made.source.data
     found = _by_hash(images, [lock.files[name] for name in named if name in lock.files])
     for setting in named:
         what = lock.files.get(setting)
         if what is None:
             problems.append(Problem(label, setting, "the lock has no hash of this file."))
         elif what.sha256 not in found:
-            name = Path(str(named[setting])).name
-            got = f"{name} is not in '{images}': no file of {what.bytes} bytes there has the "
+            name = printable(named[setting].name)
+            got = f"{name} is not in '{images}': no file of {what.bytes:,} bytes there has the "
             got += f"sha256 {what.sha256}."
-            problems.append(Problem(label, setting, got, "Name its folder with --images."))
+            problems.append(Problem(label, setting, got))
         else:
             put(data, keys_in(data, setting), found[what.sha256])
     if problems:
@@ -127,10 +159,11 @@ def _by_hash(folder: Path, wanted: list[LockedFile]) -> dict[str, str]:
     for file in _files(folder):
         try:
             if file.is_file() and file.stat().st_size in sizes:
+                str(file).encode()  # no recipe can name a file whose name is no text
                 sha256 = sha256_of(file)
                 if sha256 in hashes:
-                    found.setdefault(sha256, file.relative_to(folder).as_posix())
-        except OSError:
+                    found.setdefault(sha256, relative(file, folder))
+        except (OSError, UnicodeEncodeError):
             continue  # not ours to read, so not what is looked for
         if len(found) == len(hashes):
             break

@@ -8,14 +8,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.compare import Difference
+from nstflow.compare import Difference, printable, text_of
 from nstflow.console import out, show_facts, show_sound, show_title
-from nstflow.listings import value_text
 from nstflow.recipe.source import Source
 from nstflow.slots import SLOTS
 from nstflow.verify import Comparison
-
-_SHORT = 12  # letters of a hash
 
 
 def show_differences(found: Sequence[Difference], first: str, second: str) -> None:
@@ -24,7 +21,9 @@ def show_differences(found: Sequence[Difference], first: str, second: str) -> No
         show_sound(f"{first} and {second}", "no difference")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("setting", first, second):
+    widest = max(len(each.setting) for each in found)
+    table.add_column("setting", overflow="fold", no_wrap=widest <= out.width // 2)
+    for column in (first, second):
         table.add_column(column, overflow="fold")
     for each in found:
         table.add_row(each.setting, Text(each.first, "red"), Text(each.second, "green"))
@@ -45,33 +44,36 @@ def show_comparisons(found: Sequence[Comparison]) -> None:
 
 
 def show_provenance(source: Source) -> None:
-    """Print what a recipe or a lock says, in words; it may name plugins that are not here."""
-    data, lock = source.data, source.data.get("lock")
-    show_title(value_text(data.get("name")), value_text(data.get("summary") or ""))
+    """Print what a recipe or a lock says, in words; it may name plugins that are not here.
+
+    Args:
+        source: What was written, its lock sound if it has one; nothing else of it is sure.
+    """
+    data = source.data
+    show_title(text_of(data.get("name")), text_of(data["summary"]) if data.get("summary") else "")
     rows: list[tuple[str, str | Text]] = []
     for slot in SLOTS.values():
         held = data.get(slot.name)
+        noun = "image" if slot.name == "images" else slot.noun
         if slot.holds == "one":
             rows.append((slot.name, _stage(held)))
         elif isinstance(held, dict):
-            rows += [(f"{slot.noun} {name}", _stage(item)) for name, item in held.items()]
+            rows += [(f"{noun} {text_of(name)}", _stage(item)) for name, item in held.items()]
         elif isinstance(held, list):
-            rows += [(slot.noun, _stage(item)) for item in held]
-    rows.append(("seed", value_text(data.get("seed", 0))))
-    if isinstance(lock, dict):
-        rows += _lock(lock)
+            rows += [(noun, _stage(item)) for item in held]
+    rows += [("seed", text_of(data.get("seed", 0))), ("compute", _stage(data.get("compute")))]
+    if data.get("lock"):
+        rows += _lock(data["lock"])
     show_facts([(label, value) for label, value in rows if value])
 
 
 def _lock(lock: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for setting, what in (lock.get("files") or {}).items():
-        yield setting, f"sha256 {what['sha256'][:_SHORT]}…, {what['bytes']} bytes"
-    for name, sha256 in (lock.get("weights") or {}).items():
-        yield name, f"sha256 {sha256[:_SHORT]}…"
-    made = [f"{name} {number}" for name, number in (lock.get("plugins") or {}).items()]
-    made += [f"Python {lock.get('python')}", f"TensorFlow {lock.get('tensorflow')}"]
-    yield "made with", ", ".join(made)
-    yield "device", value_text(lock.get("device"))
+    for name, what in {**lock.get("files", {}), **lock.get("weights", {})}.items():
+        yield printable(name), f"sha256 {text_of(what)}"
+    made = [f"{name} {number}" for name, number in lock.get("plugins", {}).items()]
+    made += [f"Python {lock['python']}", f"TensorFlow {lock['tensorflow']}"]
+    yield "made with", printable(", ".join(made))
+    yield "device", text_of(lock["device"])
     if lock.get("stopped_at") is not None:
         yield "stopped", f"after step {lock['stopped_at']}"
 
@@ -79,11 +81,12 @@ def _lock(lock: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _stage(item: Any) -> str:
     """Return a stage as it was written, the many choices of single layers left out."""
     if not isinstance(item, dict):
-        return "" if item is None else value_text(item)
-    settings = [
-        f"{name} {value_text(value)}"
+        return "" if item is None else text_of(item)
+    settings = ", ".join(
+        f"{text_of(name)} {text_of(value)}"
         for name, value in item.items()
         if name not in ("use", "convolution")
-    ]
-    use = item.get("use")
-    return f"{use} ({', '.join(settings)})" if use else ", ".join(settings)
+    )
+    if "use" not in item:
+        return settings
+    return f"{text_of(item['use'])} ({settings})" if settings else text_of(item["use"])

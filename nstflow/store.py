@@ -21,7 +21,7 @@ _OF_THE_DISK = {
     getattr(errno, name)
     for name in (
         *("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO"),
-        *("ENOENT", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "ELOOP", "EINVAL"),
+        *("ENOENT", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "ELOOP", "EINVAL", "ESTALE"),
     )
     if hasattr(errno, name)
 }
@@ -76,8 +76,9 @@ class RunDirectory:
 
     def record(self, **changes: Any) -> None:
         """Write down facts of the run."""
-        self.facts = self.facts.model_copy(update=changes)
-        self.write(FACTS_FILE, f"{self.facts.model_dump_json(indent=2)}\n")
+        facts = self.facts.model_copy(update=changes)
+        self.write(FACTS_FILE, f"{facts.model_dump_json(indent=2)}\n")
+        self.facts = facts
 
     def write_history(self, history: Mapping[str, Sequence[float]]) -> Path:
         """Write `history.csv`: a column for each key, a row for each step."""
@@ -116,12 +117,14 @@ class RunDirectory:
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint of a run that has ended."""
         with self._writing():
+            self._claim.check()
             (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file, in one move."""
         data = content.encode() if isinstance(content, str) else content
         with self._writing():
+            self._claim.check()
             return atomic.write(self.path / name, data)
 
     def place(self, file: Path, folder: Path) -> Path:
@@ -143,6 +146,7 @@ class RunDirectory:
             self.record(files=(*self.facts.files, file.name))
         self._placed.add(file.name)
         with self._writing():
+            self._claim.check()
             return atomic.move(file, self.path / file.name)
 
     def _keep(self) -> None:
@@ -152,13 +156,12 @@ class RunDirectory:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a folder beside the final files, removed with what is left in it."""
-        with (
-            self._writing(),
-            tempfile.TemporaryDirectory(
+        with self._writing():
+            self._claim.check()
+            with tempfile.TemporaryDirectory(
                 dir=self.path, prefix=".part-", ignore_cleanup_errors=True
-            ) as folder,
-        ):
-            yield Path(folder)
+            ) as folder:
+                yield Path(folder)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -168,7 +171,9 @@ class RunDirectory:
             if error.errno not in _OF_THE_DISK:
                 raise  # a stage's own, from a network for example
             where = str(self.path)
-            if error.errno == errno.ENOENT and not self.path.exists():
+            if error.errno == errno.ESTALE or (
+                error.errno == errno.ENOENT and not self.path.exists()
+            ):
                 got = "the run directory is gone: it was deleted or moved while the run lasted."
                 hint = "Run the recipe again."
             else:

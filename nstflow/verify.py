@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from nstflow.stopping import Stop
 
 
+_EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes of Pillow
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A file that a run wrote, and that it wrote again.
@@ -67,6 +70,10 @@ def verify(
         got = "this folder holds no run." if facts is None else "this run has not ended."
         hint = "Name a run directory." if facts is None else "Let it end first, with --resume."
         raise NstflowError(Problem(str(folder), "", got, hint))
+    for name in facts.files:  # before all the steps are taken
+        if not (folder / name).is_file():
+            got = "this file of the run is missing."
+            raise NstflowError(Problem(str(folder / name), "", got))
     plan = make_plan(load_recipe(folder / LOCK_FILE))
     tell_differences(plan)
     with tempfile.TemporaryDirectory(prefix="nstflow-verify-") as scratch:
@@ -78,23 +85,21 @@ def verify(
 
 
 def compare(first: Path, second: Path) -> Comparison:
-    """Compare two files pixel by pixel, or byte by byte where they are no images of one size.
-
-    Raises:
-        NstflowError: One is missing.
-    """
+    """Compare two files pixel by pixel, or byte by byte where they are no images of one size."""
     import numpy as np
     import PIL.Image
 
-    for file in (first, second):
-        if not file.is_file():
-            raise NstflowError(Problem(str(file), "", "this file of the run is missing."))
+    pixels = []
     try:
         with PIL.Image.open(first) as one, PIL.Image.open(second) as other:
-            pixels = [np.asarray(image.convert("RGBA"), np.int16) for image in (one, other)]
-    except (PIL.UnidentifiedImageError, OSError, SyntaxError, ValueError):
+            both = (one, other)
+            mode = "RGBA" if any(image.has_transparency_data for image in both) else "RGB"
+            if all(image.mode in _EIGHT_BITS for image in both):
+                pixels = [np.asarray(image.convert(mode), np.int16) for image in both]
+    except Exception:  # noqa: BLE001 - no image, or damaged: decoders raise anything
         pixels = []
     if not pixels or pixels[0].shape != pixels[1].shape:
-        return Comparison(first.name, None, None, first.read_bytes() == second.read_bytes())
-    apart = np.abs(pixels[0] - pixels[1])[..., :3]
+        equal = second.is_file() and first.read_bytes() == second.read_bytes()
+        return Comparison(first.name, None, None, equal)
+    apart = np.abs(pixels[0] - pixels[1])
     return Comparison(first.name, int(apart.max()), float(apart.mean()), not apart.any())
