@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -11,7 +12,8 @@ def move(file: Path, target: Path) -> Path:
     """Move a file that is written to its place on the same disk, so that no crash can halve it.
 
     Raises:
-        OSError: It can't be done; what was in the place is still there.
+        OSError: It can't be done; what was in the place is still there, unless it is the folder
+            alone that the disk did not take.
     """
     with file.open("rb+") as whole:
         os.fsync(whole.fileno())
@@ -20,6 +22,9 @@ def move(file: Path, target: Path) -> Path:
         descriptor = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # which says that this file system syncs no folders
+                raise
         finally:
             os.close(descriptor)
     return moved

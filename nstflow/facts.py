@@ -37,7 +37,7 @@ class Facts(BaseModel):
         files: What the outputs wrote, in the recipe's order.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     state: Literal["running", "stopped", "finished"] = "running"
     steps: int = 0

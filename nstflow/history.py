@@ -75,9 +75,14 @@ def from_csv(text: str) -> dict[str, list[float]]:
     Raises:
         ValueError: It is no such text.
     """
-    names, *rows = csv.reader(io.StringIO(text))
-    history = {
-        name: [float(value) for value in column]
-        for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    try:
+        names, *rows = csv.reader(io.StringIO(text), strict=True)
+    except csv.Error as error:
+        raise ValueError(f"it is no CSV ({error})") from error
+    if "step" not in names or len(set(names)) < len(names):
+        raise ValueError("it has no column 'step', or two of one name")
+    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
+    return {
+        name: [int(value) if name == "step" else float(value) for value in column]
+        for name, column in zip(names, columns, strict=True)
     }
-    return {**history, "step": [int(step) for step in history["step"]]}

@@ -27,8 +27,6 @@ class _Moment:
     """Where a run is between two dispatches, taken as one so that nothing can come between.
 
     Attributes:
-        step: Steps taken in the run.
-        phase: The phase, from 0.
         first: Steps taken before the phase.
     """
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nstflow.compare import printable
 from nstflow.digest import sha256_of
 from nstflow.errors import NstflowError, Problem
 from nstflow.facts import LOCK_FILE, read_facts
@@ -131,9 +130,8 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
         if what is None:
             problems.append(Problem(label, setting, "the lock has no hash of this file."))
         elif what.sha256 not in found:
-            name = printable(named[setting].name)
-            got = f"{name} is not in '{images}': no file of {what.bytes:,} bytes there has the "
-            got += f"sha256 {what.sha256}."
+            got = f"{named[setting].name} is not in '{images}': "
+            got += f"no file of {what.bytes:,} bytes there has the sha256 {what.sha256}."
             problems.append(Problem(label, setting, got))
         else:
             put(data, keys_in(data, setting), found[what.sha256])

@@ -18,7 +18,7 @@ class _CoreDumper(yaml.SafeDumper):
 
 
 def _text(dumper: _CoreDumper, text: str) -> yaml.ScalarNode:
-    """Write the line breaks of a text as escapes: those of Unicode are lost between quotes."""
+    """Write a text; line breaks as escapes, for those of Unicode get lost in single quotes."""
     style = None if text.splitlines() in ([], [text]) else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
