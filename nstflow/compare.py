@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nstflow.errors import NstflowError, Problem
+from nstflow.errors import NstflowError, Problem, printable
 
 LEFT_OUT = "–"
 """What a setting is that one of two does not have."""
@@ -136,11 +136,3 @@ def number_text(value: float) -> str:
     """Return a number as a person writes it: `3000` for 3000.0, but never another number."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
-
-
-def printable(text: str) -> str:
-    """Return a text on one line, with nothing in it that a terminal would obey."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from nstflow.errors import NstflowError, NstflowWarning
+from nstflow.errors import NstflowError, NstflowWarning, printable
 
 if TYPE_CHECKING:
     from nstflow.values import Asset
@@ -33,23 +33,18 @@ err = Console(highlight=False, markup=False, stderr=True)
 def show_problems(error: NstflowError) -> None:
     """Print every problem, and how many there are."""
     for problem in error.problems:
-        head = Text(_visible(problem.where), style="bold red")
+        head = Text(printable(problem.where), style="bold red")
         if problem.what:
-            head.append(f"  {_visible(problem.what)}", style="default not bold")
+            head.append(f"  {printable(problem.what)}", style="default not bold")
         err.print(head, soft_wrap=True)
-        body = Text(f"    {_visible(problem.got)}", style="default")
+        body = Text(f"    {printable(problem.got, lines=True)}", style="default")
         if problem.hint:
-            body.append(f" {_visible(problem.hint)}", style="green")
+            body.append(f" {printable(problem.hint, lines=True)}", style="green")
         err.print(body, soft_wrap=True)
     count = len(error.problems)
-    where = f" in {_visible(error.subject)}" if error.subject else ""
+    where = f" in {printable(error.subject)}" if error.subject else ""
     plural = "" if count == 1 else "s"
     err.print(f"{count} problem{plural}{where}; {error.closing}.", style="bold", soft_wrap=True)
-
-
-def _visible(text: str) -> str:
-    """Return a text whose control characters are written out: a file's name may hold some."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def show_warning(
@@ -64,7 +59,7 @@ def show_warning(
 
 def show_notice(text: str) -> None:
     """Print a warning that does not stop anything."""
-    err.print(Text.assemble(("note: ", "yellow"), _visible(text)), soft_wrap=True)
+    err.print(Text.assemble(("note: ", "yellow"), printable(text, lines=True)), soft_wrap=True)
 
 
 def show_sound(what: str, how: str) -> None:

@@ -64,3 +64,18 @@ def suggest(got: str, choices: Iterable[str]) -> str:
     """Return "Did you mean 'x'?" for the choice nearest to `got`, or an empty string."""
     near = difflib.get_close_matches(got, list(choices), n=1, cutoff=0.6)
     return f"Did you mean '{near[0]}'?" if near else ""
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Return a text whose control characters are written out: they could command a terminal.
+
+    Args:
+        text: From a recipe, a file's name, or a lock.
+        lines: Leave the ends of lines as they are.
+    """
+    return "".join(
+        letter
+        if letter.isprintable() or (lines and letter == "\n")
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -8,8 +8,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.compare import Difference, printable, text_of
+from nstflow.compare import Difference, text_of
 from nstflow.console import out, show_facts, show_sound, show_title
+from nstflow.errors import printable
 from nstflow.recipe.source import Source
 from nstflow.slots import SLOTS
 from nstflow.verify import Comparison

@@ -136,7 +136,7 @@ def test_a_history_without_steps_comes_back() -> None:
 
 @given(
     st.lists(st.floats(allow_nan=False), min_size=1, max_size=5),
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda x: x != "step"),
+    st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True).filter(lambda name: name != "step"),
 )
 def test_any_floats_and_any_name_come_back(values: list[float], name: str) -> None:
     history = {"step": list(range(1, len(values) + 1)), name: values}
