@@ -46,24 +46,34 @@ def what_is_left(folder: Path) -> tuple[set[str], bytes, list[list[str]]]:
     return names, (folder / "result.png").read_bytes(), history
 
 
+def wait_for_checkpoint(process: subprocess.Popen[bytes], out: Path) -> None:
+    while process.poll() is None and not (out / "checkpoint.safetensors").exists():
+        time.sleep(0.01)
+
+
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """Return the folder of a run that was let alone, and how long it took."""
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float, float]:
+    """Return the folder of a run that was let alone, its seconds, and those of its steps."""
     folder = tmp_path_factory.mktemp("killed")
     (folder / "recipe.yaml").write_text(RECIPE)
     began = time.monotonic()
     process = start(folder, "alone")
+    wait_for_checkpoint(process, folder / "alone")
+    stepping = time.monotonic()
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    return folder, time.monotonic() - began
+    return folder, time.monotonic() - began, time.monotonic() - stepping
 
 
 @pytest.mark.parametrize("number", range(KILLS))
-def test_a_killed_run_loses_nothing(number: int, alone: tuple[Path, float]) -> None:
-    folder, seconds = alone
+def test_a_killed_run_loses_nothing(number: int, alone: tuple[Path, float, float]) -> None:
+    """Every third at any moment of the run, the others while it takes steps."""
+    folder, whole, stepping = alone
     out = folder / f"killed{number}"
-    moment = random.uniform(0, seconds)  # noqa: S311 - no secret
     process = start(folder, out.name)
+    if number % 3:
+        wait_for_checkpoint(process, out)
+    moment = random.uniform(0, stepping if number % 3 else whole)  # noqa: S311 - no secret
     try:
         process.wait(moment)
     except subprocess.TimeoutExpired:
