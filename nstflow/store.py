@@ -146,7 +146,6 @@ class RunDirectory:
             self.record(files=(*self.facts.files, file.name))
         self._placed.add(file.name)
         with self._writing():
-            self._claim.check()
             return atomic.move(file, self.path / file.name)
 
     def _keep(self) -> None:
@@ -156,12 +155,13 @@ class RunDirectory:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a folder beside the final files, removed with what is left in it."""
-        with self._writing():
-            self._claim.check()
-            with tempfile.TemporaryDirectory(
+        with (
+            self._writing(),
+            tempfile.TemporaryDirectory(
                 dir=self.path, prefix=".part-", ignore_cleanup_errors=True
-            ) as folder:
-                yield Path(folder)
+            ) as folder,
+        ):
+            yield Path(folder)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

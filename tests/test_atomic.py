@@ -73,10 +73,12 @@ def test_a_reader_never_sees_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     reader = threading.Thread(target=read)
     reader.start()
-    for number in range(100):
-        atomic.write(path, b"%d" % (number % 10) * 100_000)
-    over.set()
-    reader.join()
+    try:
+        for number in range(100):
+            atomic.write(path, b"%d" % (number % 10) * 100_000)
+    finally:
+        over.set()
+        reader.join()
     assert seen == {(100_000, 1)}
 
 

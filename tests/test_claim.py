@@ -124,6 +124,27 @@ def test_a_claim_may_be_released_by_another_thread(run: Path) -> None:
     claim(run, resume=True).release()
 
 
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_what_comes_between_the_first_look_and_the_lock_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: dict[str, bool]
+) -> None:
+    acquire = Claim._acquire
+
+    def late(self: Claim) -> None:
+        fill(tmp_path / "x", {**OLD, **MINE})  # another run came and went
+        acquire(self)
+
+    monkeypatch.setattr(Claim, "_acquire", late)
+    if way == WAYS[0]:
+        assert "exists already" in refused(lambda: claim(tmp_path / "x")).got
+    else:
+        taken = claim(tmp_path / "x", **way)
+        assert taken.facts == (FACTS if "resume" in way else None)
+        taken.undo()
+        taken.release()
+    assert contents(tmp_path / "x") == {**OLD, **MINE}
+
+
 HOLDER = """
 import sys
 from pathlib import Path
@@ -193,6 +214,41 @@ def test_what_a_killed_process_set_aside_comes_back(run: Path, hold: Hold) -> No
     assert taken.facts == FACTS
     taken.release()
     assert contents(run) == {**OLD, **MINE}
+
+
+CROWD = """
+import os, sys, time
+from pathlib import Path
+from nstflow.claim import Claim
+from nstflow.errors import NstflowError
+
+path, busy = Path(sys.argv[1]), Path(sys.argv[2])
+children = []
+for _ in range(4):
+    children.append(os.fork())
+    if not children[-1]:
+        had, until = 0, time.monotonic() + 0.5
+        while time.monotonic() < until or not had:
+            try:
+                claim = Claim(path, overwrite=False, resume=True, inputs=())
+            except NstflowError:
+                continue
+            os.close(os.open(busy, os.O_CREAT | os.O_EXCL))
+            had += 1
+            claim.check()
+            busy.unlink()
+            claim.release()
+        os._exit(0)
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+def test_of_many_at_once_one_has_it(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    command = [sys.executable, "-c", CROWD, str(tmp_path / "x"), str(tmp_path / "busy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "x").iterdir()) == []
 
 
 @pytest.mark.parametrize("way", WAYS[1:], ids=str)
@@ -423,11 +479,13 @@ def test_scratch_alone_makes_a_folder_no_less_empty(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_links_with_names_of_our_own_are_not_followed(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ended", [False, True])
+def test_links_with_names_of_our_own_are_not_followed(tmp_path: Path, ended: bool) -> None:
     dear = fill(tmp_path / "dear", OLD)
+    begun = {FACTS_FILE: Facts(state="running").model_dump_json().encode()}
+    run = fill(tmp_path / "x", OLD if ended else begun)  # what was set aside would go or come back
     (run / ".old-x").symlink_to(dear)
     (run / ".part-x").symlink_to(dear)
-    (run / FACTS_FILE).write_text(Facts(state="running").model_dump_json())
     before = contents(run)
     for _ in range(2):
         claim(run, resume=True).release()

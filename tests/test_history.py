@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstflow.errors import STOPPED, NstflowError
@@ -134,6 +134,7 @@ def test_a_history_without_steps_comes_back() -> None:
     assert from_csv("step,total\n") == {"step": [], "total": []}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(allow_nan=False), min_size=1, max_size=5),
     st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True).filter(lambda name: name != "step"),
@@ -178,6 +179,7 @@ def test_any_other_text_is_refused(text: str) -> None:
         from_csv(text)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_history_or_refused(text: str) -> None:
     try:

@@ -73,7 +73,7 @@ def test_a_killed_run_loses_nothing(number: int, alone: tuple[Path, float, float
     process = start(folder, out.name)
     if number % 3:
         wait_for_checkpoint(process, out)
-    moment = random.uniform(0, stepping if number % 3 else whole)  # noqa: S311 - no secret
+    moment = random.uniform(0, 0.8 * stepping if number % 3 else whole)  # noqa: S311 - no secret
     try:
         process.wait(moment)
     except subprocess.TimeoutExpired:

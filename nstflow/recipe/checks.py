@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any, get_args, get_origin
 
 from nstflow.errors import Problem, suggest
@@ -14,6 +15,25 @@ from nstflow.stages import Extractor, Output, Stage
 from nstflow.terms import LossTerm
 from nstflow.values import PIXELS
 
+_MOST_HINTS, _MOST_CHOICES, _MOST_LISTED = 50, 200, 20
+
+
+class _Names:
+    """What else a name may be. The first mistakes are told alone: comparing names takes time."""
+
+    def __init__(self) -> None:
+        self.hints = 0
+
+    def hint(self, got: str, title: str, choices: Collection[str]) -> str:
+        """Return the choice that is nearest to `got`, and a list of them."""
+        self.hints += 1
+        if self.hints > _MOST_HINTS:
+            return ""
+        near = suggest(got, islice(choices, _MOST_CHOICES))
+        listed = ", ".join(islice(choices, _MOST_LISTED)) or "none"
+        more = len(choices) - _MOST_LISTED
+        return f"{near} {title}: {listed}{f' and {more} more' if more > 0 else ''}.".strip()
+
 
 def check(source: Source, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
     """Yield what is wrong between stages, each of which is right by itself.
@@ -22,10 +42,11 @@ def check(source: Source, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
         source: The recipe as written; images that are broken are declared all the same.
         stages: Path → stage, of those that validated.
     """
+    names = _Names()
     images = source.data.get("images")
     if isinstance(images, dict):  # else that is the mistake, and no name can be judged
         for keys, stage in stages.items():
-            yield from _images_are_declared(source, keys, stage, list(images))
+            yield from _images_are_declared(source, keys, stage, images, names)
     losses = source.data.get("losses")
     for name in RESERVED:
         if isinstance(losses, dict) and name in losses:
@@ -37,12 +58,12 @@ def check(source: Source, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
         yield from _groups_exist(source, extractor)
         for keys, stage in stages.items():
             if isinstance(stage, LossTerm):
-                yield from _layers_exist(source, keys, stage, extractor)
+                yield from _layers_exist(source, keys, stage, extractor, names)
     yield from _outputs_differ(source, stages)
 
 
 def _images_are_declared(
-    source: Source, keys: Keys, stage: Stage, images: list[str]
+    source: Source, keys: Keys, stage: Stage, images: Collection[str], names: _Names
 ) -> Iterator[Problem]:
     told = set()
     # a stage's own fields before those of its contract
@@ -55,14 +76,10 @@ def _images_are_declared(
         for image in [value] if isinstance(value, str) else value:
             if image not in images and image not in told:
                 told.add(image)  # once a stage: what a field left out follows from another
-                declared = f"Declared: {', '.join(images) or 'none'}."
                 path = (*keys, name)
-                yield Problem(
-                    source.where(path),
-                    dotted(path),
-                    f"no image is called '{image}'.",
-                    f"{suggest(image, images)} {declared}".strip(),
-                )
+                got = f"no image is called '{image}'."
+                hint = names.hint(image, "Declared", images)
+                yield Problem(source.where(path), dotted(path), got, hint)
 
 
 def _refers(annotation: Any, metadata: list[Any]) -> bool:
@@ -80,27 +97,29 @@ def _groups_exist(source: Source, extractor: Extractor) -> Iterator[Problem]:
         path = ("extractor", "layers", group)
         if not layers:
             yield Problem(source.where(path), dotted(path), "a group needs at least one layer.")
+        seen = set()
         for index, layer in enumerate(layers):
             place = source.where((*path, index))
-            if layer in layers[:index]:
+            if layer in seen:
                 yield Problem(place, dotted(path), f"the layer '{layer}' is listed twice.")
+            seen.add(layer)
             if known is not None and layer not in (*known, PIXELS):
                 yield Problem(place, dotted(path), *_no_layer(layer, known))
 
 
 def _layers_exist(
-    source: Source, keys: Keys, term: LossTerm, extractor: Extractor
+    source: Source, keys: Keys, term: LossTerm, extractor: Extractor, names: _Names
 ) -> Iterator[Problem]:
     path = (*keys, "layers")
     known = extractor.layer_names()
     if isinstance(term.layers, str):
         if term.layers in extractor.layers:
             return
-        hint = f"{suggest(term.layers, extractor.layers)} Groups: {', '.join(extractor.layers)}."
+        hint = names.hint(term.layers, "Groups", extractor.layers)
         if known is not None and term.layers in (*known, PIXELS):
             hint = f"For the layer alone, write [{term.layers}]."
         got = f"the extractor has no group of layers called '{term.layers}'."
-        yield Problem(source.where(path), dotted(path), got, hint.strip())
+        yield Problem(source.where(path), dotted(path), got, hint)
     elif known is not None:
         for index, layer in enumerate(term.layers):
             if layer not in (*known, PIXELS):

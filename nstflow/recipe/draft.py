@@ -23,6 +23,8 @@ from nstflow.recipe.source import Source
 from nstflow.slots import SLOTS, Slot
 from nstflow.stages import Stage
 
+MAX_STAGES = 1000  # in one slot: looking for their files, and for names like theirs, takes time
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -80,7 +82,9 @@ def with_canvas_size(data: dict[str, Any]) -> dict[str, Any]:
 def draft(source: Source, plugins: Plugins, folder: Path) -> Draft:
     """Read data that has its defaults, stage by stage, then what lies between the stages."""
     stages: dict[Keys, Stage] = {}
-    problems: list[Problem] = []
+    problems: list[Problem] = list(_crowded(source))
+    if problems:
+        return Draft(source, plugins, folder, {}, problems, None)
     for keys, item in _items(source.data):
         stage = _read_stage(source, keys, item, plugins.catalog)
         if isinstance(stage, Stage):
@@ -91,11 +95,19 @@ def draft(source: Source, plugins: Plugins, folder: Path) -> Draft:
     recipe, general = _read_recipe(source, stages, broken)
     problems += [*general, *_names_of_broken(source, stages), *check(source, stages)]
     if "lock" not in source.data:  # a lock blocks what was there where it was written
-        problems += [_unknown_block(source, name, plugins) for name in plugins.unknown_blocks]
+        problems += _unknown_blocks(source, plugins)
     if recipe is not None:
         recipe._source, recipe._plugins, recipe._folder = source, plugins, folder  # noqa: SLF001
     problems = in_order(problems)
     return Draft(source, plugins, folder, stages, problems, None if problems else recipe)
+
+
+def _crowded(source: Source) -> Iterator[Problem]:
+    for slot in SLOTS.values():
+        held = source.data.get(slot.name)
+        if slot.holds != "one" and isinstance(held, dict | list) and len(held) > MAX_STAGES:
+            got = f"these are {len(held)} stages, and {MAX_STAGES} are the most."
+            yield Problem(source.where((slot.name,)), slot.name, got)
 
 
 def _items(data: Mapping[str, Any]) -> Iterator[tuple[Keys, Any]]:
@@ -183,15 +195,19 @@ def blocked_names(data: Mapping[str, Any]) -> list[Any]:
     return names if isinstance(names, list) else []
 
 
-def _unknown_block(source: Source, name: str, plugins: Plugins) -> Problem:
+def _unknown_blocks(source: Source, plugins: Plugins) -> Iterator[Problem]:
     names = [row.name for row in plugins.rows if row.name != BUILTIN]
-    got = f"there is no plugin '{name}' to block."
-    hint = f"{suggest(name, names)} Installed: {', '.join(names) or 'none'}.".strip()
+    places: dict[str, Keys] = {}
     for index, item in enumerate(blocked_names(source.data)):
-        if item == name:
-            path: Keys = ("plugins", "block", index)
-            return Problem(source.where(path), dotted(path), got, hint)
-    return Problem(f"--block-plugin {name}", "", got, hint)
+        if isinstance(item, str):
+            places.setdefault(item, ("plugins", "block", index))
+    for name in plugins.unknown_blocks:
+        got = f"there is no plugin '{name}' to block."
+        hint = f"{suggest(name, names)} Installed: {', '.join(names) or 'none'}.".strip()
+        if name in places:
+            yield Problem(source.where(places[name]), dotted(places[name]), got, hint)
+        else:
+            yield Problem(f"--block-plugin {name}", "", got, hint)
 
 
 def in_order(problems: list[Problem]) -> list[Problem]:

@@ -46,12 +46,12 @@ def explain(
     grouped: dict[Keys, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
         grouped.setdefault(_path(data, item), []).append(item)
+    above = {path[:length] for path in grouped for length in range(len(path))}
     return [
         _problem(source, keys, path, items, model)
         for path, items in grouped.items()
         # of a union's branches, the one that got furthest is the one that was meant
-        if not any(len(path) < len(other) and other[: len(path)] == path for other in grouped)
-        or items[0]["type"] in ("extra_forbidden", "missing")
+        if path not in above or items[0]["type"] in ("extra_forbidden", "missing")
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.recipe.parsing import Keys, describe, parse_yaml
+from nstflow.recipe.parsing import MAX_DEPTH, Keys, describe, flaw_of, parse_yaml
 from nstflow.recipe.source import Source
 
 
@@ -32,7 +32,7 @@ def override(source: Source, settings: Sequence[str]) -> Source:
             problems.append(Problem(label, "", "this is not PATH=VALUE.", hint))
             continue
         try:
-            keys = _put(data, path.strip(), parse_yaml(text, label)[0])
+            keys = _put(data, path.strip(), parse_yaml(text, label, controls=False)[0])
         except NstflowError as error:  # a line and column of its own value help nobody
             problems += [replace(problem, where=label) for problem in error.problems]
         except LookupError as error:
@@ -48,7 +48,11 @@ def override(source: Source, settings: Sequence[str]) -> Source:
 
 def _put(data: Any, path: str, value: Any) -> Keys:
     """Put a value at a dotted path, making mappings on the way; return the path's keys."""
+    if flaw := flaw_of(path):
+        raise LookupError(f"this path has {flaw}.")
     *parents, last = path.split(".")
+    if len(parents) >= MAX_DEPTH:
+        raise LookupError(f"this path has {len(parents) + 1} parts: {MAX_DEPTH} are the most.")
     keys: Keys = ()
     for part in parents:
         key = _key(data, part, keys)

@@ -32,6 +32,9 @@ _CORE = {  # tag -> the plain scalars that it covers, and their first characters
     ),
 }
 
+_HALF_A_LETTER = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # tabs and ends of lines are text
+
 IMPLICIT = [
     (_TAG + name, re.compile(f"(?:{pattern})$"), first) for name, (pattern, first) in _CORE.items()
 ]
@@ -48,8 +51,13 @@ for _tag, _pattern, _letters in IMPLICIT:
     _CoreLoader.add_implicit_resolver(_tag, _pattern, _letters)
 
 
-def parse_yaml(text: str, label: str) -> tuple[Any, Marks]:
-    """Parse one YAML document; `label` is what problems call it.
+def parse_yaml(text: str, label: str, *, controls: bool = True) -> tuple[Any, Marks]:
+    """Parse one YAML document.
+
+    Args:
+        text: The document.
+        label: What problems call it.
+        controls: Let control characters pass, which YAML has escapes for.
 
     Raises:
         NstflowError: It is no sound YAML, or more than the limits allow.
@@ -57,7 +65,7 @@ def parse_yaml(text: str, label: str) -> tuple[Any, Marks]:
     marks: Marks = {}
     try:
         node = yaml.compose(text, Loader=_CoreLoader)
-        data = None if node is None else _Builder(label, marks).build(node, (), 0)
+        data = None if node is None else _Builder(label, marks, controls).build(node, (), 0)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{label}:{mark.line + 1}:{mark.column + 1}" if mark else label
@@ -91,8 +99,8 @@ def describe(value: Any) -> str:
 class _Builder:
     """Turns PyYAML's nodes into data and marks."""
 
-    def __init__(self, label: str, marks: Marks) -> None:
-        self.label, self.marks, self.nodes = label, marks, 0
+    def __init__(self, label: str, marks: Marks, controls: bool) -> None:
+        self.label, self.marks, self.controls, self.nodes = label, marks, controls, 0
 
     def build(self, node: yaml.Node, keys: Keys, depth: int) -> Any:
         self.nodes += 1
@@ -116,6 +124,8 @@ class _Builder:
             key = key_node.value
             if not isinstance(key_node, yaml.ScalarNode) or key == "<<":
                 self.refuse(key_node, keys, "a key is a word here; YAML 1.2 has no merge keys.")
+            if flaw := flaw_of(key, controls=self.controls):
+                self.refuse(key_node, keys, f"this key has {flaw}.")
             path = (*keys, key)
             if key in data:
                 first = self.marks[path][0][0]
@@ -126,10 +136,11 @@ class _Builder:
 
     def scalar(self, node: yaml.Node, keys: Keys) -> Any:
         text = node.value
+        if flaw := flaw_of(text, controls=self.controls):
+            self.refuse(node, keys, f"this text has {flaw}.")
         try:
             match node.tag.removeprefix(_TAG):
                 case "str":
-                    text.encode()  # "\ud800" is half a letter: no file and no terminal takes it
                     return text
                 case "null":
                     return None
@@ -143,8 +154,6 @@ class _Builder:
                     return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
                 case _:
                     got = _not_allowed(node.tag)
-        except UnicodeEncodeError:
-            got = "this text has half of a surrogate pair, which is no letter."
         except (ValueError, KeyError):
             got = f"{describe(text)} is no {node.tag.removeprefix(_TAG)}."
         return self.refuse(node, keys, got)
@@ -153,6 +162,14 @@ class _Builder:
         line, column = _place(node)
         what = dotted(keys)
         raise NstflowError(Problem(f"{self.label}:{line}:{column}", what, got), self.label)
+
+
+def flaw_of(text: str, *, controls: bool = False) -> str:
+    """Return what a text holds that no file or no terminal should be given, or nothing."""
+    if _HALF_A_LETTER.search(text):
+        return "half of a surrogate pair, which is no letter"
+    found = None if controls else _CONTROL.search(text)
+    return f"the control character U+{ord(found[0]):04X}, which no recipe needs" if found else ""
 
 
 def dotted(keys: Keys) -> str:

@@ -75,11 +75,11 @@ def read_source(path: Path) -> Source:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise refuse(f"this is no text in UTF-8 (byte {error.start}).") from None
-    return parse_source(text, label)
+    return parse_source(text, label, controls=False)
 
 
-def parse_source(text: str, label: str) -> Source:
-    """Parse the text of a recipe; `label` is what problems call it.
+def parse_source(text: str, label: str, *, controls: bool = True) -> Source:
+    """Parse the text of a recipe; `label` and `controls` are as in `parse_yaml`.
 
     Raises:
         NstflowError: It is no YAML mapping.
@@ -90,7 +90,7 @@ def parse_source(text: str, label: str) -> Source:
 
     if len(text) > MAX_BYTES:
         raise refuse(f"the text is longer than {MAX_BYTES >> 10} KiB: no recipe is.")
-    source = Source(label, text, *parse_yaml(text.removeprefix("\ufeff"), label))
+    source = Source(label, text, *parse_yaml(text.removeprefix("\ufeff"), label, controls=controls))
     if source.data is None:
         raise refuse("the recipe is empty.", "It needs at least name, images and losses.")
     if not isinstance(source.data, dict):

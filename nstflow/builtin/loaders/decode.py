@@ -37,7 +37,8 @@ def decode(path: Path) -> tuple[Pixels, Pixels | None]:
     try:
         with header.open_image(path) as image:
             pixels, alpha = _decode(image, path)
-    except (UnreadableImageError, NstflowWarning):  # a warning where Python makes errors of them
+    # a warning: where Python makes errors of them
+    except (UnreadableImageError, NstflowWarning, MemoryError):
         raise
     except Exception as error:  # decoders raise anything on damaged bytes
         raise UnreadableImageError(

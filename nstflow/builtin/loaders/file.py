@@ -1,6 +1,7 @@
 """Image files of the usual kinds, read with their colours and their orientation right."""
 
 import warnings
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,8 @@ from nstflow import Image, Loader, NstflowError, NstflowWarning, Problem, Size
 from nstflow.builtin.loaders.decode import decode
 from nstflow.builtin.loaders.header import UnreadableImageError, header_size
 from nstflow.toolkit import suggest
+
+_MOST_NAMES = 2000  # of a folder that are compared with that of a missing file
 
 
 class File(Loader):
@@ -80,4 +83,4 @@ def _nearest(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"There is no folder '{folder}' either."
-    return suggest(path.name, (entry.name for entry in folder.iterdir()))
+    return suggest(path.name, (entry.name for entry in islice(folder.iterdir(), _MOST_NAMES)))

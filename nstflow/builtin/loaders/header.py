@@ -71,6 +71,8 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
                 f"'{path.name}' is not an image of {known}.",
                 "Save it as one of these, with 8 or 16 bits a channel.",
             ) from error
+        except MemoryError:
+            raise
         except Exception as error:  # decoders raise anything on damaged bytes
             raise UnreadableImageError(f"'{path.name}' can't be read ({error}).") from error
         yield image
@@ -87,6 +89,8 @@ def orientation(image: PIL.Image.Image, path: Path) -> int:
                 image.info["exif"] = late
             # PNG's own getexif decodes the pixels first, for what may lie behind them
             return int(PIL.Image.Image.getexif(image).get(tiff.ORIENTATION, 1))
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - as above
         return 1
 

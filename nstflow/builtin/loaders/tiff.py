@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,14 @@ def read_deep_colour(path: Path, image: PIL.Image.Image) -> tuple[Pixels, Pixels
     import tifffile
 
     tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS_PER_SAMPLE, ())
     try:
-        array = tifffile.imread(path, key=0)
+        with tifffile.TiffFile(path) as file:
+            if math.prod(file.pages[0].shape) != math.prod(image.size) * len(bits):
+                return None  # before there is memory for it
+            array = file.asarray(key=0)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - of whatever kind: Pillow may do better
         return None
     if tags.get(_PLANAR_CONFIGURATION) == _ONE_PLANE_A_CHANNEL:

@@ -2,9 +2,13 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from nstflow import Objective, Optimizer, State, Tensor, tf
+
+# In float32, in which the canvas moves, what is smaller than the first is 0 to TensorFlow; from the
+# second on, numbers round to 1, from the third on to infinity.
+_SMALLEST, _ONE, _INFINITE = 2.0**-126, 1 - 2.0**-25, 2.0**128 - 2.0**103
 
 
 class Adam(Optimizer):
@@ -27,6 +31,20 @@ class Adam(Optimizer):
     beta_1: float = Field(0.99, ge=0, lt=1, description="Decay of the mean gradient.")
     beta_2: float = Field(0.999, ge=0, lt=1, description="Decay of the mean squared gradient.")
     epsilon: float = Field(0.1, gt=0, description="Added to the root of the mean squared gradient.")
+
+    @field_validator("beta_1", "beta_2")
+    @classmethod
+    def _is_below_one(cls, beta: float) -> float:
+        if beta >= _ONE:
+            raise ValueError(f"in float32, {beta!r} is 1, which ignores every gradient")
+        return beta
+
+    @field_validator("learning_rate", "epsilon")
+    @classmethod
+    def _is_in_range(cls, value: float) -> float:
+        if value < _SMALLEST or value >= _INFINITE:
+            raise ValueError(f"in float32, {value!r} is {'0' if value < 1 else 'infinite'}")
+        return value
 
     def start(self, canvas: Tensor, steps: int) -> State:  # noqa: ARG002 - the contract
         """Return zero moments."""

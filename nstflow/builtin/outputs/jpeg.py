@@ -5,8 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from nstflow import Name, Output, Result
-from nstflow.toolkit import to_bytes
+from nstflow import Name, NstflowError, Output, Problem, Result
+from nstflow.toolkit import size_text, to_bytes
+
+_LONGEST_SIDE = 65_500  # of libjpeg; the format itself has 65 535
 
 
 class Jpeg(Output):
@@ -17,9 +19,17 @@ class Jpeg(Output):
     quality: int = Field(92, ge=1, le=100, description="100 is the best and the largest.")
 
     def write(self, result: Result, folder: Path) -> Path:
-        """Write `<name>.jpg`, without chroma subsampling."""
+        """Write `<name>.jpg`, without chroma subsampling.
+
+        Raises:
+            NstflowError: The picture has more pixels a side than a JPEG can have.
+        """
         import PIL.Image
 
+        if max(result.image.size) > _LONGEST_SIDE:
+            size = size_text(result.image.size)
+            got = f"a JPEG has at most {_LONGEST_SIDE} pixels a side, but the picture is {size}."
+            raise NstflowError(Problem("", "use", got, "Write it as png."))
         path = folder / f"{self.name}.jpg"
         image = PIL.Image.fromarray(to_bytes(result.image))
         # not `optimize`: Pillow then needs a buffer for the whole file and guesses it too small
