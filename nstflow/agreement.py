@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from nstflow.compare import Difference, differences, refusal, under
 from nstflow.errors import NstflowError, NstflowWarning, Problem
 from nstflow.facts import LOCK_FILE
-from nstflow.lock import Data, Kind, describe_file, keys_of, make_lock, to_text
+from nstflow.lock import Data, describe_file, keys_of, make_lock, to_text
 from nstflow.plan import Plan
 from nstflow.recipe.parsing import parse_yaml
 from nstflow.recipe.schema import Lock
@@ -37,11 +37,28 @@ def check_locked(plan: Plan) -> None:
         option = next(iter(recipe.source.options.values()))
         hint = "Leave --set out, or leave --locked out."
         raise NstflowError(Problem(option, "", "a locked recipe runs as it is.", hint), label)
-    found = _differences(plan, recipe.lock)
+    _hold(plan, _differences(plan, recipe.lock))
+    tell_differences(plan)
+
+
+def check_locked_again(plan: Plan, fresh: Data) -> None:
+    """Do so once more with the lock of the run itself, and warn of another device.
+
+    Raises:
+        NstflowError: A file was changed meanwhile.
+    """
+    found = differences(plan.recipe.source.data, _read_again(fresh))
+    _hold(plan, found)
+    for each in found:
+        if each.setting.startswith("lock.device"):
+            tell_difference(each.setting, each.first, each.second)
+
+
+def _hold(plan: Plan, found: list[Difference]) -> None:
     if serious := under(found, *_MUST):
         hint = "Bring them back as they were, or leave --locked out."
+        label = plan.recipe.source.label
         raise refusal(serious, label, label, hint, ("the lock has", "here it is"))
-    tell_differences(plan)
 
 
 def tell_differences(plan: Plan) -> None:
@@ -58,7 +75,7 @@ def tell_differences(plan: Plan) -> None:
 
 def tell_difference(setting: str, locked: str, here: str) -> None:
     """Warn of what may change the picture of a locked run, or its last bits."""
-    change = "the same picture, perhaps not its bytes"
+    change = "a picture like it, perhaps not the same pixels"
     if setting.startswith(_MUST):
         change = "perhaps another picture"
     text = f"{setting} was {locked}, here it is {here}: {change}"
@@ -71,8 +88,9 @@ def check_unchanged(plan: Plan, lock: Data) -> None:
     Raises:
         NstflowError: One was changed meanwhile.
     """
-    for setting, file in plan.files.items():
-        if describe_file(plan.recipe, setting, file) != lock["lock"]["files"][setting]:
+    for setting, what in lock["lock"]["files"].items():
+        file = plan.files[setting]
+        if describe_file(plan.recipe, setting, file) != what:
             got = f"'{file}' was changed while the run read it."
             place = plan.recipe.source.where(keys_of(plan.recipe, setting))
             problem = Problem(place, setting, got, "Run it again when the file is whole.")
@@ -104,26 +122,23 @@ def check_resumable(plan: Plan, folder: Path, data: Data, lock: Lock) -> None:
         NstflowError: With everything that differs.
     """
     fresh = make_lock(plan.on(lock.device_kind), lock.device, lock.device_kind, folder)
-    if found := differences(data, _read_again(fresh)):
-        raise _not_resumable(folder, found)
+    check_same(folder, data, fresh)
 
 
-def check_device(folder: Path, lock: Lock, device: str, kind: Kind) -> None:
-    """Hold a device to the lock of the run that is to be resumed on it.
+def check_same(folder: Path, data: Data, fresh: Data) -> None:
+    """Hold the lock that a run would write to that of the run which it is to resume.
 
     Raises:
-        NstflowError: It is another.
+        NstflowError: With everything that differs; the order of the losses is the history's.
     """
-    if lock.device != device:
-        raise _not_resumable(folder, [Difference("lock.device", lock.device, device)])
-    if lock.device_kind != kind:
-        raise _not_resumable(folder, [Difference("lock.device_kind", lock.device_kind, kind)])
-
-
-def _not_resumable(folder: Path, found: list[Difference]) -> NstflowError:
-    hint = "Begin anew with --overwrite, or choose another place with --out."
-    names = ("the run that is to go on has", "now it is")
-    return refusal(found, str(folder / LOCK_FILE), str(folder), hint, names)
+    found = differences(data, _read_again(fresh))
+    orders = [", ".join(each["losses"]) for each in (data, fresh)]
+    if not found and orders[0] != orders[1]:
+        found = [Difference("losses", *orders)]
+    if found:
+        hint = "Begin anew with --overwrite, or choose another place with --out."
+        names = ("the run that is to go on has", "now it is")
+        raise refusal(found, str(folder / LOCK_FILE), str(folder), hint, names)
 
 
 def _differences(plan: Plan, lock: Lock) -> list[Difference]:

@@ -7,6 +7,9 @@ import os
 import tempfile
 from pathlib import Path
 
+PART = ".nstflow-part-"
+"""How the names of folders begin in which files are written before they are moved."""
+
 
 def move(file: Path, target: Path) -> Path:
     """Move a file that is written to its place on the same disk, so that no crash can halve it.
@@ -37,7 +40,7 @@ def write(path: Path, data: bytes) -> Path:
         OSError: It can't be written; what was there before still is.
     """
     with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=".part-", ignore_cleanup_errors=True
+        dir=path.parent, prefix=PART, ignore_cleanup_errors=True
     ) as folder:
         file = Path(folder, path.name)
         file.write_bytes(data)

@@ -32,6 +32,7 @@ class Checkpoint:
         canvas: `(1, h, w, 3)`, float32.
         state: The optimizer's: name → array.
         history: Column → value of every step, as `history.csv` has them.
+        lock: What `pack` was given.
     """
 
     step: int
@@ -40,9 +41,14 @@ class Checkpoint:
     canvas: Array
     state: Mapping[str, Array]
     history: Mapping[str, list[float]]
+    lock: str = ""
 
-    def pack(self) -> bytes:
-        """Return the checkpoint as a safetensors file that carries its own sha256."""
+    def pack(self, lock: str = "") -> bytes:
+        """Return the checkpoint as a safetensors file that carries its own sha256.
+
+        Args:
+            lock: The sha256 of the lock of its run.
+        """
         import numpy as np
         from safetensors.numpy import save
 
@@ -54,7 +60,7 @@ class Checkpoint:
         # safetensors takes the memory as it lies
         arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         numbers = {"step": str(self.step), "phase": str(self.phase), "first": str(self.first)}
-        numbers["columns"] = json.dumps(list(self.history))
+        numbers |= {"columns": json.dumps(list(self.history)), "lock": lock}
         return save(arrays, {**numbers, "sha256": _sha256(arrays, numbers)})
 
 
@@ -85,6 +91,7 @@ def unpack(data: bytes) -> Checkpoint:
             canvas=arrays[_CANVAS],
             state={k.removeprefix(_STATE): v for k, v in arrays.items() if k.startswith(_STATE)},
             history={**history, "step": [int(value) for value in history["step"]]},
+            lock=numbers.get("lock", ""),
         )
     except (
         *(SafetensorError, ValueError, TypeError, KeyError, AttributeError),

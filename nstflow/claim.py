@@ -12,10 +12,11 @@ from pathlib import Path
 
 import filelock
 
+from nstflow.atomic import PART
 from nstflow.errors import NstflowError, Problem
 from nstflow.facts import FACTS_FILE, OWN, Facts, has_steps, read_facts
 
-_LOCK, _PART, _OLD = ".lock", ".part-", ".old-"
+_LOCK, _OLD = ".nstflow.lock", ".nstflow-old-"
 
 
 class Claim:
@@ -94,6 +95,11 @@ class Claim:
         if not self._holds():
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
+    @property
+    def replaces(self) -> bool:
+        """Whether a run is set aside."""
+        return self._old is not None
+
     def keep(self) -> None:
         """Remove what was set aside: the new run has something to show."""
         if self._old is not None:
@@ -168,11 +174,11 @@ class Claim:
     def _entries(self) -> list[str]:
         """Return what lies in the folder beside our own hidden files."""
         names = os.listdir(self._path)  # noqa: PTH208 - names are what is asked for
-        return [name for name in names if name != _LOCK and not name.startswith((_PART, _OLD))]
+        return [name for name in names if name != _LOCK and not name.startswith((PART, _OLD))]
 
     def _tidy(self) -> None:
         """Put in order what a process that was killed has left."""
-        for part in self._path.glob(f"{_PART}*"):
+        for part in self._path.glob(f"{PART}*"):
             shutil.rmtree(part, ignore_errors=True)
         for old in self._left_aside():
             if not (old / FACTS_FILE).exists():
@@ -225,4 +231,4 @@ def _move_back(old: Path) -> None:
 
 def _remove(old: Path) -> None:
     """Remove a folder that was set aside; under another name, so that no half of it comes back."""
-    shutil.rmtree(old.rename(old.with_name(old.name.replace(_OLD, _PART, 1))), ignore_errors=True)
+    shutil.rmtree(old.rename(old.with_name(old.name.replace(_OLD, PART, 1))), ignore_errors=True)

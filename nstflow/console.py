@@ -105,7 +105,7 @@ def duration(seconds: float) -> str:
 
 
 def show_stopping() -> None:
-    """Print that a run will stop soon; called from the thread that signals wake."""
+    """Print that a run will stop soon; called from another thread."""
     where = out if out.is_terminal else err  # beside a live display, where there is one
     text = "stopping after the steps in flight; once more stops at once"
     where.print(Text(text, style="yellow"), soft_wrap=True)

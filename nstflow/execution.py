@@ -10,18 +10,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nstflow import ledger
-from nstflow.agreement import check_device, check_unchanged, tell_difference
+from nstflow.agreement import check_locked_again, check_same, check_unchanged
 from nstflow.checkpoint import DamagedCheckpointError
 from nstflow.engine.memory import available, is_out_of_memory
 from nstflow.errors import STOPPED, NstflowError, NstflowWarning
 from nstflow.exhaustion import out_of_memory
 from nstflow.facts import CHECKPOINT_FILE, LOCK_FILE, RECIPE_FILE
-from nstflow.history import columns_of
 from nstflow.images import finish, prepare, write
 from nstflow.lock import Data, make_lock, to_text, without_paths
 from nstflow.optimization import Optimization
 from nstflow.plan import Plan
-from nstflow.recipe.schema import Lock
 from nstflow.result import Result
 from nstflow.saving import Saving
 from nstflow.stopping import Stop
@@ -46,9 +44,10 @@ class Execution:
     directory: RunDirectory
     watching: Observers
     stop: Stop
-    stored: Lock | None
+    stored: Data | None
     began: float
     optimization: Optimization | None = None
+    on_cpu: bool = True
 
     def execute(self, choice: DeviceChoice, *, locked: bool, metadata: bool) -> Result:
         """Do everything that a run does, in its claimed directory.
@@ -61,25 +60,23 @@ class Execution:
         from nstflow.engine.device import choose_device
 
         recipe, directory = self.plan.recipe, self.directory
-        checkpoint = directory.saved()
-        directory.record(state="running")
-        directory.write(RECIPE_FILE, recipe.source.text)
-        if checkpoint is None:
-            directory.write_history({column: [] for column in columns_of(self.plan)})
         self.watching.tell("nstflow_run_started", plan=self.plan)
         device = choose_device(choice, deterministic=recipe.compute.deterministic)
+        self.on_cpu = device.kind == "cpu"
         self.plan = self.plan.on(device.kind)
         lock = self._lock(device, locked=locked)
+        checkpoint = directory.saved()
         with device.scope():
             try:
                 optimization = self.optimization = Optimization(self.plan, checkpoint)
             except DamagedCheckpointError as error:
                 raise directory.unusable(error) from error
+            self._begin(lock)
             images = prepare(self.plan)
             check_unchanged(self.plan, lock)
             interrupted = self._optimize(optimization, images, lock)
             image = finish(recipe, optimization.canvas(), images)
-        bare = without_paths(lock, optimization.step if interrupted else None)
+        bare = without_paths(lock, optimization.step if interrupted else None, self.plan.files)
         result = Result(
             plan=self.plan,
             image=image,
@@ -98,20 +95,27 @@ class Execution:
         return result
 
     def _lock(self, device: Device, *, locked: bool) -> Data:
-        """Write the lock, or find that the run to resume had this one."""
-        path, asked = self.directory.path, self.plan.recipe.lock
+        """Return the lock of the run, held to that of the run to resume."""
+        lock = make_lock(self.plan, device.title, device.kind, self.directory.path)
         if self.stored is not None:
-            check_device(path, self.stored, device.title, device.kind)
-        if locked and asked is not None and asked.device != device.title:
-            tell_difference("lock.device", asked.device, device.title)
-        lock = make_lock(self.plan, device.title, device.kind, path)
-        if self.stored is None:
-            self.directory.write(LOCK_FILE, to_text(lock))
+            check_same(self.directory.path, self.stored, lock)
+        if locked:
+            check_locked_again(self.plan, lock)
         there_is, needed = available(), self.plan.memory
-        if device.kind == "cpu" and there_is and needed and needed > there_is:
+        if self.on_cpu and there_is and needed and needed > there_is:
             short = out_of_memory(self.plan, there_is).problems[0]
             warnings.warn(f"{short.got} {short.hint}", NstflowWarning, stacklevel=2)
         return lock
+
+    def _begin(self, lock: Data) -> None:
+        """Write what is known before the first step; the mark of a run first."""
+        directory, optimization = self.directory, self.optimization
+        assert optimization is not None  # noqa: S101 - it was made
+        directory.record(state="running")
+        directory.write(RECIPE_FILE, self.plan.recipe.source.text)
+        if self.stored is None:
+            directory.write(LOCK_FILE, to_text(lock))
+        directory.write_history(optimization.history)
 
     def _optimize(
         self, optimization: Optimization, images: Mapping[str, Image], lock: Data
@@ -119,11 +123,13 @@ class Execution:
         """Take the steps; return whether they were interrupted."""
         often = self.plan.recipe.checkpoints
         saving = Saving(self.directory, optimization, often)
+        is_first = True
         try:
             for progress in optimization.steps(images, often.every_steps):
-                if not self.stop.patient:  # the first: the weights are read by now
+                self.stop.patient = True
+                if is_first:  # the weights are read by now
                     check_unchanged(self.plan, lock)
-                    self.stop.patient = True
+                    is_first = False
                 saving.after(progress)
                 self.watching.tell("nstflow_progress", progress=progress)
                 if self.stop.requested and progress.step < progress.steps:
@@ -135,7 +141,7 @@ class Execution:
             saving.now()
             return True
         except Exception:
-            if optimization.step:
+            if optimization.step and not self.directory.replaces:
                 with contextlib.suppress(Exception):  # what matters is what was raised
                     saving.now()
             raise
@@ -160,7 +166,7 @@ class Execution:
     def explained(self, error: BaseException) -> BaseException:
         """Return the error to raise: with what came of the run, or for memory that ran out."""
         if is_out_of_memory(error):
-            error = out_of_memory(self.plan, available())
+            error = out_of_memory(self.plan, available() if self.on_cpu else None)
         begun = self.directory.has_steps or (self.optimization and self.optimization.compiled)
         if isinstance(error, NstflowError) and begun and "closing" not in vars(error):
             error.closing = STOPPED

@@ -29,7 +29,8 @@ class Facts(BaseModel):
     """The content of `run.json`.
 
     Attributes:
-        state: Whether the run is at work or was killed, was stopped, or took its last step.
+        state: Whether the run is at work or was killed, was stopped, broke off with an error, or
+            took its last step.
         steps: Steps taken, as of the last time that this was written.
         seconds: Time of all steps, compiling left out.
         compile_seconds: Time that compiling took, and describing the references.
@@ -39,7 +40,7 @@ class Facts(BaseModel):
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    state: Literal["running", "stopped", "finished"] = "running"
+    state: Literal["running", "stopped", "failed", "finished"] = "running"
     steps: int = 0
     seconds: float = 0.0
     compile_seconds: float = 0.0

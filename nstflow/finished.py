@@ -15,6 +15,8 @@ from nstflow.values import Image
 def read_result(plan: Plan, folder: Path, facts: Facts, device: str) -> Result:
     """Return what a finished run left; the picture as its first output that is an image holds it.
 
+    Of a run that wrote no image, the result's `image` is None.
+
     Raises:
         NstflowError: A file of it is missing or damaged.
     """
@@ -23,6 +25,8 @@ def read_result(plan: Plan, folder: Path, facts: Facts, device: str) -> Result:
         history = from_csv((folder / HISTORY_FILE).read_text(encoding="utf-8"))
         if tuple(history) != columns_of(plan) or not history["step"]:
             raise ValueError(f"{HISTORY_FILE} is not one of this recipe")
+        if missing := [file.name for file in files if not file.is_file()]:
+            raise ValueError(f"{missing[0]} is missing")
         image = _read_picture(files)
     except (OSError, ValueError) as error:
         got = f"this run has ended, but what it left is not whole ({error})."
@@ -30,7 +34,7 @@ def read_result(plan: Plan, folder: Path, facts: Facts, device: str) -> Result:
         raise NstflowError(Problem(str(folder), "", got, hint)) from error
     return Result(
         plan=plan,
-        image=image,
+        image=image,  # type: ignore[arg-type]  # None, of such a run alone
         history=history,
         seconds=facts.seconds,
         compile_seconds=facts.compile_seconds,
@@ -42,16 +46,14 @@ def read_result(plan: Plan, folder: Path, facts: Facts, device: str) -> Result:
     )
 
 
-def _read_picture(files: list[Path]) -> Image:
+def _read_picture(files: list[Path]) -> Image | None:
     import numpy as np
     import PIL.Image
 
     for file in files:
-        if not file.is_file():
-            raise ValueError(f"{file.name} is missing")
         try:
             with PIL.Image.open(file) as image:
                 return Image(np.asarray(image.convert("RGB"), np.float32) / np.float32(255))
         except PIL.UnidentifiedImageError:
             continue  # an output of another kind
-    raise ValueError("none of its outputs is an image")
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -42,15 +42,26 @@ def make_lock(plan: Plan, device: str, kind: Kind, folder: Path) -> Data:
     recipe = plan.recipe
     data = recipe_data(recipe, plan.extractor)
     for setting, file in plan.files.items():
-        put(data, keys_in(data, setting), relative(file, folder))
+        path = relative(file, folder)
+        try:
+            path.encode()
+        except UnicodeEncodeError as error:
+            got = f"the name of '{file}' has letters that no text file can hold."
+            place = recipe.source.where(keys_of(recipe, setting))
+            problem = Problem(place, setting, got, "Rename it, or the folder that it is in.")
+            raise NstflowError(problem, recipe.source.label) from error
+        put(data, keys_in(data, setting), path)
     data["lock"] = {
         "files": {
-            setting: describe_file(recipe, setting, file) for setting, file in plan.files.items()
+            setting: describe_file(recipe, setting, file)
+            for setting, file in plan.files.items()
+            if not file.is_dir()  # which has no hash
         },
         "weights": {asset.name: asset.sha256 for asset in plan.assets if asset.sha256},
         "plugins": _packages(plan),
         "python": python_version(),
         "tensorflow": version("tensorflow"),
+        "libraries": {name: version(name) for name in ("numpy", "pillow", "tifffile")},
         "device": device,
         "device_kind": kind,
     }
@@ -96,15 +107,16 @@ def to_text(data: Data) -> str:
     )
 
 
-def without_paths(data: Data, stopped_at: int | None = None) -> Data:
+def without_paths(data: Data, stopped_at: int | None = None, files: Iterable[str] = ()) -> Data:
     """Return a lock with the names of files for their paths: to go with a picture.
 
     Args:
         data: The lock's data.
         stopped_at: How many steps the picture has, where the run was stopped.
+        files: Settings that name more than the files whose hashes the lock has.
     """
     bare: Data = json.loads(json.dumps(data))
-    for setting in data["lock"]["files"]:
+    for setting in {*data["lock"]["files"], *files}:
         keys = keys_in(data, setting)
         put(bare, keys, Path(_get(data, keys)).name)
     if stopped_at is not None:

@@ -204,11 +204,6 @@ class Optimization:
         state = {name: tensor_of(array) for name, array in checkpoint.state.items()}
         if tuple(canvas.shape) != (1, *size, 3) or canvas.dtype != "float32":
             raise DamagedCheckpointError(f"its canvas is no {size_text(size)} pixels")
-        with guard(self.plan, "optimizer"):
-            fresh = self.plan.recipe.optimizer.start(canvas, phase.steps)
-        kinds = [{k: (v.dtype, tuple(v.shape)) for k, v in s.items()} for s in (fresh, state)]
-        if kinds[0] != kinds[1]:
-            raise DamagedCheckpointError("its optimizer's state is of another kind")
         self._history = {column: list(checkpoint.history[column]) for column in self._history}
         self._now = _Moment(canvas, state, checkpoint.step, checkpoint.phase, checkpoint.first)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from nstflow.recipe.schema import Lock, LockedFile, Recipe
 from nstflow.recipe.source import Source, parse_source, read_source
 from nstflow.recipe.writing import to_yaml
 
+_MOST_PIXELS = 64_000_000  # to decode for a text behind them, as a loader would
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
@@ -48,6 +50,9 @@ def read_anything(path: Path) -> tuple[Source, Path | None]:
         source = parse_source(read_record(path), str(path))
         lock_of(source, needed=True)
         return source, None
+    if facts is not None and not (path / LOCK_FILE).is_file():
+        got = f"the run in this folder has no {LOCK_FILE}: it was killed before it could write one."
+        raise NstflowError(Problem(str(path), "", got, "Let it go on, with --resume."))
     source = read_source(path if facts is None else path / LOCK_FILE)
     lock = lock_of(source, needed=facts is not None)
     if facts is None:
@@ -67,7 +72,8 @@ def lock_of(source: Source, *, needed: bool) -> Lock | None:
     data = source.data.get("lock")
     if data is None and needed:
         got = "this does not say what it was made of: there is no lock in it."
-        raise NstflowError(Problem(source.label, "lock", got), source.label)
+        hint = "A picture of nstflow, a run's directory or `nstflow lock` has one."
+        raise NstflowError(Problem(source.label, "lock", got, hint), source.label)
     try:
         return None if data is None else Lock.model_validate(data, strict=True)
     except ValidationError as error:
@@ -86,7 +92,7 @@ def read_record(path: Path) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large ones: their texts are what is read
             with PIL.Image.open(path, formats=["PNG"]) as image:
-                if "nstflow" not in image.info:
+                if "nstflow" not in image.info and math.prod(image.size) <= _MOST_PIXELS:
                     image.load()  # other programs put texts behind the pixels
                 text = image.info.get("nstflow")
     except PIL.UnidentifiedImageError as error:
@@ -123,12 +129,13 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
     made = _sound(draft_of(source, images))
     named = named_files(made, made.stages.items(), images)
     problems = []
+    hint = "Run the recipe itself: `nstflow show --yaml` prints it."
     data = made.source.data
     found = _by_hash(images, [lock.files[name] for name in named if name in lock.files])
     for setting in named:
         what = lock.files.get(setting)
         if what is None:
-            problems.append(Problem(label, setting, "the lock has no hash of this file."))
+            problems.append(Problem(label, setting, "the lock has no hash of this file.", hint))
         elif what.sha256 not in found:
             got = f"{named[setting].name} is not in '{images}': "
             got += f"no file of {what.bytes:,} bytes there has the sha256 {what.sha256}."

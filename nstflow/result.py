@@ -63,7 +63,7 @@ class Result:
         files: What the outputs wrote, in the recipe's order.
         resumed_from: The step of the checkpoint that the run went on from; 0 for a run of its own.
         already: Whether the run had ended before, so that nothing was computed: the picture is
-            then what a file of its outputs holds.
+            then what a file of its outputs holds, or None if none of them is an image.
         record: How the picture was made, for outputs that can carry it: the lock as text, with
             names for paths; empty where it was not wanted.
     """

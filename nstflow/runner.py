@@ -16,9 +16,9 @@ from nstflow.errors import NstflowError, Problem
 from nstflow.execution import Execution
 from nstflow.facts import LOCK_FILE
 from nstflow.finished import read_result
-from nstflow.lock import with_hashes
+from nstflow.lock import Data, with_hashes
 from nstflow.plan import Plan, make_plan
-from nstflow.recipe.schema import Lock, Recipe
+from nstflow.recipe.schema import Recipe
 from nstflow.result import Result
 from nstflow.stopping import Stop
 from nstflow.store import RunDirectory
@@ -73,12 +73,14 @@ def run(
     with RunDirectory(path, overwrite=overwrite, resume=resume, inputs=inputs) as directory:
         stored = _stored(plan, directory)
         if stored is not None and directory.facts.state == "finished":
-            return read_result(plan, path, directory.facts, stored.device)
+            directory.drop_checkpoint()  # if the run was killed before it could
+            return read_result(plan, path, directory.facts, stored["lock"]["device"])
         work = Execution(plan, directory, watching, stop or Stop(), stored, began)
         try:
             result = work.execute(device, locked=locked, metadata=metadata)
+            watching.tell("nstflow_run_finished", result=result)
         except BaseException as error:
-            directory.abandon()
+            directory.fail()
             told = work.explained(error)
             watching.tell("nstflow_run_failed", plan=plan, error=told)
             if told is error:
@@ -86,18 +88,17 @@ def run(
             raise told from error
         finally:
             work.stop.patient = False
-    watching.tell("nstflow_run_finished", result=result)
     return result
 
 
-def _stored(plan: Plan, directory: RunDirectory) -> Lock | None:
+def _stored(plan: Plan, directory: RunDirectory) -> Data | None:
     """Return the lock of the run to resume, if there is one, and hold the plan to it."""
     if not directory.held:
         return None
     stored = stored_lock(directory.path)
     if stored is not None:
         check_resumable(plan, directory.path, *stored)
-        return stored[1]
+        return stored[0]
     if directory.facts.steps:
         got = f"{LOCK_FILE} is missing: what was run can't be told."
         hint = "Begin anew with --overwrite."

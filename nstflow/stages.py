@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -34,14 +34,25 @@ class Stage(BaseModel, ABC):
         """Return the files that the settings name: setting → where it is; `folder` is the recipe's.
 
         A lock records their hashes, and rewrites the settings where it lies elsewhere. By default,
-        every setting that is a `Path` names one.
+        every setting that is or holds a `Path` names one, such as `paths.0`.
         """
-        settings = ((name, getattr(self, name)) for name in type(self).model_fields)
         return {
-            name: folder / os.path.expanduser(value)  # noqa: PTH111 - Path's raises for nobody's home
-            for name, value in settings
-            if isinstance(value, Path)
+            setting: folder / os.path.expanduser(path)  # noqa: PTH111 - Path's raises for nobody's home
+            for name in type(self).model_fields
+            for setting, path in _paths(name, getattr(self, name))
         }
+
+
+def _paths(setting: str, value: object) -> Iterator[tuple[str, Path]]:
+    """Yield every path in a value, with the dotted setting that it is."""
+    if isinstance(value, Path):
+        yield setting, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _paths(f"{setting}.{key}", item)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _paths(f"{setting}.{index}", item)
 
 
 class Loader(Stage):
@@ -133,7 +144,10 @@ class Optimizer(Stage):
 
     @abstractmethod
     def start(self, canvas: Tensor, steps: int) -> State:
-        """Return the state before the first of `steps` steps; each name is a tensor."""
+        """Return the state before the first of `steps` steps; each name is a tensor.
+
+        Its numbers are finite and stay so: one that is not stops the run.
+        """
 
     @abstractmethod
     def step(

@@ -45,7 +45,7 @@ def listening(
 
     Args:
         stop: What to ask.
-        first: Called, in that thread, when the run is asked to stop.
+        first: Called, in another thread, when the run is asked to stop.
         second: Called before the process ends at once.
     """
     ours, theirs = socket.socketpair()  # not a pipe: Windows can only wake by a socket
@@ -61,9 +61,8 @@ def listening(
                     second()
                 os._exit(128 + number)
             stop.request(number)
-            if stop.patient:
-                with contextlib.suppress(Exception):
-                    first()
+            # in a thread of its own: a terminal that takes no more must not keep a second waiting
+            threading.Thread(target=first, daemon=True).start()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if not stop.patient:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from nstflow import atomic
+from nstflow.atomic import PART
 from nstflow.checkpoint import Checkpoint, DamagedCheckpointError, unpack
 from nstflow.claim import Claim
+from nstflow.digest import sha256_of
 from nstflow.errors import NstflowError, Problem
-from nstflow.facts import CHECKPOINT_FILE, FACTS_FILE, HISTORY_FILE, OWN, Facts
+from nstflow.facts import CHECKPOINT_FILE, FACTS_FILE, HISTORY_FILE, LOCK_FILE, OWN, Facts
 from nstflow.history import to_csv
 
 _OF_THE_DISK = {
@@ -25,6 +27,8 @@ _OF_THE_DISK = {
     )
     if hasattr(errno, name)
 }
+
+_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
 
 
 class RunDirectory:
@@ -69,10 +73,18 @@ class RunDirectory:
     def __exit__(self, *_: object) -> None:
         self._claim.release()
 
-    def abandon(self) -> None:
-        """Bring back what was there before; does nothing once the run has a step to show."""
+    @property
+    def replaces(self) -> bool:
+        """Whether a run is set aside that comes back if this one breaks off now."""
+        return self._claim.replaces
+
+    def fail(self) -> None:
+        """Bring back what was there before; write down that it failed where the run has a step."""
         if not self.has_steps and not self.held:
             self._claim.undo()
+        elif self.facts.state == "running":
+            with contextlib.suppress(NstflowError, OSError):
+                self.record(state="failed")
 
     def record(self, **changes: Any) -> None:
         """Write down facts of the run."""
@@ -89,14 +101,14 @@ class RunDirectory:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint; the one before is there until this one is whole."""
-        self.write(CHECKPOINT_FILE, checkpoint.pack())
+        self.write(CHECKPOINT_FILE, checkpoint.pack(self._lock()))
         self._keep()
 
     def saved(self) -> Checkpoint | None:
         """Return the checkpoint to go on from, if there is one.
 
         Raises:
-            NstflowError: It is damaged.
+            NstflowError: It is damaged, or of another run.
         """
         path = self.path / CHECKPOINT_FILE
         if not self.held or not path.is_file():
@@ -104,9 +116,18 @@ class RunDirectory:
         with self._writing():
             data = path.read_bytes()
         try:
-            return unpack(data)
+            checkpoint = unpack(data)
+            if checkpoint.lock != self._lock():
+                raise DamagedCheckpointError(f"it belongs to another {LOCK_FILE}")
         except DamagedCheckpointError as error:
             raise self.unusable(error) from error
+        return checkpoint
+
+    def _lock(self) -> str:
+        """Return the hash of the lock that is there, or an empty text."""
+        path = self.path / LOCK_FILE
+        with self._writing():
+            return sha256_of(path) if path.is_file() else ""
 
     def unusable(self, error: DamagedCheckpointError) -> NstflowError:
         """Return what to say of a checkpoint that can't be used."""
@@ -146,6 +167,7 @@ class RunDirectory:
             self.record(files=(*self.facts.files, file.name))
         self._placed.add(file.name)
         with self._writing():
+            self._claim.check()
             return atomic.move(file, self.path / file.name)
 
     def _keep(self) -> None:
@@ -155,21 +177,21 @@ class RunDirectory:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a folder beside the final files, removed with what is left in it."""
-        with (
-            self._writing(),
-            tempfile.TemporaryDirectory(
-                dir=self.path, prefix=".part-", ignore_cleanup_errors=True
-            ) as folder,
-        ):
-            yield Path(folder)
+        with self._writing():
+            self._claim.check()
+            folder = tempfile.TemporaryDirectory(
+                dir=self.path, prefix=PART, ignore_cleanup_errors=True
+            )
+        with folder as name, self._writing(_FULL):  # else what a stage raises is the stage's
+            yield Path(name)
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self, meant: Collection[int] = _OF_THE_DISK) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            if error.errno not in _OF_THE_DISK:
-                raise  # a stage's own, from a network for example
+            if error.errno not in meant:
+                raise
             where = str(self.path)
             if error.errno == errno.ESTALE or (
                 error.errno == errno.ENOENT and not self.path.exists()

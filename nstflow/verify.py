@@ -69,11 +69,14 @@ def verify(
     if facts is None or facts.state != "finished":
         got = "this folder holds no run." if facts is None else "this run has not ended."
         hint = "Name a run directory." if facts is None else "Let it end first, with --resume."
+        if facts is not None and facts.state == "failed":
+            hint = "It broke off with an error; `nstflow run` on its recipe says with which."
         raise NstflowError(Problem(str(folder), "", got, hint))
     for name in facts.files:  # before all the steps are taken
         if not (folder / name).is_file():
             got = "this file of the run is missing."
-            raise NstflowError(Problem(str(folder / name), "", got))
+            hint = "Bring it back, or run the lock again with --overwrite."
+            raise NstflowError(Problem(str(folder / name), "", got, hint))
     plan = make_plan(load_recipe(folder / LOCK_FILE))
     tell_differences(plan)
     with tempfile.TemporaryDirectory(prefix="nstflow-verify-") as scratch:

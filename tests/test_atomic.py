@@ -241,4 +241,4 @@ def test_a_process_that_is_killed_leaves_what_was_there(tmp_path: Path, moment: 
     assert done.returncode == -9
     assert path.read_bytes() == b"old"
     (left,) = names(tmp_path) - {"a.bin"}
-    assert left.startswith(".part-")  # the next claim of the folder removes it
+    assert left.startswith(".nstflow-part-")  # the next claim of the folder removes it

@@ -322,7 +322,7 @@ def test_a_damaged_checkpoint_in_a_run_directory_is_named(tmp_path: Path, damage
     with RunDirectory(tmp_path / "x", resume=True) as directory:
         with pytest.raises(NstflowError) as caught:
             directory.saved()
-        directory.abandon()
+        directory.fail()
     (problem,) = caught.value.problems
     assert problem.where == str(path)
     assert problem.got.startswith("the checkpoint can't be used: it")

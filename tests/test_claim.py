@@ -34,7 +34,7 @@ MINE = {  # what someone keeps beside a run
     "notes.txt": b"mine",
     ".hidden": b"mine",
     "previews/1.png": b"mine",
-    ".old-photos/1.png": b"mine",
+    ".nstflow-old-photos/1.png": b"mine",
 }
 
 
@@ -198,11 +198,11 @@ def test_a_killed_process_holds_nothing(run: Path, tmp_path: Path, hold: Hold) -
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-        assert (path / ".lock").exists()
+        assert (path / ".nstflow.lock").exists()
         taken = claim(path, resume=True)
         assert "another run is at work" in refused(lambda path=path: claim(path)).got
         taken.release()
-        assert not (path / ".lock").exists()
+        assert not (path / ".nstflow.lock").exists()
 
 
 def test_what_a_killed_process_set_aside_comes_back(run: Path, hold: Hold) -> None:
@@ -254,16 +254,16 @@ def test_of_many_at_once_one_has_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", WAYS[1:], ids=str)
 def test_the_lock_is_gone_after_release(run: Path, way: dict[str, bool]) -> None:
     taken = claim(run, **way)
-    assert (run / ".lock").is_file()
+    assert (run / ".nstflow.lock").is_file()
     taken.release()
-    assert not (run / ".lock").exists()
+    assert not (run / ".nstflow.lock").exists()
     taken.release()
 
 
 def test_the_lock_of_another_is_not_removed(run: Path) -> None:
     first = claim(run, resume=True)
     first.check()
-    (run / ".lock").unlink()
+    (run / ".nstflow.lock").unlink()
     with pytest.raises(OSError, match=os.strerror(errno.ESTALE)):
         first.check()
     second = claim(run, resume=True)
@@ -280,23 +280,27 @@ def test_the_lock_of_another_is_not_removed(run: Path) -> None:
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_a_lock_in_someone_elses_folder_stays(tmp_path: Path, way: dict[str, bool]) -> None:
-    mine = {"photo.jpg": b"dear", ".lock": b"of another program", ".old-x/photo.jpg": b"dear"}
+    mine = {
+        "photo.jpg": b"dear",
+        ".nstflow.lock": b"of another program",
+        ".nstflow-old-x/photo.jpg": b"dear",
+    }
     fill(tmp_path, mine)
-    before = (tmp_path / ".lock").stat()
+    before = (tmp_path / ".nstflow.lock").stat()
     refused(lambda: claim(tmp_path, **way))
     assert contents(tmp_path) == mine
-    assert (tmp_path / ".lock").stat() == before
+    assert (tmp_path / ".nstflow.lock").stat() == before
 
 
 def test_refusing_removes_a_stale_lock_of_a_run(run: Path) -> None:
-    (run / ".lock").touch()
+    (run / ".nstflow.lock").touch()
     assert "exists already" in refused(lambda: claim(run)).got
     assert contents(run) == {**OLD, **MINE}
 
 
 def test_a_lock_that_is_a_link_is_not_followed(run: Path, tmp_path: Path) -> None:
     (tmp_path / "dear").write_text("dear")
-    (run / ".lock").symlink_to(tmp_path / "dear")
+    (run / ".nstflow.lock").symlink_to(tmp_path / "dear")
     with pytest.raises(OSError, match="symbolic links"):
         claim(run, overwrite=True)
     assert (tmp_path / "dear").read_text() == "dear"
@@ -374,7 +378,7 @@ def test_an_input_that_a_runs_name_leads_to_is_not_set_aside(run: Path, tmp_path
         [""],
         ["result.png", "a\0b"],
         [".hidden"],
-        [".lock"],
+        [".nstflow.lock"],
     ],
     ids=str,
 )
@@ -410,7 +414,7 @@ def test_a_folder_that_facts_name_is_no_file_of_a_run(run: Path) -> None:
 def test_overwriting_sets_aside_what_the_run_wrote(run: Path) -> None:
     taken = claim(run, overwrite=True)
     assert taken.facts is None
-    (old,) = (path for path in run.glob(".old-*") if path.name != ".old-photos")
+    (old,) = (path for path in run.glob(".nstflow-old-*") if path.name != ".nstflow-old-photos")
     assert contents(old) == OLD
     shutil.rmtree(old)
     taken.release()
@@ -465,16 +469,16 @@ def test_undo_that_fails_is_made_up_for_by_the_next_claim(
 
 @pytest.mark.parametrize("way", WAYS[1:], ids=str)
 def test_scratch_of_a_killed_run_is_removed(run: Path, way: dict[str, bool]) -> None:
-    fill(run, {".part-a/x.png": b"half", ".part-b/deep/x.png": b"half"})
+    fill(run, {".nstflow-part-a/x.png": b"half", ".nstflow-part-b/deep/x.png": b"half"})
     taken = claim(run, **way)
-    assert not list(run.glob(".part-*"))
+    assert not list(run.glob(".nstflow-part-*"))
     taken.undo()
     taken.release()
     assert contents(run) == {**OLD, **MINE}
 
 
 def test_scratch_alone_makes_a_folder_no_less_empty(tmp_path: Path) -> None:
-    fill(tmp_path, {".part-a/x.png": b"half"})
+    fill(tmp_path, {".nstflow-part-a/x.png": b"half"})
     claim(tmp_path).release()
     assert list(tmp_path.iterdir()) == []
 
@@ -484,8 +488,8 @@ def test_links_with_names_of_our_own_are_not_followed(tmp_path: Path, ended: boo
     dear = fill(tmp_path / "dear", OLD)
     begun = {FACTS_FILE: Facts(state="running").model_dump_json().encode()}
     run = fill(tmp_path / "x", OLD if ended else begun)  # what was set aside would go or come back
-    (run / ".old-x").symlink_to(dear)
-    (run / ".part-x").symlink_to(dear)
+    (run / ".nstflow-old-x").symlink_to(dear)
+    (run / ".nstflow-part-x").symlink_to(dear)
     before = contents(run)
     for _ in range(2):
         claim(run, resume=True).release()
@@ -494,7 +498,7 @@ def test_links_with_names_of_our_own_are_not_followed(tmp_path: Path, ended: boo
 
 
 def test_a_file_with_a_name_of_our_own_is_left_alone(run: Path) -> None:
-    fill(run, {".old-x": b"mine", ".part-x": b"mine"})
+    fill(run, {".nstflow-old-x": b"mine", ".nstflow-part-x": b"mine"})
     before = contents(run)
     claim(run, resume=True).release()
     assert contents(run) == before
@@ -529,7 +533,7 @@ def kill_before(number):
 
 
 class Checkpoint:  # numpy would make each process slow to part with
-    def pack(self):
+    def pack(self, lock):
         return b"new checkpoint"
 
 
@@ -567,7 +571,7 @@ def replace_without_checkpoint(path):
 def abandon(path):
     with RunDirectory(path, overwrite=True) as run:
         begin(run)
-        run.abandon()
+        run.fail()
 
 
 def resume(path):
@@ -618,7 +622,7 @@ def kill() -> Iterator[Kill]:
         found: dict[str, Path] = {}
         for state in sorted(into.iterdir()):
             key = {
-                re.sub(r"\.(old|part)-\w{8}", r".\1", str(path.relative_to(state))): (
+                re.sub(r"\.nstflow-(old|part)-\w{8}", r".\1", str(path.relative_to(state))): (
                     path.read_bytes() if path.is_file() else None
                 )
                 for path in state.rglob("*")
@@ -664,7 +668,9 @@ def after_the_next_claim(path: Path, way: dict[str, bool], mine: dict[str, bytes
     else:
         taken.undo()
         taken.release()
-    ours = {path.name for path in path.glob(".*") if path.name not in {".hidden", ".old-photos"}}
+    ours = {
+        path.name for path in path.glob(".*") if path.name not in {".hidden", ".nstflow-old-photos"}
+    }
     assert ours == set()
     return what_is_whole(path, mine)
 
@@ -710,8 +716,8 @@ def test_putting_in_order_may_be_killed_too(tmp_path: Path, kill: Kill) -> None:
     for what in ("replace", "abandon"):
         for state in kill(tmp_path / "states", tmp_path / what, what):
             names = {path.name for path in (state / "x").iterdir()}
-            kinds = {name[:5] for name in names if re.fullmatch(r"\.(old|part)-\w{8}", name)}
-            if kinds == {".old-"}:  # scratch beside it would change nothing but the time
+            kinds = {name[:-8] for name in names if re.fullmatch(r"\.nstflow-(old|part)-\w{8}", name)}
+            if kinds == {".nstflow-old-"}:  # scratch beside it would change nothing but the time
                 copy = shutil.copytree(state, tmp_path / "copy")
                 expected = after_the_next_claim(copy / "x", WAYS[2], MINE)
                 shutil.rmtree(copy)

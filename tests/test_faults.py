@@ -224,7 +224,7 @@ def nstflow_stages():
         "path = folder / 'a' ; path.symlink_to(folder.parent.parent / 'photo.png'); return path",
         "return folder.parent.parent / 'photo.png'",
         "path = folder / 'run.json'; path.write_text('x'); return path",
-        "path = folder / '.lock'; path.write_text('x'); return path",
+        "path = folder / '.nstflow.lock'; path.write_text('x'); return path",
     ],
 )
 def test_an_output_can_not_leave_the_run_directory(

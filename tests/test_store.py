@@ -178,7 +178,7 @@ def test_resume_takes_what_is_there(run: Path) -> None:
     with RunDirectory(run, resume=True) as directory:
         assert directory.held
         assert directory.facts == Facts(state="finished", steps=2, files=("result.png",))
-        directory.abandon()
+        directory.fail()
     assert contents(run) == before
 
 
@@ -187,14 +187,14 @@ def test_resume_of_nothing_is_a_new_run(tmp_path: Path) -> None:
         assert not directory.held
         assert directory.saved() is None
         begin(directory, "name: y\n")
-        directory.abandon()
+        directory.fail()
     assert files(tmp_path) == set()
 
 
 def test_a_resumed_run_is_not_taken_back(run: Path) -> None:
     with RunDirectory(run, resume=True) as directory:
         directory.write(RECIPE_FILE, "name: y\n")
-        directory.abandon()
+        directory.fail()
     assert (run / RECIPE_FILE).read_text() == "name: y\n"
     assert (run / "result.png").read_bytes() == b"old picture"
 
@@ -223,8 +223,8 @@ def test_what_was_there_comes_back_from_a_run_that_breaks_off(run: Path, written
             directory.write_history(NO_STEPS)
         if written > 2:
             directory.write(LOCK_FILE, "lock of y")
-        directory.abandon()
-        directory.abandon()
+        directory.fail()
+        directory.fail()
     assert contents(run) == before
     assert files(run) == set(before) | {"previews"}
 
@@ -232,10 +232,10 @@ def test_what_was_there_comes_back_from_a_run_that_breaks_off(run: Path, written
 def test_what_was_there_goes_with_the_first_checkpoint(run: Path) -> None:
     with RunDirectory(run, overwrite=True) as directory:
         begin(directory, "name: y\n")
-        assert list(run.glob(".old-*"))
+        assert list(run.glob(".nstflow-old-*"))
         directory.save(CHECKPOINT)
-        assert not list(run.glob(".old-*"))
-        directory.abandon()
+        assert not list(run.glob(".nstflow-old-*"))
+        directory.fail()
     names = {FACTS_FILE, RECIPE_FILE, HISTORY_FILE, LOCK_FILE, CHECKPOINT_FILE}
     assert files(run) == names | OTHERS
 
@@ -249,8 +249,8 @@ def test_overwrite_of_nothing(tmp_path: Path) -> None:
 def test_overwrite_of_a_run_that_broke_off_early(tmp_path: Path) -> None:
     with RunDirectory(tmp_path) as directory:
         directory.record(state="running")
-    (tmp_path / ".part-abc").mkdir()
-    (tmp_path / ".part-abc" / "result.png").write_bytes(b"half")
+    (tmp_path / ".nstflow-part-abc").mkdir()
+    (tmp_path / ".nstflow-part-abc" / "result.png").write_bytes(b"half")
     with RunDirectory(tmp_path, overwrite=True) as directory:
         directory.write_history(HISTORY)
     assert files(tmp_path) == {HISTORY_FILE}
@@ -463,7 +463,7 @@ def test_file_that_outgrows_its_room(tmp_path: Path) -> None:
 def test_run_that_never_began_is_taken_back(tmp_path: Path) -> None:
     with RunDirectory(tmp_path / "runs" / "x") as directory:
         begin(directory, "x")
-        directory.abandon()
+        directory.fail()
     assert files(tmp_path) == set()
 
 
@@ -471,11 +471,11 @@ def test_no_more_is_taken_back_than_was_made(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     with RunDirectory(tmp_path / "runs" / "x") as directory:
         (tmp_path / "runs" / "y").mkdir()
-        directory.abandon()
+        directory.fail()
     assert files(tmp_path) == {"runs", "runs/y"}
     with RunDirectory(tmp_path / "runs" / "y") as directory:
         begin(directory, "x")
-        directory.abandon()
+        directory.fail()
     assert files(tmp_path) == {"runs", "runs/y"}
 
 
@@ -483,7 +483,7 @@ def test_run_with_a_step_is_not_taken_back(tmp_path: Path) -> None:
     with RunDirectory(tmp_path / "x") as directory:
         begin(directory, "name: y\n")
         directory.write_history(HISTORY)
-        directory.abandon()
+        directory.fail()
     assert files(tmp_path / "x") == {FACTS_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE}
 
 
@@ -493,7 +493,7 @@ def test_what_others_wrote_is_not_taken_back(tmp_path: Path, kept: str) -> None:
         begin(directory, "x")
         (tmp_path / "x" / kept).parent.mkdir(exist_ok=True)
         (tmp_path / "x" / kept).write_text("work")
-        directory.abandon()
+        directory.fail()
     assert contents(tmp_path / "x") == {kept: b"work"}
 
 
@@ -566,7 +566,7 @@ def test_name_that_is_taken(directory: RunDirectory, name: str) -> None:
     assert contents(directory.path) == before
 
 
-@pytest.mark.parametrize("name", [".lock", ".part-x", ".old-x", ".a.png"])
+@pytest.mark.parametrize("name", [".nstflow.lock", ".nstflow-part-x", ".nstflow-old-x", ".a.png"])
 def test_hidden_names_are_not_to_be_had(directory: RunDirectory, name: str) -> None:
     before = contents(directory.path)
     refused(lambda: put(directory, name, b"one"))
@@ -659,7 +659,7 @@ def test_a_folder_that_is_deleted_under_a_run(tmp_path: Path, again: str | None)
             directory.drop_checkpoint,
         ):
             assert "the run directory is gone" in refused(act).got
-        directory.abandon()
+        directory.fail()
     assert path.exists() == (again is not None)
     if again:
         assert contents(path) == before

@@ -160,7 +160,10 @@ def test_file_that_is_missing_is_told_before_the_steps(
     (run / lost).unlink()
     with pytest.raises(NstflowError) as caught:
         verify(run)
-    assert str(caught.value) == f"{run / lost}\n    this file of the run is missing."
+    assert str(caught.value) == (
+        f"{run / lost}\n    this file of the run is missing."
+        " Bring it back, or run the lock again with --overwrite."
+    )
 
 
 @pytest.mark.parametrize("lost", ["photo.png", "out/recipe.lock.yaml"])

@@ -92,6 +92,9 @@ class Lock(_Section):
     )
     python: str = Field(description="The version of Python.")
     tensorflow: str = Field(description="The version of TensorFlow.")
+    libraries: dict[str, str] = Field(
+        {}, description="Packages that read images or make numbers, and their versions."
+    )
     device: str = Field(description="What computed it.")
     device_kind: Literal["cpu", "gpu"] = Field(description="The device's kind.")
     stopped_at: int | None = Field(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import io
 import math
+import operator
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ Shape = tuple[int, int, int, int]
 
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _TORCH_PROTOCOL = 1001
+_LARGEST_CHUNK = 1 << 20  # numbers; a small array may have one that is larger than itself
 
 
 class WeightsError(Exception):
@@ -149,7 +151,9 @@ def _collector(found: dict[int, Array], shape: Shape) -> Callable[[str, Any], No
             raise WeightsError(f"{name} refers to another file")
         if len(item.shape) in found:
             raise WeightsError(f"{name} is the second array of shape {item.shape} in its layer")
-        found[len(item.shape)] = _floats(item[()], name)
+        if math.prod(item.chunks or ()) > max(item.size, _LARGEST_CHUNK):
+            raise WeightsError(f"{name} has parts larger than the whole")
+        found[len(item.shape)] = _floats(item, name)
 
     return collect
 
@@ -159,7 +163,7 @@ def _floats(array: Any, name: str) -> Array:
 
     if array.dtype.kind != "f":
         raise WeightsError(f"{name} holds {array.dtype}, not floating-point numbers")
-    return np.ascontiguousarray(array, np.float32)
+    return np.ascontiguousarray(array[()], np.float32)  # read from a file only now
 
 
 class _TorchUnpickler(pickle.Unpickler):
@@ -186,7 +190,7 @@ class _TorchUnpickler(pickle.Unpickler):
             case ("storage", str(kind), str(key), "cpu", int(count), None):
                 self.storages[key] = (kind, count)
                 return key
-        raise WeightsError(f"it has a storage that can't be read ({pid!r})")
+        raise WeightsError("it has a storage that can't be read")  # its repr may be endless
 
 
 class _TensorView:
@@ -196,10 +200,10 @@ class _TensorView:
         self.key, self.offset, self.shape, self.strides = key, offset, shape, strides
 
     def array(self, storages: Mapping[str, Any]) -> Any:
-        count = math.prod(self.shape)
+        count = math.prod(map(operator.index, self.shape))  # a list times a number fills the memory
         contiguous = tuple(math.prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
         if self.offset != 0 or self.strides != contiguous or len(storages[self.key]) != count:
-            raise WeightsError(f"it has a tensor of an odd layout ({self.shape}, {self.strides})")
+            raise WeightsError(f"it has a tensor of an odd layout ({self.shape})")
         return storages[self.key].reshape(self.shape)
 
 

@@ -17,7 +17,7 @@ from nstflow.builtin.outputs.png import Png
 
 def result(pixels: object) -> SimpleNamespace:
     """Return as much of a result as an output looks at."""
-    return SimpleNamespace(image=Image(np.asarray(pixels, np.float32)))
+    return SimpleNamespace(image=Image(np.asarray(pixels, np.float32)), record="")
 
 
 def test_png_gives_exact_bytes_back(tmp_path: Path) -> None:

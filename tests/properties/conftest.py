@@ -1,0 +1,104 @@
+"""How a property is tried: on how many examples, from which seed, for how long."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis.strategies import SearchStrategy
+
+from nstflow.errors import NstflowError, NstflowWarning, printable
+from nstflow.plan import plan_file
+
+LIMITS = {signal.SIGPROF: (signal.ITIMER_PROF, 10), signal.SIGALRM: (signal.ITIMER_REAL, 60)}
+"""What an example may take: 10 s of the processor, and 60 s by the clock of a busy machine."""
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@contextlib.contextmanager
+def limited() -> Iterator[None]:
+    def late(number: int, _frame: object) -> None:
+        pytest.fail(f"an example took longer than {LIMITS[signal.Signals(number)][1]} s")
+
+    before = {number: signal.signal(number, late) for number in LIMITS}
+    for timer, seconds in LIMITS.values():
+        signal.setitimer(timer, seconds)
+    try:
+        yield
+    finally:
+        for number, (timer, _) in LIMITS.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
+
+
+@pytest.fixture(scope="session")
+def tried(pytestconfig: pytest.Config) -> Callable[..., Counter[str]]:
+    """Try a property on examples; return how often each of its outcomes came.
+
+    The examples are the same every time; `--hypothesis-seed=5` gives others.
+    """
+    start = pytestconfig.getoption("--hypothesis-seed")
+
+    def tried(
+        outcome_of: Callable[[Any], str], examples: SearchStrategy[Any], count: int
+    ) -> Counter[str]:
+        outcomes: Counter[str] = Counter()
+
+        @seed(f"{outcome_of.__name__} {count} {start}")
+        @settings(
+            max_examples=count,
+            deadline=None,  # `limited` has one
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        )
+        @given(example=examples)
+        def attempt(example: Any) -> None:
+            with limited():
+                outcomes[outcome_of(example)] += 1
+
+        attempt()
+        return outcomes
+
+    return tried
+
+
+@pytest.fixture(scope="session")
+def planned_or_refused() -> Iterator[Callable[[bytes | str], str]]:
+    """Say what became of a recipe, and of settings; what is neither a plan nor words escapes."""
+
+    def planned_or_refused(text: bytes | str, *settings: str) -> str:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode(errors="surrogatepass"))
+        refused = None
+        with warnings.catch_warnings(action="ignore", category=NstflowWarning):
+            try:
+                plan = plan_file(path, settings)
+            except NstflowError as error:
+                refused = error
+        if refused:
+            assert refused.problems
+            assert all(problem.where and problem.got for problem in refused.problems)
+            assert settings or not CONTROL.search(str(refused))
+            assert printable(str(refused), lines=True).encode()
+            return "refused"
+        assert min(plan.canvas) >= 1
+        assert plan.epochs >= 1
+        assert plan.memory is None or plan.memory > 0
+        assert not CONTROL.search(plan.recipe.summary)
+        return "planned"
+
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "r.yaml")
+        PIL.Image.new("RGB", (60, 40), "teal").save(path.with_name("photo.png"))
+        PIL.Image.new("L", (30, 50), 90).save(path.with_name("style.jpg"))
+        yield planned_or_refused

@@ -1,0 +1,234 @@
+"""Any bytes for an image file: a picture of the size that its header says, or words."""
+
+from __future__ import annotations
+
+import io
+import struct
+import tempfile
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageCms
+import pytest
+import tifffile
+from hypothesis import strategies as some
+
+from nstflow import NstflowError, NstflowWarning
+from nstflow.builtin.loaders.file import File
+
+Tried = Callable[..., Counter[str]]
+Outcome = Callable[[bytes], str]
+Chunks = list[tuple[bytes, bytes]]
+
+PNG = b"\x89PNG\r\n\x1a\n"
+MAGIC = [
+    *(b"", PNG, PNG + b"\0\0\0\rIHDR", b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\0\x10JFIF\0"),
+    *(b"\xff\xd8\xff\xe1\0\x40Exif\0\0", b"RIFF\x40\0\0\0WEBPVP8 ", b"RIFF\x40\0\0\0WEBPVP8X"),
+    *(b"RIFF\x40\0\0\0WEBPVP8L", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"MM\0+\0\x08\0\0"),
+    *(b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0", b"BM\x40\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"),
+]
+
+
+def saved(picture: PIL.Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def written(values: Any, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
+    return buffer.getvalue()
+
+
+def sound_files() -> list[bytes]:
+    generator = np.random.default_rng(4)
+    picture = PIL.Image.fromarray(generator.integers(0, 256, (11, 14, 3), dtype=np.uint8))
+    clear = PIL.Image.fromarray(generator.integers(0, 256, (11, 14, 4), dtype=np.uint8))
+    words = generator.integers(0, 65536, (11, 14, 4), dtype=np.uint16)
+    turned = PIL.Image.Exif()
+    turned[274], turned[271] = 6, "a maker of cameras"
+    exif = turned.tobytes()
+    lab = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("LAB")).tobytes()
+    srgb = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    files = [
+        saved(picture, "PNG", exif=exif, icc_profile=srgb),
+        saved(clear, "PNG"),
+        saved(picture.quantize(9), "PNG", transparency=2),
+        saved(PIL.Image.fromarray(words[..., 0]), "PNG", icc_profile=lab),
+        saved(picture, "JPEG", exif=exif, icc_profile=srgb),
+        saved(picture.convert("L"), "JPEG", icc_profile=srgb),
+        saved(picture.convert("CMYK"), "JPEG", progressive=True),
+        saved(picture, "WEBP", exif=exif, icc_profile=srgb),
+        saved(clear, "WEBP", lossless=True),
+        saved(picture, "BMP"),
+        saved(picture.quantize(16), "BMP"),
+        saved(picture, "TIFF", exif=exif, icc_profile=srgb),
+        saved(picture.convert("1"), "TIFF", compression="group4"),
+        written(words[..., :3], photometric="rgb", extratags=[(274, 3, 1, 6, True)]),
+        written(words, photometric="rgb", extrasamples=["assocalpha"], compression="zlib"),
+        written(np.moveaxis(words[..., :3], -1, 0), photometric="rgb", planarconfig="separate"),
+        written(words[..., 0], photometric="minisblack", bigtiff=True),
+        written((words[..., 0] / 65535).astype("f4"), photometric="minisblack", tile=(16, 16)),
+    ]
+    kinds = ["lzw", "adobe_deflate", "jpeg", "packbits"]
+    return files + [
+        saved(
+            picture,
+            "TIFF",
+            compression=f"tiff_{k}".replace("tiff_jpeg", "jpeg").replace(
+                "tiff_packbits", "packbits"
+            ),
+        )
+        for k in kinds
+    ]
+
+
+FILES = sound_files()
+ODD = [0, 1, 2, 3, 4, 6, 8, 16, 32, 127, 128, 255, 256, 1 << 15, 65535, 1 << 16, 1 << 24]
+ODD += [(1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 63, (1 << 64) - 1]
+
+blobs = some.builds(bytes.__add__, some.sampled_from(MAGIC), some.binary(max_size=300))
+
+
+@some.composite
+def edits(draw: Any) -> bytes:
+    """Return a sound file with a few numbers put into it, parts lost, or parts of another."""
+    data = draw(some.sampled_from(FILES))
+    for _ in range(draw(some.integers(0, 4))):
+        head = min(len(data), draw(some.sampled_from([64, 300, len(data)])))
+        at = draw(some.integers(0, head))
+        match draw(some.sampled_from(["poke", "poke", "poke", "bytes", "cut", "drop", "splice"])):
+            case "poke":
+                width = draw(some.sampled_from([1, 2, 4, 8]))
+                number = draw(some.sampled_from(ODD)) % (1 << 8 * width)
+                order: Any = draw(some.sampled_from(["little", "big"]))
+                data = data[:at] + number.to_bytes(width, order) + data[at + width :]
+            case "bytes":
+                put = draw(some.binary(min_size=1, max_size=8))
+                data = data[:at] + put + data[at + len(put) :]
+            case "cut":
+                data = data[: draw(some.integers(0, len(data)))]
+            case "drop":
+                data = data[:at] + data[at + draw(some.integers(1, 12)) :]
+            case "splice":
+                other = draw(some.sampled_from(FILES))
+                data = data[:at] + other[draw(some.integers(0, len(other))) :]
+    return data
+
+
+def chunks(data: bytes) -> Chunks:
+    found, at = [], len(PNG)
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        found.append((kind, data[at + 8 : at + 8 + length]))
+        at += length + 12
+    return found
+
+
+def as_png(parts: Chunks) -> bytes:
+    return PNG + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )
+
+
+PNGS = [chunks(data) for data in FILES if data.startswith(PNG)]
+KINDS = [
+    *(b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"IDAT", b"gAMA", b"cHRM", b"pHYs", b"sRGB")
+]
+KINDS += [b"tEXt", b"zTXt", b"iTXt", b"acTL", b"fcTL", b"fdAT", b"IEND", b"xxxx", b"XXXX"]
+
+
+@some.composite
+def odd_pngs(draw: Any) -> bytes:
+    """Return a PNG whose checksums are right, so that its chunks are looked into."""
+    parts = list(draw(some.sampled_from(PNGS)))
+    for _ in range(draw(some.integers(1, 3))):
+        at = draw(some.integers(0, len(parts) - 1))
+        kind, body = parts[at]
+        match draw(some.sampled_from(["head", "body", "poke", "new", "zip", "lose", "double"])):
+            case "head":
+                size = struct.pack(">II", *(draw(some.sampled_from(ODD)) % (1 << 32) for _ in "hw"))
+                rest = bytes(draw(some.sampled_from([0, 1, 2, 3, 4, 6, 8, 16])) for _ in range(5))
+                kept = draw(some.sampled_from([0, 4, 8, 9]))
+                parts[0] = parts[0][0], parts[0][1][:kept] + (size + rest)[kept:]
+            case "body":
+                parts[at] = kind, draw(some.binary(max_size=40))
+            case "poke" if body:
+                place = draw(some.integers(0, len(body) - 1))
+                put = draw(some.binary(min_size=1, max_size=4))
+                parts[at] = kind, body[:place] + put + body[place + len(put) :]
+            case "new":
+                new = draw(some.sampled_from(KINDS)), draw(some.binary(max_size=60))
+                parts.insert(at + 1, new)
+            case "zip":
+                packed = zlib.compress(
+                    draw(some.binary(max_size=100)) * draw(some.integers(1, 900))
+                )
+                head = draw(some.sampled_from([b"", b"name\0\0", b"name\0\1", b"a\0\1\0\0\0"]))
+                parts.insert(at + 1, (draw(some.sampled_from(KINDS)), head + packed))
+            case "lose":
+                del parts[at]
+                if not parts:
+                    return PNG
+            case "double":
+                parts.insert(at, parts[at])
+    return as_png(parts)
+
+
+@pytest.fixture(scope="module")
+def picture_or_refused() -> Iterator[Outcome]:
+    """Say what became of the bytes of an image file."""
+
+    def picture_or_refused(data: bytes) -> str:
+        path.write_bytes(data)
+        file = File(path=Path(path.name), max_megapixels=0.2, transparency="weight")
+        size = None
+        with warnings.catch_warnings(action="ignore", category=NstflowWarning):
+            try:
+                size = file.size(path.parent)
+                image = file.load(path.parent)
+            except NstflowError as error:
+                told = str(error)
+            else:
+                assert image.size == size
+                return "picture"
+        assert path.name in told
+        return "no size" if size is None else "no pixels"
+
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "a.image")
+        yield picture_or_refused
+
+
+def slow(count: int) -> Any:
+    return pytest.param(count, marks=pytest.mark.slow)
+
+
+def test_whole_files_are_pictures(picture_or_refused: Outcome) -> None:
+    assert {picture_or_refused(data) for data in FILES} == {"picture"}
+    assert {picture_or_refused(as_png(parts)) for parts in PNGS} == {"picture"}
+
+
+@pytest.mark.parametrize("count", [60, slow(1500)])
+def test_any_bytes(count: int, tried: Tried, picture_or_refused: Outcome) -> None:
+    assert tried(picture_or_refused, blobs, count).keys() <= {"no size", "no pixels"}
+
+
+@pytest.mark.parametrize("count", [150, slow(6000)])
+def test_edited_files(count: int, tried: Tried, picture_or_refused: Outcome) -> None:
+    outcomes = tried(picture_or_refused, edits(), count)
+    assert min(outcomes[kind] for kind in ("picture", "no size", "no pixels")) > count // 40
+
+
+@pytest.mark.parametrize("count", [60, slow(2500)])
+def test_odd_png_chunks(count: int, tried: Tried, picture_or_refused: Outcome) -> None:
+    outcomes = tried(picture_or_refused, odd_pngs(), count)
+    assert min(outcomes[kind] for kind in ("picture", "no size", "no pixels")) > count // 40

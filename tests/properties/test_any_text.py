@@ -1,0 +1,170 @@
+"""Any text for a recipe: it is planned, or refused in words; nothing crashes, nothing hangs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import strategies as some
+
+Tried = Callable[..., Counter[str]]
+Outcome = Callable[..., str]
+
+RECIPE = Path(__file__).with_name("everything.yaml").read_text(encoding="utf-8")
+LINES = RECIPE.splitlines(keepends=True)
+LARGEST = 1 << 18  # bytes that a recipe may have
+
+WORDS = sorted(set(RECIPE.replace("{", " ").replace(",", " ").split()))
+SIGNS = [
+    *(
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        ": ",
+        "- ",
+        "? ",
+        "| ",
+        "> ",
+        "|-\n",
+        ">+2\n",
+        "&a ",
+        "*a",
+        "#",
+    ),
+    *(
+        "<<: ",
+        "!",
+        "!!str ",
+        "!!int ",
+        "!!python/name:os.system ",
+        "!%1b[31m ",
+        "%YAML 1.1\n",
+        "---",
+    ),
+    *(
+        "\n...\n",
+        "'",
+        '"',
+        '"\\e[31m"',
+        '"\\ud83d"',
+        '"\\x9b"',
+        '"\\0"',
+        "\t",
+        "\n",
+        "\r",
+        "\ufeff",
+    ),
+    *("\u2028", "\x85", "~", ".nan", "-.inf", "1e999", "0x" + "f" * 99, "9" * 120, "-0", "\n  "),
+]
+
+texts = some.text(max_size=300)
+fragments = some.lists(
+    some.one_of(some.sampled_from(SIGNS), some.sampled_from(WORDS), some.sampled_from(LINES)),
+    max_size=60,
+).map("".join)
+
+
+def mapping(items: list[tuple[str, str]]) -> str:
+    return f"{{{', '.join(f'{key}: {value}' for key, value in items)}}}"
+
+
+keys = some.one_of(some.sampled_from(WORDS), some.text(max_size=6).map(ascii), fragments)
+scalars = some.one_of(
+    some.sampled_from(WORDS),
+    some.sampled_from(SIGNS),
+    some.integers().map(str),
+    some.floats().map(str),
+    some.text(max_size=20).map(ascii),
+    some.sampled_from(["*a", "*b", "*c"]),
+)
+marks = some.sampled_from(["", "", "", "&a ", "&b ", "&c ", "!!map ", "!!seq ", "!!float ", "!x "])
+trees = some.recursive(
+    scalars,
+    lambda inner: some.tuples(
+        marks,
+        some.one_of(
+            some.lists(inner, max_size=5).map(lambda items: f"[{', '.join(items)}]"),
+            some.lists(some.tuples(keys, inner), max_size=5).map(mapping),
+        ),
+    ).map("".join),
+    max_leaves=25,
+)
+sections = [line.partition(":")[0] for line in LINES if line[0].isalpha()]
+documents = some.lists(some.tuples(some.sampled_from(sections), trees), max_size=8).map(
+    lambda items: "".join(f"{key}: {tree}\n" for key, tree in dict(items).items())
+)
+
+
+@some.composite
+def repetitions(draw: Any) -> str:
+    """Return a few fragments again and again, up to the size that a recipe may have."""
+    head = draw(some.sampled_from(["", RECIPE, "a: ", "images:\n", "losses:\n", "a: ["]))
+    part = "".join(
+        draw(some.lists(some.sampled_from([*SIGNS, "%d", "  "]), min_size=1, max_size=4))
+    )
+    most = (LARGEST - len(head.encode())) // len(part.encode())
+    count = draw(some.one_of(some.integers(1, most), some.just(most)))
+    if "%d" not in part:
+        return head + part * count
+    return (head + "".join(part.replace("%d", str(i)) for i in range(count)))[:LARGEST]
+
+
+@some.composite
+def edits(draw: Any) -> str:
+    """Return a sound recipe with lines deleted, doubled or exchanged, and letters changed."""
+    lines = list(LINES)
+    for _ in range(draw(some.integers(0, 3))):
+        here, there = (draw(some.integers(0, len(lines) - 1)) for _ in range(2))
+        match draw(some.sampled_from(["delete", "double", "exchange", "move in", "cut"])):
+            case "delete":
+                del lines[here]
+            case "double":
+                lines.insert(there, lines[here])
+            case "exchange":
+                lines[here], lines[there] = lines[there], lines[here]
+            case "move in":
+                lines[here] = " " * draw(some.integers(1, 4)) + lines[here]
+            case "cut":
+                lines = lines[: here + 1]
+    text = "".join(lines)
+    for _ in range(draw(some.integers(0, 3))):
+        here = draw(some.integers(0, len(text)))
+        length = draw(some.integers(0, 3))
+        put = draw(some.one_of(some.text(max_size=3), some.sampled_from(SIGNS)))
+        text = text[:here] + put + text[here + length :]
+    return text
+
+
+def slow(count: int) -> Any:
+    return pytest.param(count, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("count", [25, slow(1000)])
+@pytest.mark.parametrize("kind", ["bytes", "texts", "fragments", "trees", "documents"])
+def test_any_text(kind: str, count: int, tried: Tried, planned_or_refused: Outcome) -> None:
+    kinds = {
+        "bytes": some.binary(max_size=200),
+        "texts": texts,
+        "fragments": fragments,
+        "trees": trees,
+        "documents": some.builds(str.__add__, some.sampled_from(["", RECIPE]), documents),
+    }
+    assert tried(planned_or_refused, kinds[kind], count)["refused"]
+
+
+@pytest.mark.parametrize("count", [10, slow(150)])
+def test_a_few_words_again_and_again(count: int, tried: Tried, planned_or_refused: Outcome) -> None:
+    assert tried(planned_or_refused, repetitions(), count)["refused"]
+
+
+@pytest.mark.parametrize("count", [60, slow(2500)])
+def test_edited_lines_and_letters(count: int, tried: Tried, planned_or_refused: Outcome) -> None:
+    outcomes = tried(planned_or_refused, edits(), count)
+    assert outcomes["planned"] > count // 20
+    assert outcomes["refused"] > count // 20

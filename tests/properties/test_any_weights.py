@@ -1,0 +1,235 @@
+"""Any bytes for a file of weights: arrays of the shapes asked for, all finite, or words."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import tempfile
+import zipfile
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import strategies as some
+
+from nstflow.errors import NstflowError
+from nstflow.weights import formats, load_weights
+
+Tried = Callable[..., Counter[str]]
+Outcome = Callable[[bytes], str]
+
+SHAPES: dict[str, formats.Shape] = {"one": (3, 3, 3, 4), "two": (3, 3, 4, 2)}
+ODD = [0, 1, 2, 3, 4, 7, 8, 16, 127, 128, 255, 256, 1 << 15, 65535, 1 << 16, 1 << 24]
+ODD += [(1 << 31) - 1, 1 << 31, (1 << 32) - 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
+
+
+def arrays() -> dict[str, Any]:
+    generator = np.random.default_rng(9)
+    made: dict[str, Any] = {}
+    for layer, shape in SHAPES.items():
+        made[f"{layer}/kernel"] = generator.normal(size=shape).astype(np.float32)
+        made[f"{layer}/bias"] = generator.normal(size=shape[-1]).astype(np.float32)
+    return made
+
+
+def npz(save: Callable[..., None], **changed: Any) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer, **arrays() | changed)
+    return buffer.getvalue()
+
+
+def h5(**options: Any) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", **options) as file:
+        for name, array in arrays().items():
+            packed = {"compression": "gzip", "shuffle": True, "fletcher32": True}
+            file.create_dataset(name, data=array, **(packed if array.ndim > 1 else {}))
+        file["one"].attrs["weight_names"] = [b"one_W_1:0", b"one_b_1:0"]
+    return buffer.getvalue()
+
+
+class Name:
+    """Pickles as something of a module, called where there are arguments."""
+
+    def __init__(self, module: str, name: str, *arguments: Any) -> None:
+        self.module, self.name, self.arguments = module, name, arguments
+
+
+class TorchPickler(pickle._Pickler):
+    """Writes the names of torch without torch."""
+
+    def persistent_id(self, obj: Any) -> Any:
+        return obj[1] if isinstance(obj, tuple) and obj[:1] == ("stored",) else None
+
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        if not isinstance(obj, Name):
+            super().save(obj, save_persistent_id)
+            return
+        self.write(f"c{obj.module}\n{obj.name}\n".encode())
+        if obj.arguments:
+            super().save(obj.arguments)
+            self.write(pickle.REDUCE)
+
+
+def dumped(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    TorchPickler(buffer, 2).dump(value)
+    return buffer.getvalue()
+
+
+def torch_file() -> bytes:
+    """Return 8-bit weights as they are fetched."""
+    generator = np.random.default_rng(1)
+    tensors, stored = OrderedDict(), {}
+    for layer, (rows, columns, inputs, outputs) in SHAPES.items():
+        for name, array in (
+            ("W_table", generator.normal(size=256).astype("<f4")),
+            ("W_q", generator.integers(0, 256, (outputs, inputs, rows, columns)).astype("u1")),
+            ("b", generator.normal(size=outputs).astype("<f4")),
+        ):
+            key, kind = str(len(stored)), "Byte" if array.dtype == "u1" else "Float"
+            place = Name("torch", f"{kind}Storage"), key, "cpu", array.size, None
+            strides = tuple(step // array.itemsize for step in array.strides)
+            tensors[f"{layer}_{name}"] = Name(
+                *("torch._utils", "_rebuild_tensor_v2", ("stored", ("storage", *place)), 0),
+                *(array.shape, strides, False, OrderedDict()),
+            )
+            stored[key] = array
+    head = [formats._TORCH_MAGIC, formats._TORCH_PROTOCOL, {"little_endian": True}]
+    return b"".join(map(dumped, [*head, tensors, list(stored)])) + b"".join(
+        struct.pack("<q", array.size) + array.tobytes() for array in stored.values()
+    )
+
+
+FILES = {
+    ".h5": [h5(), h5(libver="latest"), h5(userblock_size=512)],
+    ".npz": [
+        npz(np.savez),
+        npz(np.savez_compressed),
+        npz(np.savez, **{"one/kernel": np.asfortranarray(np.ones(SHAPES["one"], ">f8"))}),
+    ],
+    ".torch": [torch_file()],
+}
+
+
+@some.composite
+def edits(draw: Any, files: list[bytes]) -> bytes:
+    """Return a sound file with a few numbers put into it, parts lost, or parts of another."""
+    data = draw(some.sampled_from(files))
+    for _ in range(draw(some.integers(0, 4))):
+        first, last = draw(some.sampled_from([(0, 200), (0, len(data)), (-300, len(data))]))
+        at = draw(some.integers(max(first % (len(data) + 1), 0), min(last, len(data))))
+        match draw(some.sampled_from(["poke", "poke", "poke", "bytes", "cut", "drop", "splice"])):
+            case "poke":
+                width = draw(some.sampled_from([1, 1, 2, 4, 8]))
+                number = draw(some.sampled_from(ODD)) % (1 << 8 * width)
+                data = data[:at] + number.to_bytes(width, "little") + data[at + width :]
+            case "bytes":
+                put = draw(some.binary(min_size=1, max_size=6))
+                data = data[:at] + put + data[at + len(put) :]
+            case "cut":
+                data = data[: draw(some.integers(0, len(data)))]
+            case "drop":
+                data = data[:at] + data[at + draw(some.integers(1, 12)) :]
+            case "splice":
+                other = draw(some.sampled_from(files))
+                data = data[:at] + other[draw(some.integers(0, len(other))) :]
+    return data
+
+
+headers = some.one_of(
+    some.text(max_size=60),
+    some.builds(
+        "{{'descr': {}, 'fortran_order': {}, 'shape': {}}}\n".format,
+        some.sampled_from(["'<f4'", "'>f8'", "'O'", "'V4'", "'f2'", "[('a', '<f4')]", "'S9'", "5"]),
+        some.sampled_from(["True", "False", "0", "'x'"]),
+        some.one_of(
+            some.lists(some.sampled_from([-1, *ODD, 10**30]), max_size=5).map(tuple),
+            some.sampled_from(["()", "5", "None", "(3, 3, 3, 4)", "(4,)", "(" * 99, "[3]"]),
+        ),
+    ),
+)
+
+
+@some.composite
+def odd_npz(draw: Any) -> bytes:
+    """Return an archive that is sound, of arrays that are not."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", draw(some.sampled_from([0, 8, 12, 14]))) as archive:
+        for name in arrays():
+            header = draw(headers).encode()
+            version = draw(some.sampled_from([1, 1, 2, 3, 0, 9]))
+            length = struct.pack("<H" if version == 1 else "<I", len(header))
+            body = draw(some.binary(max_size=20)) * draw(some.sampled_from([1, 9, 40]))
+            start = b"\x93NUMPY" + bytes([version, 0])
+            archive.writestr(f"{name}.npy", start + length + header + body)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def read_or_refused() -> Iterator[Callable[[str, bytes], str]]:
+    """Say what became of the bytes of a file of weights of a kind."""
+
+    def read_or_refused(kind: str, data: bytes) -> str:
+        path = folder / f"w{kind}"
+        path.write_bytes(data)
+        try:
+            if kind == ".torch":
+                weights = formats.checked(formats.read_quantized(path, SHAPES), SHAPES)
+            else:
+                weights = load_weights(path.name, SHAPES, folder)
+        except (NstflowError, formats.WeightsError) as error:
+            return "refused" if str(error) else "refused without a word"
+        for layer, shape in SHAPES.items():
+            kernel, bias = weights[layer]
+            assert (kernel.shape, bias.shape) == (shape, shape[-1:])
+            assert kernel.dtype == bias.dtype == np.float32
+            assert np.isfinite(kernel).all()
+            assert np.isfinite(bias).all()
+        return "read"
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        yield read_or_refused
+
+
+def slow(count: int) -> Any:
+    return pytest.param(count, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("count", [40, slow(1500)])
+@pytest.mark.parametrize("kind", FILES)
+def test_edited_files(kind: str, count: int, tried: Tried, read_or_refused: Any) -> None:
+    def edited(data: bytes) -> str:
+        return str(read_or_refused(kind, data))
+
+    assert {edited(data) for data in FILES[kind]} == {"read"}
+    outcomes = tried(edited, edits(FILES[kind]), count)
+    assert outcomes.keys() == {"read", "refused"}
+
+
+@pytest.mark.parametrize("count", [20, slow(500)])
+@pytest.mark.parametrize("kind", FILES)
+def test_any_bytes(kind: str, count: int, tried: Tried, read_or_refused: Any) -> None:
+    starts = some.sampled_from(
+        [b"", *(data[:length] for data in FILES[kind] for length in (8, 99))]
+    )
+
+    def blob(data: bytes) -> str:
+        return str(read_or_refused(kind, data))
+
+    blobs = some.builds(bytes.__add__, starts, some.binary(max_size=300))
+    assert tried(blob, blobs, count).keys() == {"refused"}
+
+
+@pytest.mark.parametrize("count", [30, slow(1000)])
+def test_archives_of_odd_arrays(count: int, tried: Tried, read_or_refused: Any) -> None:
+    def archive(data: bytes) -> str:
+        return str(read_or_refused(".npz", data))
+
+    assert tried(archive, odd_npz(), count).keys() <= {"read", "refused"}
