@@ -23,11 +23,10 @@ class Claim:
     """A folder of one's own until it is released.
 
     What an earlier run left is set aside where it is to be replaced, and comes back with `undo`.
-    A process that dies leaves a lock that no one holds, and perhaps what was set aside: the next
-    claim puts both in order.
+    What a process that died has left, the next claim puts in order.
 
     Args:
-        path: The folder, made if it is not there.
+        path: The folder, which need not be there.
         overwrite: Set aside what a run left.
         resume: Take what a run left.
         inputs: Files that must stay where they are.
@@ -41,12 +40,7 @@ class Claim:
     """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        overwrite: bool,
-        resume: bool,
-        inputs: Collection[Path],
+        self, path: Path, *, overwrite: bool, resume: bool, inputs: Collection[Path]
     ) -> None:
         self._path = path
         self._old: Path | None = None
@@ -88,10 +82,7 @@ class Claim:
                 folder.rmdir()
 
     def check(self) -> None:
-        """Raise an `OSError` if the folder is no longer the one that was claimed.
-
-        It was deleted or moved, and there may be another in its place, at which another run works.
-        """
+        """Raise an `OSError` if the folder that was claimed is deleted, moved or another's."""
         if not self._holds():
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
@@ -102,9 +93,9 @@ class Claim:
 
     def keep(self) -> None:
         """Remove what was set aside: the new run has something to show."""
-        if self._old is not None:
+        with contextlib.suppress(OSError):
             old, self._old = self._old, None
-            with contextlib.suppress(OSError):
+            if old is not None:
                 _remove(old)
 
     def undo(self) -> None:
@@ -158,12 +149,14 @@ class Claim:
             return None
         facts = read_facts(self._path)
         if not overwrite and not resume:
-            going_on = facts is not None and facts.state != "finished"
-            hint = "Replace it with --overwrite, or choose another place with --out."
             got = "this run directory exists already."
-            if going_on:
-                hint = f"Go on with --resume, {hint[0].lower()}{hint[1:]}"
+            hint = "Replace it with --overwrite, or choose another place with --out."
+            if facts is None:
+                got = f"this folder exists already, and holds {held[0]}: it is no run's."
+                hint = "Choose another place with --out."
+            elif facts.state != "finished":
                 got = "this run directory exists already, of a run that has not ended."
+                hint = f"Go on with --resume, {hint[0].lower()}{hint[1:]}"
             raise self._refuse(got, hint)
         if facts is None:
             got = f"this folder holds {held[0]} but no sound {FACTS_FILE}: it is no run's."

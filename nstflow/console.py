@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -115,8 +116,8 @@ def give_back() -> None:
     """Give the terminal back, its cursor shown, before the process ends at once."""
     if out.is_terminal:
         out.show_cursor()
-        out.file.write("\n")  # below the live display
-        out.file.flush()
+    text = "\nstopped at once; --resume goes on from the last checkpoint, if there is one\n"
+    os.write(2, text.encode())  # no lock that another thread may hold
 
 
 def show_resume(command: str) -> None:

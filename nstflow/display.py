@@ -36,6 +36,7 @@ class RunDisplay:
 
     def __init__(self, *, tell_files: bool = True) -> None:
         self._tell_files = tell_files
+        self._begun = False
         columns = (
             *(SpinnerColumn(), BarColumn(bar_width=None)),
             *(TextColumn("step"), MofNCompleteColumn()),
@@ -60,6 +61,10 @@ class RunDisplay:
     @hookimpl
     def nstflow_progress(self, progress: Progress) -> None:
         """Draw the bar and the losses; leave a line for each epoch."""
+        before = progress.step - len(progress.total)
+        if not self._begun and before:
+            out.print(f"resumed after step {before}", style="dim")
+        self._begun = True
         if progress.ends_epoch:
             width = len(str(progress.epochs))
             out.print(
@@ -87,16 +92,15 @@ class RunDisplay:
         terms = [f"{k} {_loss(v)}" for k, v in result.losses.items() if k != "total"]
         compiling, whole = duration(result.compile_seconds), duration(result.total_seconds)
         rest = f"{compiling} to compile, {whole} in all"
+        loss = "loss so far" if result.interrupted else "final loss"
         rows: list[tuple[str, str | Text]] = [
             ("time", f"{duration(result.seconds)} for {steps} steps; {rest}"),
-            ("final loss", f"{_loss(result.losses['total'])}  ({', '.join(terms)})"),
+            (loss, f"{_loss(result.losses['total'])}  ({', '.join(terms)})"),
             ("device", result.device),
         ]
         if self._tell_files:
             rows += [("picture", Text(str(file), style="bold green")) for file in result.files]
             rows.append(("history", str(result.folder / HISTORY_FILE)))
-        if result.resumed_from:
-            rows.insert(0, ("resumed", f"after step {result.resumed_from}"))
         if result.interrupted:
             rows.insert(0, ("stopped", f"after step {steps} of {result.plan.steps}"))
         show_facts(rows)

@@ -60,6 +60,8 @@ class Execution:
         from nstflow.engine.device import choose_device
 
         recipe, directory = self.plan.recipe, self.directory
+        if self.stored is None:
+            self._mark()
         self.watching.tell("nstflow_run_started", plan=self.plan)
         device = choose_device(choice, deterministic=recipe.compute.deterministic)
         self.on_cpu = device.kind == "cpu"
@@ -108,14 +110,19 @@ class Execution:
         return lock
 
     def _begin(self, lock: Data) -> None:
-        """Write what is known before the first step; the mark of a run first."""
+        """Write what is known before the first step."""
         directory, optimization = self.directory, self.optimization
         assert optimization is not None  # noqa: S101 - it was made
-        directory.record(state="running")
-        directory.write(RECIPE_FILE, self.plan.recipe.source.text)
         if self.stored is None:
             directory.write(LOCK_FILE, to_text(lock))
+        else:
+            self._mark()  # not before it is sure that the run can go on
         directory.write_history(optimization.history)
+
+    def _mark(self) -> None:
+        """Make the folder a run's."""
+        self.directory.record(state="running")
+        self.directory.write(RECIPE_FILE, self.plan.recipe.source.text)
 
     def _optimize(
         self, optimization: Optimization, images: Mapping[str, Image], lock: Data

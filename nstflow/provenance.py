@@ -55,6 +55,9 @@ def read_anything(path: Path) -> tuple[Source, Path | None]:
         raise NstflowError(Problem(str(path), "", got, "Let it go on, with --resume."))
     source = read_source(path if facts is None else path / LOCK_FILE)
     lock = lock_of(source, needed=facts is not None)
+    if lock is None and "losses" not in source.data:
+        got = "this is no recipe, no lock, no run's directory and no picture of nstflow."
+        raise NstflowError(Problem(str(path), "", got, "Name one of them."))
     if facts is None:
         return source, path.parent
     if lock is not None and facts.state == "stopped":

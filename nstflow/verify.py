@@ -67,7 +67,10 @@ def verify(
     """
     facts = read_facts(folder) if folder.is_dir() else None
     if facts is None or facts.state != "finished":
-        got = "this folder holds no run." if facts is None else "this run has not ended."
+        got = "this run has not ended."
+        if facts is None:
+            got = "this folder holds no run." if folder.is_dir() else "there is no such folder."
+            got = "this is a file." if folder.is_file() else got
         hint = "Name a run directory." if facts is None else "Let it end first, with --resume."
         if facts is not None and facts.state == "failed":
             hint = "It broke off with an error; `nstflow run` on its recipe says with which."

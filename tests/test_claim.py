@@ -716,7 +716,9 @@ def test_putting_in_order_may_be_killed_too(tmp_path: Path, kill: Kill) -> None:
     for what in ("replace", "abandon"):
         for state in kill(tmp_path / "states", tmp_path / what, what):
             names = {path.name for path in (state / "x").iterdir()}
-            kinds = {name[:-8] for name in names if re.fullmatch(r"\.nstflow-(old|part)-\w{8}", name)}
+            kinds = {
+                name[:-8] for name in names if re.fullmatch(r"\.nstflow-(old|part)-\w{8}", name)
+            }
             if kinds == {".nstflow-old-"}:  # scratch beside it would change nothing but the time
                 copy = shutil.copytree(state, tmp_path / "copy")
                 expected = after_the_next_claim(copy / "x", WAYS[2], MINE)

@@ -131,6 +131,21 @@ def test_a_folder_that_is_deleted_under_the_run(recipe: Path, tmp_path: Path) ->
     assert not out.exists()
 
 
+def test_a_folder_in_whose_place_another_run_is(recipe: Path, tmp_path: Path) -> None:
+    out, stop = tmp_path / "out", nstflow.Stop()
+    for name in ("out", "other"):
+        nstflow.run(plan_file(recipe), tmp_path / name, observers=[At(2, stop.request)], stop=stop)
+    before = (tmp_path / "other" / "result.png").read_bytes()
+
+    def swap() -> None:
+        out.rename(tmp_path / "elsewhere")
+        (tmp_path / "other").rename(out)
+
+    with pytest.raises(NstflowError, match="the run directory is gone"):
+        nstflow.run(plan_file(recipe), out, resume=True, observers=[At(6, swap)])
+    assert (out / "result.png").read_bytes() == before
+
+
 def test_a_folder_that_is_replaced_under_the_run(recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +32,9 @@ losses:
 schedule: {use: epochs, epochs: 10, steps_per_epoch: 10}
 checkpoints: {every_steps: 1}
 """
+
+
+KILLED: list[bool] = []
 
 
 def start(folder: Path, out: str) -> subprocess.Popen[bytes]:
@@ -79,9 +83,14 @@ def test_a_killed_run_loses_nothing(number: int, alone: tuple[Path, float, float
     except subprocess.TimeoutExpired:
         process.kill()
     process.communicate()
+    KILLED.append(process.returncode == -signal.SIGKILL)
     left = sorted(path.name for path in out.iterdir()) if out.exists() else "nothing"
     print(f"killed after {moment:.2f} s, which left {left}")  # noqa: T201 - for the one who asks
     process = start(folder, out.name)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert what_is_left(out) == what_is_left(folder / "alone")
+
+
+def test_that_runs_were_killed() -> None:
+    assert KILLED.count(True) > KILLS / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
 import nstflow
@@ -334,13 +336,142 @@ def test_a_damaged_checkpoint_is_refused(run: Run, tmp_path: Path) -> None:
         run(PIXELS, resume=True)
 
 
-def test_a_checkpoint_of_another_run_is_refused(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["images.content.height=40", "seed=3", "losses.look.weight=8"])
+def test_a_checkpoint_of_another_run_is_refused(other: str, run: Run, tmp_path: Path) -> None:
     run(PIXELS, at=2)
-    run(PIXELS, "images.content.height=40", out="other", at=2)
+    run(PIXELS, other, out="other", at=2)
     name = "checkpoint.safetensors"
     (tmp_path / "other" / name).replace(tmp_path / "out" / name)
     with pytest.raises(NstflowError, match=r"it belongs to another recipe\.lock\.yaml"):
         run(PIXELS, resume=True)
+
+
+def test_a_checkpoint_without_a_lock_is_refused(run: Run, tmp_path: Path) -> None:
+    run(PIXELS, at=2)
+    facts = tmp_path / "out" / "run.json"
+    facts.write_text(re.sub('"steps": 2', '"steps": 0', facts.read_text()))  # as if it was killed
+    (tmp_path / "out" / "recipe.lock.yaml").unlink()
+    with pytest.raises(NstflowError, match="it belongs to another"):
+        run(PIXELS, "losses.look.weight=700", resume=True)
+
+
+def test_a_refused_run_is_left_as_it_was(run: Run, tmp_path: Path) -> None:
+    run(PIXELS, at=2)
+    lock = tmp_path / "out" / "recipe.lock.yaml"
+    lock.write_text(re.sub("device: .*", "device: Quantum", lock.read_text()))
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    with pytest.raises(NstflowError, match="Quantum"):
+        run(PIXELS, resume=True)
+    assert before == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+
+
+class OnStart:
+    """Does something after the look at the lock, before the first step."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self.do = do
+
+    @hookimpl
+    def nstflow_run_started(self) -> None:
+        self.do()
+
+
+def test_an_image_that_changes_while_tensorflow_starts(run: Run, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    recipe = PIXELS.replace("{use: noise, height: 16, width: 16, seed: 1}", "photo.png")
+    PIL.Image.new("RGB", (16, 16), "red").save(photo)
+    run(recipe, at=2)
+    change = OnStart(lambda: PIL.Image.new("RGB", (16, 16), "blue").save(photo))
+    with pytest.raises(NstflowError, match=r"lock\.files\.images\.style\.path"):
+        run(recipe, resume=True, observers=[change])
+    PIL.Image.new("RGB", (16, 16), "red").save(photo)
+    lock = (tmp_path / "out" / "recipe.lock.yaml").read_text()
+    (tmp_path / "locked.yaml").write_text(lock.replace("../photo.png", "photo.png"))
+    plan = plan_file(tmp_path / "locked.yaml")
+    with pytest.raises(NstflowError, match=r"lock\.files\.images\.style\.path"):
+        nstflow.run(plan, tmp_path / "again", locked=True, observers=[change])
+
+
+def test_the_order_of_losses_is_the_histories(run: Run) -> None:
+    run(PIXELS, at=2)
+    lines = PIXELS.splitlines(keepends=True)
+    keep = next(index for index, line in enumerate(lines) if "keep:" in line)
+    lines[keep : keep + 2] = lines[keep + 1], lines[keep]
+    with pytest.raises(NstflowError, match=r"losses\n.* has keep, look, now it is look, keep"):
+        run("".join(lines), resume=True)
+
+
+BREAKS = """
+def enough(history):
+    raise ValueError("a bug")
+
+
+def never(history):
+"""
+
+
+def test_a_run_that_breaks_off_does_not_replace_one_that_ended(
+    run: Run, install: Any, tmp_path: Path
+) -> None:
+    install("nstflow-growing", PLUGIN.replace("def enough(history):", BREAKS))
+    run(PIXELS)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    often = "checkpoints.every_steps=100"
+    with pytest.raises(ValueError, match="a bug"):
+        run(PIXELS, "schedule={use: growing, soon: true}", often, overwrite=True)
+    assert before == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+
+
+def test_a_bug_between_steps_keeps_those_before(run: Run, install: Any, tmp_path: Path) -> None:
+    install("nstflow-growing", PLUGIN.replace("def enough(history):", BREAKS))
+    settings = ("schedule={use: growing, soon: true}", "checkpoints.every_steps=100")
+    with pytest.raises(ValueError, match="a bug") as caught:
+        run(PIXELS, *settings)
+    notes = ["This came from schedule (use: growing), which nstflow-growing 1.0 offers."]
+    assert caught.value.__notes__ == notes
+    facts = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert facts["state"] == "failed"
+    assert (tmp_path / "out" / "checkpoint.safetensors").is_file()
+    assert len((tmp_path / "out" / "history.csv").read_text().splitlines()) == 3
+
+
+def test_a_checkpoint_that_outlived_its_run_is_removed(run: Run, tmp_path: Path) -> None:
+    run(PIXELS)
+    (tmp_path / "out" / "checkpoint.safetensors").write_bytes(b"left by a kill")
+    assert run(PIXELS, resume=True).already
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+
+
+TEXT = """
+from typing import Literal
+
+import nstflow
+
+
+class Text(nstflow.Output):
+    '''Write the mean colour.'''
+
+    use: Literal["text"] = "text"
+
+    def write(self, result, folder):
+        path = folder / "result.txt"
+        path.write_text(str(result.image.pixels.mean()))
+        return path
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Text]
+"""
+
+
+def test_a_finished_run_without_an_image(run: Run, install: Any, tmp_path: Path) -> None:
+    install("nstflow-text", TEXT)
+    run(PIXELS, "outputs=[{use: text}]")
+    again = run(PIXELS, "outputs=[{use: text}]", resume=True)
+    assert again.already
+    assert again.image is None
+    assert list(again.files) == [tmp_path / "out" / "result.txt"]
 
 
 def test_overwrite_and_resume_exclude_each_other(run: Run) -> None:
@@ -396,7 +527,9 @@ def command(*arguments: str) -> list[str]:
 LONG = "schedule.epochs=1000000"
 
 
-def begin(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def begin(
+    folder: Path, *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Start a run, and return when it has taken a step."""
     process = subprocess.Popen(
         command(*arguments),
@@ -404,6 +537,7 @@ def begin(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
+        env=environment,
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -437,22 +571,45 @@ def test_signals_stop_a_run_that_can_go_on(number: int, write: Any, tmp_path: Pa
     assert "another run is at work in this directory" in refused.stderr
 
 
-def test_a_second_signal_stops_at_once(write: Any, tmp_path: Path) -> None:
+SLOW = """
+import ctypes
+
+import nstflow
+
+
+@nstflow.hookimpl
+def nstflow_progress(progress):
+    mutex = ctypes.create_string_buffer(64)  # out of Python, where no signal breaks in
+    ctypes.CDLL(None).pthread_mutex_lock(mutex)
+    if progress.step >= 2:
+        ctypes.CDLL(None).pthread_mutex_lock(mutex)
+"""
+
+
+def test_a_second_signal_stops_at_once(write: Any, install: Any, tmp_path: Path) -> None:
+    """In the middle of what takes long, as a step of a large picture does."""
+    install("nstflow-slow", SLOW)
     write(PIXELS)
-    process = begin(tmp_path, "--set", LONG, "--quiet")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    process = begin(tmp_path, "--set", LONG, environment=environment)
+    assert process.stderr is not None
+    time.sleep(1)
     process.send_signal(signal.SIGTERM)
+    assert "once more stops at once" in process.stderr.readline()
+    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    process.communicate(timeout=30)
+    assert time.monotonic() - began < 10
     assert process.returncode == 143
-    assert "Traceback" not in err
-    done = subprocess.run(
+    assert not (tmp_path / "out" / "result.png").exists()
+    again = subprocess.run(
         command("--set", LONG, "--resume", "--set", "seed=1"),
         capture_output=True,
         text=True,
         cwd=tmp_path,
         check=False,
     )
-    assert "  seed\n" in done.stderr  # the checkpoint is whole, the lock is read
+    assert "  seed\n" in again.stderr  # the lock is read, and no process holds the folder
 
 
 def test_resume_of_what_has_ended(call: Any, write: Any) -> None:

@@ -108,7 +108,9 @@ def rerun(
 def verify(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run that has ended.")],
     device: Device = DeviceName.auto,
-    quiet: Quiet = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but how the pictures compare.")
+    ] = False,
 ) -> None:
     """Run a run again, and compare the pictures pixel by pixel; exit 1 where they differ."""
     from nstflow.display import RunDisplay

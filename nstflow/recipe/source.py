@@ -64,7 +64,10 @@ def read_source(path: Path) -> Source:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
-        raise refuse("this is a folder.", "Name one recipe file in it.") from None
+        hint = "Name a recipe in it."
+        if (path / "recipe.lock.yaml").is_file():
+            hint = f"Name the lock in it: {path / 'recipe.lock.yaml'}"
+        raise refuse("this is a folder.", hint) from None
     except FileNotFoundError:
         raise refuse("there is no such file.") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
@@ -74,7 +77,8 @@ def read_source(path: Path) -> Source:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise refuse(f"this is no text in UTF-8 (byte {error.start}).") from None
+        hint = "`nstflow rerun` makes a picture again." if data.startswith(b"\x89PNG") else ""
+        raise refuse(f"this is no text in UTF-8 (byte {error.start}).", hint) from None
     return parse_source(text, label, controls=False)
 
 

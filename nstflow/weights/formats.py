@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import io
 import math
-import operator
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int, int]
 
-_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-_TORCH_PROTOCOL = 1001
-_LARGEST_CHUNK = 1 << 20  # numbers; a small array may have one that is larger than itself
+_TORCH_MAGIC, _TORCH_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+_GZIP = {1, 2}  # HDF5's filters deflate and shuffle
 
 
 class WeightsError(Exception):
@@ -120,9 +118,7 @@ def read_h5(path: Path, shapes: Mapping[str, Shape]) -> Weights:
                 # visititems follows no link that leads out of the file
                 _group(root, layer).visititems(_collector(found, shape))
                 if set(found) != {1, 4}:
-                    raise WeightsError(
-                        f"{layer} needs one kernel and one bias of its shape {shape}"
-                    )
+                    raise WeightsError(f"{layer} needs one kernel and one bias of shape {shape}")
                 weights[layer] = (found[4], found[1])
     except WeightsError:
         raise
@@ -151,7 +147,10 @@ def _collector(found: dict[int, Array], shape: Shape) -> Callable[[str, Any], No
             raise WeightsError(f"{name} refers to another file")
         if len(item.shape) in found:
             raise WeightsError(f"{name} is the second array of shape {item.shape} in its layer")
-        if math.prod(item.chunks or ()) > max(item.size, _LARGEST_CHUNK):
+        packing = item.id.get_create_plist()  # other filters than gzip's crash on damaged numbers
+        if {packing.get_filter(i)[0] for i in range(packing.get_nfilters())} - _GZIP:
+            raise WeightsError(f"{name} is packed in another way than gzip's")
+        if math.prod(item.chunks or ()) > max(item.size, 1 << 20):
             raise WeightsError(f"{name} has parts larger than the whole")
         found[len(item.shape)] = _floats(item, name)
 
@@ -180,10 +179,9 @@ class _TorchUnpickler(pickle.Unpickler):
             ("torch", "FloatStorage"): "<f4",
             ("collections", "OrderedDict"): collections.OrderedDict,
         }
-        try:
-            return allowed[module, name]
-        except KeyError:
-            raise WeightsError(f"it asks for '{module}.{name}', which is not allowed") from None
+        if (module, name) not in allowed:
+            raise WeightsError(f"it asks for '{module}.{name}', which is not allowed")
+        return allowed[module, name]
 
     def persistent_load(self, pid: Any) -> str:
         match pid:
@@ -200,7 +198,7 @@ class _TensorView:
         self.key, self.offset, self.shape, self.strides = key, offset, shape, strides
 
     def array(self, storages: Mapping[str, Any]) -> Any:
-        count = math.prod(map(operator.index, self.shape))  # a list times a number fills the memory
+        count = math.prod(map(int, self.shape))  # a list times a number would fill the memory
         contiguous = tuple(math.prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
         if self.offset != 0 or self.strides != contiguous or len(storages[self.key]) != count:
             raise WeightsError(f"it has a tensor of an odd layout ({self.shape})")

@@ -142,9 +142,34 @@ def test_no_gradient_moves_nothing() -> None:
         {"beta_1": 1},
         {"beta_2": -0.1},
         {"epsilon": 0},
+        # in float32 these are 1, 0 and infinity
+        {"beta_1": 1 - 2.0**-25},
+        {"beta_2": 0.99999999},
+        {"epsilon": 1e-50},
+        {"epsilon": 2.0**-126 * (1 - 2.0**-24)},
+        {"learning_rate": 1e-46},
+        {"learning_rate": 1e39},
     ],
     ids=str,
 )
 def test_settings_have_bounds(settings: dict[str, float]) -> None:
     with pytest.raises(ValidationError, match=next(iter(settings))):
         Adam(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"beta_2": 1 - 2.0**-24}, {"beta_1": 1e-50}, {"epsilon": 2.0**-126}, {"learning_rate": 3e38}],
+    ids=str,
+)
+def test_what_float32_can_hold_is_allowed(settings: dict[str, float]) -> None:
+    assert Adam(**settings).model_dump(include=set(settings)) == settings
+
+
+def test_the_largest_beta_moves_the_canvas_still() -> None:
+    stage = Adam(beta_1=0, beta_2=1 - 2.0**-24, epsilon=1e-4)
+    canvas = tf.fill((1, 1, 1, 3), 0.5)
+    moved, _, _ = stage.step(
+        lambda x: (tf.zeros(1), tf.ones_like(x)), canvas, stage.start(canvas, 1)
+    )
+    assert (moved.numpy() < 0.5).all()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -161,3 +163,46 @@ def test_a_file_is_closed_again(whole: dict[str, bytes], tmp_path: Path) -> None
             outcome(name, tmp_path, data[: len(data) // 2])
         gc.collect()
     assert not [warning for warning in caught if issubclass(warning.category, ResourceWarning)]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "deep.tif", "a.bmp"])
+@pytest.mark.parametrize("where", ["PIL.Image.open", "PIL.Image.Image.getexif", "numpy.asarray"])
+def test_too_little_memory_is_not_called_damage(
+    name: str, where: str, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    (tmp_path / name).write_bytes(whole[name])
+    monkeypatch.setattr(where, full)
+    if name == "deep.tif":
+        monkeypatch.setattr(tifffile.TiffFile, "asarray", full)
+    with pytest.raises(MemoryError):
+        File(path=Path(name)).load(tmp_path)
+
+
+def test_a_volume_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose depth may be any number: a few bytes then ask for all the memory there is."""
+
+    def read(*_: object, **__: object) -> None:
+        pytest.fail("all of it was read")
+
+    words = np.zeros((4, 16, 16, 3), np.uint16)
+    data = written(words, photometric="rgb", volumetric=True, tile=(4, 16, 16))
+    (tmp_path / "volume.tif").write_bytes(data)
+    monkeypatch.setattr(tifffile.TiffFile, "asarray", read)
+    with (
+        warnings.catch_warnings(action="ignore", category=NstflowWarning),
+        contextlib.suppress(NstflowError),
+    ):
+        File(path=Path("volume.tif")).load(tmp_path)
+
+
+def test_a_name_is_sought_in_a_large_folder_for_a_while_only(tmp_path: Path) -> None:
+    for number in range(3000):
+        (tmp_path / f"picture{number}.png").touch()
+    start = time.process_time()
+    for _ in range(20):
+        with pytest.raises(NstflowError, match="Did you mean 'picture"):
+            File(path=Path("pictuer.png")).size(tmp_path)
+    assert time.process_time() - start < 4

@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 from pydantic import ValidationError
 
-from nstflow import Image, Output
+from nstflow import Image, NstflowError, Output
 from nstflow.builtin.outputs.jpeg import Jpeg
 from nstflow.builtin.outputs.png import Png
 
@@ -84,3 +84,20 @@ def test_a_name_can_not_leave_the_folder(stage: type[Output], name: str) -> None
 def test_quality_has_bounds(quality: float) -> None:
     with pytest.raises(ValidationError, match="quality"):
         Jpeg(quality=quality)
+
+
+@pytest.mark.parametrize("shape", [(65_501, 1), (1, 65_501), (1, 65_536)])
+def test_a_side_that_no_jpeg_can_have(shape: tuple[int, int], tmp_path: Path) -> None:
+    with pytest.raises(NstflowError) as raised:
+        Jpeg().write(result(np.zeros((*shape, 3))), tmp_path)
+    (problem,) = raised.value.problems
+    assert (problem.where, problem.what, problem.hint) == ("", "use", "Write it as png.")
+    assert "at most 65500 pixels a side" in problem.got
+    assert f"{shape[1]}×{shape[0]}" in problem.got
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_longest_side_of_a_jpeg(tmp_path: Path) -> None:
+    path = Jpeg().write(result(np.zeros((1, 65_500, 3))), tmp_path)
+    with PIL.Image.open(path) as written:
+        assert written.size == (65_500, 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from nstflow import Image, Preprocessor, Size, load_recipe, make_plan, runner
+from nstflow import Image, Preprocessor, Size, images, load_recipe, make_plan
 from nstflow.builtin.preprocessors.crop import Crop
 from nstflow.builtin.preprocessors.resize import Resize
 
@@ -149,7 +149,7 @@ def test_only_names_the_images(
 ) -> None:
     recipe = load_recipe(write(RECIPE.format(crop=crop, resize=resize)))
     assert dict(make_plan(recipe).sizes) == expected
-    prepared = runner._prepared(make_plan(recipe))
+    prepared = images.prepare(make_plan(recipe))
     assert {name: image.size for name, image in prepared.items()} == expected
 
 
@@ -157,5 +157,5 @@ def test_an_image_that_is_left_out_keeps_every_bit(write: Callable[..., Path]) -
     recipe = load_recipe(write(RECIPE.format(crop=", only: [style]", resize=", only: [style]")))
     loaded = recipe.images["content"].load(recipe.folder)
     np.testing.assert_array_equal(
-        runner._prepared(make_plan(recipe))["content"].pixels, loaded.pixels
+        images.prepare(make_plan(recipe))["content"].pixels, loaded.pixels
     )

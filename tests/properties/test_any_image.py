@@ -189,7 +189,7 @@ def picture_or_refused() -> Iterator[Outcome]:
 
     def picture_or_refused(data: bytes) -> str:
         path.write_bytes(data)
-        file = File(path=Path(path.name), max_megapixels=0.2, transparency="weight")
+        file = File(path=Path(path.name), max_megapixels=2, transparency="weight")
         size = None
         with warnings.catch_warnings(action="ignore", category=NstflowWarning):
             try:

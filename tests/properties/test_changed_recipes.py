@@ -146,7 +146,7 @@ def slow(count: int) -> Any:
     return pytest.param(count, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("count", [80, slow(3000)])
+@pytest.mark.parametrize("count", [80, slow(1200)])
 def test_any_value_at_any_place(count: int, tried: Tried, planned_or_refused: Outcome) -> None:
     outcomes = tried(
         planned_or_refused, some.lists(changes, min_size=1, max_size=3).map(changed), count
@@ -155,7 +155,7 @@ def test_any_value_at_any_place(count: int, tried: Tried, planned_or_refused: Ou
     assert outcomes["refused"] > count // 20
 
 
-@pytest.mark.parametrize("count", [80, slow(3000)])
+@pytest.mark.parametrize("count", [80, slow(1200)])
 def test_any_settings(count: int, tried: Tried, planned_or_refused: Outcome) -> None:
     def any_settings(settings: list[str]) -> str:
         return planned_or_refused(RECIPE, *settings)

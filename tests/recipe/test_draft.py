@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.recipe import load_recipe, read_draft
-from nstflow.recipe.draft import with_defaults
+from nstflow.recipe.draft import MAX_STAGES, with_defaults
+from nstflow.recipe.source import MAX_BYTES
 
 Found = list[tuple[str, str]]
 
@@ -290,6 +292,13 @@ def test_choice_has_a_suggestion() -> None:
         ),
         ("optimizer: {learning_rate: 0}", "5:28", "optimizer.learning_rate", "more than 0"),
         ("optimizer: {beta_1: 1}", "5:21", "optimizer.beta_1", "less than 1.0, but is 1"),
+        (
+            "optimizer: {beta_2: 0.99999999}",
+            "5:21",
+            "optimizer.beta_2",
+            "in float32, 0.99999999 is 1, which ignores every gradient.",
+        ),
+        ("optimizer: {epsilon: 1e-50}", "5:22", "optimizer.epsilon", "in float32, 1e-50 is 0."),
         ("outputs: [{use: png, name: ''}]", "5:28", "outputs.0.name", "a name"),
         ("outputs: [{use: png, name: ../x}]", "5:28", "outputs.0.name", "a name"),
         ("outputs: [{use: jpeg, quality: 101}]", "5:32", "outputs.0.quality", "at most 100"),
@@ -648,3 +657,66 @@ def test_recipes_are_frozen() -> None:
         recipe.seed = 5  # type: ignore[misc]
     with pytest.raises(ValueError, match="frozen"):
         recipe.losses["keep"].weight = 5  # type: ignore[misc]
+
+
+# a great many mistakes
+
+
+def filled(head: str, line: str, tail: str = "", most: int = 19_000) -> str:
+    """Return a text of as many numbered lines as a recipe may have bytes and values."""
+    count = min(most, (MAX_BYTES - len(head) - len(tail)) // (len(line) + 4))
+    return head + "".join(line.replace("#", str(number)) for number in range(count)) + tail
+
+
+IMAGES = "".join(f"  image{number}: {{use: noise}}\n" for number in range(MAX_STAGES))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        filled(f"{HEAD}{LOSSES}", "image#: 1\n"),
+        filled(f"{HEAD}{LOSSES}optimizer:\n", "  learning_rat#: 1\n"),
+        filled(f"{HEAD}{LOSSES}extractor:\n  convolution:\n", "    a#: winogard\n"),
+        filled(f"{HEAD}{LOSSES}extractor:\n  layers:\n    g: [", "block1_conv#, ", "]\n"),
+        filled(f"{HEAD}{LOSSES}extractor:\n  layers:\n", "    g#: [block#_conv]\n", most=9000),
+        filled(f"{HEAD}losses: {{keep: {{use: content, layers: [", "block#, ", "]}}\n"),
+        filled(f"{HEAD}losses: {{keep: {{use: content, layers: {{", "block#: x, ", "}}}\n"),
+        filled(f"{HEAD}{LOSSES}plugins:\n  block: [", "laplace#, ", "]\n"),
+        filled(f"{HEAD}{LOSSES}lock:\n  files:\n", "    a#: {}\n"),
+        filled(f"{HEAD}{LOSSES}preprocess: [{{use: crop, only: [", "style#, ", "]}]\n"),
+        filled(
+            f"name: x\nimages:\n{IMAGES}losses:\n", "  l#: {use: gram, image: imag#}\n", "", 999
+        ),
+        filled(
+            f"name: x\nimages:\n{IMAGES}{LOSSES}preprocess: [{{use: crop, only: [",
+            "imag#, ",
+            "]}]\n",
+        ),
+    ],
+    ids=lambda text: text[-12:].strip(),
+)
+def test_thousands_of_mistakes_are_told_soon(text: str) -> None:
+    start = time.process_time()
+    problems = problems_of(text)
+    assert time.process_time() - start < 6
+    assert len(problems) > 900
+    assert len(str(NstflowError(problems))) < 4_000_000
+
+
+def test_stages_of_a_slot_are_limited() -> None:
+    lines = "".join(f"  l{number}: {{use: content}}\n" for number in range(MAX_STAGES))
+    assert problems_of(f"{HEAD}losses:\n{lines}") == []
+    problem = only(f"{HEAD}losses:\n{lines}  more: {{use: contents}}\n")
+    assert places([problem]) == [("4:3", "losses")]
+    assert problem.got == f"these are {MAX_STAGES + 1} stages, and {MAX_STAGES} are the most."
+    problem = only(f"{HEAD}{LOSSES}outputs: [{'5, ' * 2000}5]\n")
+    assert places([problem]) == [("5:10", "outputs")]
+
+
+def test_long_list_of_images_is_cut_short() -> None:
+    names = "".join(f"  image{number}: {{use: noise}}\n" for number in range(50))
+    problem = only(
+        f"name: x\nimages:\n{names}  content: {{use: noise}}\nlosses:\n  l: {{use: gram, image: iamge7}}\n"
+    )
+    assert problem.hint.startswith("Did you mean 'image7'? Declared: image0, image1, ")
+    assert problem.hint.endswith(", image19 and 31 more.")

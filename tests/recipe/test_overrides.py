@@ -10,7 +10,7 @@ import pytest
 from nstflow.errors import NstflowError, Problem
 from nstflow.recipe import load_recipe
 from nstflow.recipe.overrides import override
-from nstflow.recipe.parsing import parse_yaml
+from nstflow.recipe.parsing import MAX_DEPTH, parse_yaml
 from nstflow.recipe.source import Source
 
 TEXT = """\
@@ -124,9 +124,23 @@ def test_path_that_leads_nowhere(setting: str, words: list[str]) -> None:
     assert [word for word in words if word not in problem.got] == []
 
 
+@pytest.mark.parametrize("count", [MAX_DEPTH + 1, 5000])
+def test_path_that_is_too_deep(count: int) -> None:
+    assert put(f"new{'.a' * (MAX_DEPTH - 1)}=1")["new"]
+    (problem,) = problems_of(f"new{'.a' * (count - 1)}=1")
+    assert f"has {count} parts: {MAX_DEPTH} are the most" in problem.got
+
+
+@pytest.mark.parametrize("letter", ["\x1b", "\x9b", "\r", "\x7f", "\udc80"])
+def test_path_with_letters_that_no_terminal_should_be_given(letter: str) -> None:
+    (problem,) = problems_of(f"losses.a{letter}b=1")
+    assert "this path has" in problem.got
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
+        ('"\\e[31m"', "control character U+001B"),
         ("[1, 2", "no sound YAML"),
         ("{a: 1, a: 2}", "repeated"),
         ("*x", "undefined alias"),

@@ -277,6 +277,54 @@ def test_control_characters() -> None:
     assert "allows" in refused("name: \x1b[31m").got
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "code"),
+    [
+        ('name: x\nsummary: "red \\e[31m"\n', "2:10", "U+001B"),
+        ('name: x\nsummary: "\\x9b2J"\n', "2:10", "U+009B"),
+        ('name: x\nimages: {content: "a\\0b"}\n', "2:19", "U+0000"),
+        ('name: x\nseed: !!int "\\a"\n', "2:7", "U+0007"),
+        ('name: x\nsummary: [a, "\\x7f"]\n', "2:14", "U+007F"),
+        ('name: x\n"\\r": 1\n', "2:1", "U+000D"),
+        ('name: x\nlosses:\n  a: 1\n  "\\N": 2\n', "4:3", "U+0085"),
+    ],
+)
+def test_escaped_control_characters_have_no_place_in_a_recipe(
+    tmp_path: Path, text: str, place: str, code: str
+) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    problem = file_refused(path)
+    assert problem.where == f"{path}:{place}"
+    assert f"has the control character {code}, which no recipe needs" in problem.got
+    assert str(problem).isascii()
+    assert str(problem).replace("\n", "").isprintable()
+
+
+def test_tabs_and_ends_of_lines_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text('summary: "a\\tb\\nc"\nmore: |\n  a\tb\n  c\n')
+    assert read_source(path).data == {"summary": "a\tb\nc", "more": "a\tb\nc\n"}
+
+
+def test_half_a_surrogate_pair_is_refused_in_a_key() -> None:
+    problem = refused('images: {"\\udc80": a.png}')
+    assert (problem.where, problem.what) == ("r.yaml:1:10", "images")
+    assert "surrogate" in problem.got
+
+
+def test_tag_with_control_characters_is_told_without_them() -> None:
+    assert r"!\x1b[31m is not allowed" in refused("a: !%1b[31m b").got
+
+
+@pytest.mark.parametrize("part", ["a,", "[],", "{a: b},", "a: b,"])
+def test_many_values_are_refused_before_all_are_read(part: str) -> None:
+    start = time.process_time()
+    problem = refused(f"a: [{part * ((MAX_BYTES - 4) // len(part))}")
+    assert time.process_time() - start < 4
+    assert "too many values" in problem.got
+
+
 def test_billion_laughs_end_soon() -> None:
     lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]

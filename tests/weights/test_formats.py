@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import struct
+import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -391,6 +392,52 @@ def test_h5_of_texts(tmp_path: Path) -> None:
         read_h5(path, SHAPES)
 
 
+@pytest.mark.parametrize(
+    ("packing", "words"),
+    [
+        ({"fletcher32": True}, "packed in another way than gzip's"),
+        ({"scaleoffset": 3}, "packed in another way than gzip's"),
+        ({"compression": "lzf"}, "packed in another way than gzip's"),
+        (
+            {"compression": "gzip", "chunks": (99, 99, 99, 99), "maxshape": (None,) * 4},
+            "parts larger than the whole",
+        ),
+    ],
+    ids=str,
+)
+def test_h5_whose_numbers_are_packed_oddly(
+    tmp_path: Path, packing: dict[str, Any], words: str
+) -> None:
+    path = h5(tmp_path / "w.h5")
+    with h5py.File(path, "a") as file:
+        del file["one/one_W_1:0"]
+        file["one"].create_dataset("one_W_1:0", (3, 3, 3, 4), "f4", **packing)
+    with pytest.raises(WeightsError, match=f"one_W_1:0 .*{words}"):
+        read_h5(path, SHAPES)
+
+
+@pytest.mark.parametrize("packing", [{}, {"shuffle": True}, {"maxshape": (None,) * 4}], ids=str)
+def test_h5_packed_by_gzip(tmp_path: Path, packing: dict[str, Any]) -> None:
+    path = h5(tmp_path / "w.h5")
+    with h5py.File(path, "a") as file:
+        kernel = file["one/one_W_1:0"][()]
+        del file["one/one_W_1:0"]
+        file["one"].create_dataset("one_W_1:0", data=kernel, compression="gzip", **packing)
+    assert same(read_h5(path, SHAPES))
+
+
+def test_h5_of_other_numbers_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HDF5 follows references into the file for them, wherever they lead."""
+
+    def read(*_: object) -> None:
+        pytest.fail("it was read")
+
+    path = h5(tmp_path / "w.h5", one_kernel=np.ones((3, 3, 3, 4), int))
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", read)
+    with pytest.raises(WeightsError, match="not floating-point"):
+        read_h5(path, SHAPES)
+
+
 @pytest.mark.parametrize("damage", [_truncated, _nothing, _text])
 def test_h5_that_is_damaged(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = h5(tmp_path / "w.h5")
@@ -555,6 +602,24 @@ def test_torch_file_that_is_refused(tmp_path: Path, changed: dict[str, Any], wor
         torch_file(tmp_path / "w.bin", **changed)
     with pytest.raises(WeightsError, match=words):
         read_quantized(tmp_path / "w.bin", SHAPES)
+
+
+def test_torch_file_that_would_fill_the_memory_or_never_end(tmp_path: Path) -> None:
+    endless: Any = ()
+    for _ in range(100):
+        endless = (endless, endless)  # a few bytes, but 2^100 to say
+    for changed, words in (
+        ({"shape": (10**9, [0])}, "damaged"),
+        ({"strides": endless}, "odd layout"),
+        ({"place": endless}, "can't be read"),
+    ):
+        path = torch_file(
+            tmp_path / "w.bin", **_with(one_b=tensor("FloatStorage", "5", (4,), **changed))
+        )
+        start = time.process_time()
+        with pytest.raises(WeightsError, match=words):
+            read_quantized(path, SHAPES)
+        assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
