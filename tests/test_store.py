@@ -283,7 +283,8 @@ def test_what_is_no_run_is_left_alone(tmp_path: Path, held: set[str], resume: bo
     assert "it is no run's" in problem.got
     assert "Nothing was deleted" in problem.hint
     assert contents(tmp_path) == before
-    assert refused(lambda: RunDirectory(tmp_path)).got == "this run directory exists already."
+    got = refused(lambda: RunDirectory(tmp_path)).got
+    assert got.startswith("this folder exists already, and holds ")
     assert contents(tmp_path) == before
 
 

@@ -175,13 +175,21 @@ def test_what_it_needs_is_not_there(lost: str, call: Any, run: Path) -> None:
     assert "Traceback" not in answer.err
 
 
-@pytest.mark.parametrize("path", [".", "nowhere", "photo.png", "empty"])
-def test_what_is_no_run(path: str, call: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (".", "this folder holds no run."),
+        ("nowhere", "there is no such folder."),
+        ("photo.png", "this is a file."),
+        ("empty", "this folder holds no run."),
+    ],
+)
+def test_what_is_no_run(path: str, told: str, call: Any, tmp_path: Path) -> None:
     draw(tmp_path / "photo.png")
     (tmp_path / "empty").mkdir()
     answer = call("verify", path)
     assert answer.code == 2
-    assert f"{path}\n    this folder holds no run. Name a run directory.\n" in answer.err
+    assert f"{path}\n    {told} Name a run directory.\n" in answer.err
 
 
 def test_names_outside_the_run_are_not_followed(call: Any, run: Path) -> None:

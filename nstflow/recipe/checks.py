@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Annotated, Any, get_args, get_origin
 
@@ -24,12 +24,16 @@ class _Names:
     def __init__(self) -> None:
         self.hints = 0
 
+    def nearest(self, got: str, choices: Iterable[str]) -> str:
+        """Return what `suggest` does, or nothing for all but the first mistakes."""
+        self.hints += 1
+        return suggest(got, islice(choices, _MOST_CHOICES)) if self.hints <= _MOST_HINTS else ""
+
     def hint(self, got: str, title: str, choices: Collection[str]) -> str:
         """Return the choice that is nearest to `got`, and a list of them."""
-        self.hints += 1
+        near = self.nearest(got, choices)
         if self.hints > _MOST_HINTS:
             return ""
-        near = suggest(got, islice(choices, _MOST_CHOICES))
         listed = ", ".join(islice(choices, _MOST_LISTED)) or "none"
         more = len(choices) - _MOST_LISTED
         return f"{near} {title}: {listed}{f' and {more} more' if more > 0 else ''}.".strip()
@@ -55,7 +59,7 @@ def check(source: Source, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
             yield Problem(source.where(path, key=True), dotted(path), got)
     extractor = stages.get(("extractor",))
     if isinstance(extractor, Extractor):
-        yield from _groups_exist(source, extractor)
+        yield from _groups_exist(source, extractor, names)
         for keys, stage in stages.items():
             if isinstance(stage, LossTerm):
                 yield from _layers_exist(source, keys, stage, extractor, names)
@@ -91,7 +95,7 @@ def _refers(annotation: Any, metadata: list[Any]) -> bool:
     return any(_refers(argument, []) for argument in get_args(annotation))
 
 
-def _groups_exist(source: Source, extractor: Extractor) -> Iterator[Problem]:
+def _groups_exist(source: Source, extractor: Extractor, names: _Names) -> Iterator[Problem]:
     known = extractor.layer_names()
     for group, layers in extractor.layers.items():
         path = ("extractor", "layers", group)
@@ -104,7 +108,7 @@ def _groups_exist(source: Source, extractor: Extractor) -> Iterator[Problem]:
                 yield Problem(place, dotted(path), f"the layer '{layer}' is listed twice.")
             seen.add(layer)
             if known is not None and layer not in (*known, PIXELS):
-                yield Problem(place, dotted(path), *_no_layer(layer, known))
+                yield Problem(place, dotted(path), *_no_layer(layer, known, names))
 
 
 def _layers_exist(
@@ -125,11 +129,11 @@ def _layers_exist(
             if layer not in (*known, PIXELS):
                 item = layer if isinstance(term.layers, dict) else index
                 place = source.where((*path, item), key=isinstance(term.layers, dict))
-                yield Problem(place, dotted(path), *_no_layer(layer, known))
+                yield Problem(place, dotted(path), *_no_layer(layer, known, names))
 
 
-def _no_layer(layer: str, known: Any) -> tuple[str, str]:
-    hint = suggest(layer, known) or f"There are {known[0]} to {known[-1]}, and {PIXELS}."
+def _no_layer(layer: str, known: Any, names: _Names) -> tuple[str, str]:
+    hint = names.nearest(layer, known) or f"There are {known[0]} to {known[-1]}, and {PIXELS}."
     return f"the extractor has no layer '{layer}'.", hint
 
 

@@ -64,7 +64,7 @@ def read_source(path: Path) -> Source:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
-        hint = "Name a recipe in it."
+        hint = "Name one recipe file in it."
         if (path / "recipe.lock.yaml").is_file():
             hint = f"Name the lock in it: {path / 'recipe.lock.yaml'}"
         raise refuse("this is a folder.", hint) from None

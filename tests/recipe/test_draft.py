@@ -662,7 +662,7 @@ def test_recipes_are_frozen() -> None:
 # a great many mistakes
 
 
-def filled(head: str, line: str, tail: str = "", most: int = 19_000) -> str:
+def filled(head: str, line: str, tail: str = "", most: int = 9000) -> str:
     """Return a text of as many numbered lines as a recipe may have bytes and values."""
     count = min(most, (MAX_BYTES - len(head) - len(tail)) // (len(line) + 4))
     return head + "".join(line.replace("#", str(number)) for number in range(count)) + tail
@@ -678,7 +678,7 @@ IMAGES = "".join(f"  image{number}: {{use: noise}}\n" for number in range(MAX_ST
         filled(f"{HEAD}{LOSSES}optimizer:\n", "  learning_rat#: 1\n"),
         filled(f"{HEAD}{LOSSES}extractor:\n  convolution:\n", "    a#: winogard\n"),
         filled(f"{HEAD}{LOSSES}extractor:\n  layers:\n    g: [", "block1_conv#, ", "]\n"),
-        filled(f"{HEAD}{LOSSES}extractor:\n  layers:\n", "    g#: [block#_conv]\n", most=9000),
+        filled(f"{HEAD}{LOSSES}extractor:\n  layers:\n", "    g#: [block#_conv]\n"),
         filled(f"{HEAD}losses: {{keep: {{use: content, layers: [", "block#, ", "]}}\n"),
         filled(f"{HEAD}losses: {{keep: {{use: content, layers: {{", "block#: x, ", "}}}\n"),
         filled(f"{HEAD}{LOSSES}plugins:\n  block: [", "laplace#, ", "]\n"),
@@ -698,7 +698,7 @@ IMAGES = "".join(f"  image{number}: {{use: noise}}\n" for number in range(MAX_ST
 def test_thousands_of_mistakes_are_told_soon(text: str) -> None:
     start = time.process_time()
     problems = problems_of(text)
-    assert time.process_time() - start < 6
+    assert time.process_time() - start < 4
     assert len(problems) > 900
     assert len(str(NstflowError(problems))) < 4_000_000
 
@@ -714,9 +714,8 @@ def test_stages_of_a_slot_are_limited() -> None:
 
 
 def test_long_list_of_images_is_cut_short() -> None:
-    names = "".join(f"  image{number}: {{use: noise}}\n" for number in range(50))
-    problem = only(
-        f"name: x\nimages:\n{names}  content: {{use: noise}}\nlosses:\n  l: {{use: gram, image: iamge7}}\n"
-    )
+    images = "".join(f"  image{number}: {{use: noise}}\n" for number in range(50))
+    losses = "losses:\n  keep: {use: gram, image: iamge7}\n"
+    problem = only(f"name: x\nimages:\n{images}  content: {{use: noise}}\n{losses}")
     assert problem.hint.startswith("Did you mean 'image7'? Declared: image0, image1, ")
     assert problem.hint.endswith(", image19 and 31 more.")
