@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +28,6 @@ from nstflow.cli.app import (
 
 if TYPE_CHECKING:
     from nstflow.plan import Plan
-    from nstflow.result import Result
     from nstflow.stopping import Stop
 
 
@@ -48,24 +47,18 @@ def run(
     block: Blocks = None,
 ) -> None:
     """Make a picture from a recipe."""
-    from nstflow import runner
     from nstflow.plan import plan_file
 
-    plan = plan_file(recipe, sets or (), block=block or ())
-
-    def make(stop: Stop, observers: tuple[object, ...]) -> Result:
-        return runner.run(
-            *(plan, out),
-            overwrite=overwrite,
-            resume=resume,
-            locked=locked,
-            device=device.value,
-            metadata=not plain,
-            observers=observers,
-            stop=stop,
-        )
-
-    _make(plan, make, quiet=quiet)
+    _make(
+        plan_file(recipe, sets or (), block=block or ()),
+        quiet=quiet,
+        out=out,
+        overwrite=overwrite,
+        resume=resume,
+        locked=locked,
+        device=device.value,
+        metadata=not plain,
+    )
 
 
 @app.command()
@@ -82,26 +75,21 @@ def rerun(
     quiet: Quiet = False,
 ) -> None:
     """Make a picture again from what it says of itself; its inputs are found by their hashes."""
-    from nstflow import runner
     from nstflow.agreement import tell_differences
     from nstflow.plan import make_plan
     from nstflow.provenance import recipe_of
 
     plan = make_plan(recipe_of(picture, images))
     tell_differences(plan)
-
-    def make(stop: Stop, observers: tuple[object, ...]) -> Result:
-        return runner.run(
-            *(plan, out),
-            overwrite=overwrite,
-            resume=resume,
-            device=device.value,
-            metadata=not plain,
-            observers=observers,
-            stop=stop,
-        )
-
-    _make(plan, make, quiet=quiet)
+    _make(
+        plan,
+        quiet=quiet,
+        out=out,
+        overwrite=overwrite,
+        resume=resume,
+        device=device.value,
+        metadata=not plain,
+    )
 
 
 @app.command()
@@ -127,15 +115,16 @@ def verify(
         raise typer.Exit(1)
 
 
-def _make(plan: Plan, make: Callable[[Stop, tuple[object, ...]], Result], *, quiet: bool) -> None:
-    """Make a picture with a display, and say how it ended."""
-    from nstflow import console
+def _make(plan: Plan, *, quiet: bool, **options: Any) -> None:
+    """Make a picture with a display, and say how it ended; `options` are those of `nstflow.run`."""
+    from nstflow import console, runner
     from nstflow.display import RunDisplay
 
     with _stoppable() as stop:
         if not quiet:
             console.fetch(plan.assets)
-        result = make(stop, () if quiet else (RunDisplay(),))
+        observers = () if quiet else (RunDisplay(),)
+        result = runner.run(plan, observers=observers, stop=stop, **options)
     if quiet:
         for file in result.files:
             typer.echo(file)
