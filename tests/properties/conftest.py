@@ -97,7 +97,9 @@ def planned_or_refused() -> Iterator[Callable[[bytes | str], str]]:
         assert not CONTROL.search(plan.recipe.summary)
         return "planned"
 
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        for home in ("NSTFLOW_CACHE", "KERAS_HOME"):
+            patch.setenv(home, str(Path(name, "cache")))  # whose weights would be hashed each time
         path = Path(name, "r.yaml")
         PIL.Image.new("RGB", (60, 40), "teal").save(path.with_name("photo.png"))
         PIL.Image.new("L", (30, 50), 90).save(path.with_name("style.jpg"))
