@@ -16,6 +16,7 @@ import pytest
 import tifffile
 
 from nstflow import NstflowError, NstflowWarning, Problem
+from nstflow.builtin.loaders import header
 from nstflow.builtin.loaders.file import File
 
 Refused = Callable[[pytest.ExceptionInfo[NstflowError]], Problem]
@@ -179,6 +180,21 @@ def test_too_little_memory_is_not_called_damage(
         monkeypatch.setattr(tifffile.TiffFile, "asarray", full)
     with pytest.raises(MemoryError):
         File(path=Path(name)).load(tmp_path)
+
+
+def test_a_length_beyond_the_end_takes_no_memory(whole: dict[str, bytes], tmp_path: Path) -> None:
+    """A machine with less memory than a damaged length asks for would call it too little."""
+    (tmp_path / "a.png").write_bytes(whole["a.png"])
+    with header.open_image(tmp_path / "a.png") as image:
+        image.fp.seek(3)
+        assert image.fp.read(1 << 45) == whole["a.png"][3:]
+        assert image.fp.read(1 << 45) == b""
+        image.fp.seek(1 << 20)
+        assert image.fp.read(1 << 45) == b""
+    at = whole["a.png"].index(b"IDAT") - 4
+    data = whole["a.png"][:at] + b"\xff\xff\xff\xf0" + whole["a.png"][at + 4 :]
+    (tmp_path / "a.png").write_bytes(data)
+    assert File(path=Path("a.png")).load(tmp_path).size == (17, 13)
 
 
 def test_a_volume_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

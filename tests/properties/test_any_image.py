@@ -64,6 +64,7 @@ def sound_files() -> list[bytes]:
         saved(PIL.Image.fromarray(words[..., 0]), "PNG", icc_profile=lab),
         saved(picture, "JPEG", exif=exif, icc_profile=srgb),
         saved(picture.convert("L"), "JPEG", icc_profile=srgb),
+        saved(picture, "JPEG", icc_profile=lab),
         saved(picture.convert("CMYK"), "JPEG", progressive=True),
         saved(picture, "WEBP", exif=exif, icc_profile=srgb),
         saved(clear, "WEBP", lossless=True),

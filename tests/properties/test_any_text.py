@@ -60,7 +60,21 @@ SIGNS = [
         "\r",
         "\ufeff",
     ),
-    *("\u2028", "\x85", "~", ".nan", "-.inf", "1e999", "0x" + "f" * 99, "9" * 120, "-0", "\n  "),
+    *(
+        "[a]: ",
+        "{a: b}: ",
+        "? [a]\n: b\n",
+        "\u2028",
+        "\x85",
+        "~",
+        ".nan",
+        "-.inf",
+        "1e999",
+        "0x" + "f" * 99,
+        "9" * 120,
+        "-0",
+        "\n  ",
+    ),
 ]
 
 texts = some.text(max_size=300)
@@ -116,10 +130,27 @@ def repetitions(draw: Any) -> str:
 
 
 @some.composite
+def nested(draw: Any) -> str:
+    """Return a value that is nested deeply, and others of which aliases make a great many."""
+    key = draw(some.sampled_from(["more", "images", "losses", "plugins", "extractor"]))
+    start, end = draw(some.sampled_from([("[", "]"), ("{a: ", "}"), ("- ", ""), ("[{a: ", "}]")]))
+    depth = draw(some.integers(1, 400))
+    ends = end * draw(some.sampled_from([depth, depth, depth + 1]))
+    text = RECIPE.replace(f"\n{key}:", "\nother:") + f"{key}:\n  {start * depth}1{ends}\n"
+    width = draw(some.integers(1, 9))
+    for number in range(draw(some.integers(0, 12))):
+        each = f"*a{number - 1}" if number else "a"
+        text += f"a{number}: &a{number} [{', '.join([each] * width)}]\n"
+    return text
+
+
+@some.composite
 def edits(draw: Any) -> str:
     """Return a sound recipe with lines deleted, doubled or exchanged, and letters changed."""
     lines = list(LINES)
     for _ in range(draw(some.integers(0, 3))):
+        if not lines:
+            break
         here, there = (draw(some.integers(0, len(lines) - 1)) for _ in range(2))
         match draw(some.sampled_from(["delete", "double", "exchange", "move in", "cut"])):
             case "delete":
@@ -161,6 +192,11 @@ def test_any_text(kind: str, count: int, tried: Tried, planned_or_refused: Outco
 @pytest.mark.parametrize("count", [10, slow(100)])
 def test_a_few_words_again_and_again(count: int, tried: Tried, planned_or_refused: Outcome) -> None:
     assert tried(planned_or_refused, repetitions(), count)["refused"]
+
+
+@pytest.mark.parametrize("count", [15, slow(400)])
+def test_a_nest_of_values(count: int, tried: Tried, planned_or_refused: Outcome) -> None:
+    assert tried(planned_or_refused, nested(), count).keys() == {"refused"}
 
 
 @pytest.mark.parametrize("count", [60, slow(1500)])

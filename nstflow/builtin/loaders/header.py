@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -18,6 +20,16 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 _PNG_FIRST_CHUNK_AT, _PNG_BIT_DEPTH_AT = 8, 24  # offsets in the file
 _MOST_EXIF = 1 << 20  # bytes; a JPEG's has 64 KiB at most
+_LARGE_READ = 1 << 20
+
+
+class _File(io.BufferedReader):
+    """A file of which no more is read than there is: a damaged length may ask for gigabytes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _LARGE_READ:
+            size = min(size, max(os.fstat(self.fileno()).st_size - self.tell(), 0))
+        return super().read(size)
 
 
 class UnreadableImageError(Exception):
@@ -58,7 +70,7 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
     with contextlib.ExitStack() as stack:
         try:
             # not the path: Pillow would map the file into memory, and garble a TIFF on its side
-            file = stack.enter_context(path.open("rb"))
+            file = stack.enter_context(_File(io.FileIO(path)))
             with warnings.catch_warnings():
                 # the limit is `max_megapixels`, and broken EXIF is only metadata
                 warnings.simplefilter("ignore")
