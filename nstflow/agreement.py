@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from nstflow.compare import Difference, differences, refusal, under
 from nstflow.errors import NstflowError, NstflowWarning, Problem
 from nstflow.facts import LOCK_FILE
-from nstflow.lock import Data, describe_file, keys_of, make_lock, to_text
+from nstflow.lock import Data, describe_file, file_error, make_lock, to_text
 from nstflow.plan import Plan
 from nstflow.recipe.parsing import parse_yaml
 from nstflow.recipe.schema import Lock
@@ -37,8 +37,9 @@ def check_locked(plan: Plan) -> None:
         option = next(iter(recipe.source.options.values()))
         hint = "Leave --set out, or leave --locked out."
         raise NstflowError(Problem(option, "", "a locked recipe runs as it is.", hint), label)
-    _hold(plan, _differences(plan, recipe.lock))
-    tell_differences(plan)
+    found = _differences(plan, recipe.lock)
+    _hold(plan, found)
+    _tell(plan, found)
 
 
 def check_locked_again(plan: Plan, fresh: Data) -> None:
@@ -63,9 +64,12 @@ def _hold(plan: Plan, found: list[Difference]) -> None:
 
 def tell_differences(plan: Plan) -> None:
     """Warn of everything in which a plan is not what its recipe's lock says, if it has one."""
-    if plan.recipe.lock is None:
-        return
-    for each in under(_differences(plan, plan.recipe.lock), "lock"):
+    if plan.recipe.lock is not None:
+        _tell(plan, _differences(plan, plan.recipe.lock))
+
+
+def _tell(plan: Plan, found: list[Difference]) -> None:
+    for each in under(found, "lock"):
         if each.setting == "lock.stopped_at":
             text = f"the picture was stopped after step {each.first}; this takes all {plan.steps}"
             warnings.warn(text, NstflowWarning, stacklevel=2)
@@ -92,9 +96,7 @@ def check_unchanged(plan: Plan, lock: Data) -> None:
         file = plan.files[setting]
         if describe_file(plan.recipe, setting, file) != what:
             got = f"'{file}' was changed while the run read it."
-            place = plan.recipe.source.where(keys_of(plan.recipe, setting))
-            problem = Problem(place, setting, got, "Run it again when the file is whole.")
-            raise NstflowError(problem, plan.recipe.source.label)
+            raise file_error(plan.recipe, setting, got, "Run it again when the file is whole.")
 
 
 def stored_lock(folder: Path) -> tuple[Data, Lock] | None:

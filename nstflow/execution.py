@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -73,7 +73,7 @@ class Execution:
                 optimization = self.optimization = Optimization(self.plan, checkpoint)
             except DamagedCheckpointError as error:
                 raise directory.unusable(error) from error
-            self._begin(lock)
+            self._begin(lock, optimization.history)
             images = prepare(self.plan)
             check_unchanged(self.plan, lock)
             interrupted = self._optimize(optimization, images, lock)
@@ -109,15 +109,13 @@ class Execution:
             warnings.warn(f"{short.got} {short.hint}", NstflowWarning, stacklevel=2)
         return lock
 
-    def _begin(self, lock: Data) -> None:
+    def _begin(self, lock: Data, history: Mapping[str, Sequence[float]]) -> None:
         """Write what is known before the first step."""
-        directory, optimization = self.directory, self.optimization
-        assert optimization is not None  # noqa: S101 - it was made
         if self.stored is None:
-            directory.write(LOCK_FILE, to_text(lock))
+            self.directory.write(LOCK_FILE, to_text(lock))
         else:
             self._mark()  # not before it is sure that the run can go on
-        directory.write_history(optimization.history)
+        self.directory.write_history(history)
 
     def _mark(self) -> None:
         """Make the folder a run's."""

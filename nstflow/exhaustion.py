@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan, scaled
-from nstflow.values import Size
 
 _STEP = 32
 """Pixels between the sizes that are tried."""
@@ -20,13 +19,13 @@ def out_of_memory(plan: Plan, there_is: int | None) -> NstflowError:
         there_is: Bytes that the device has for it, or None where that is not known.
     """
     needed = plan.memory
-    parts = ["there is not enough memory"]
+    facts = []
     if needed is not None:
-        parts.append(f"this run needs about {_gigabytes(needed)}")
+        facts.append(f"this run needs about {_gigabytes(needed)}")
     if there_is is not None:
-        parts.append(f"{_gigabytes(there_is)} are free")
-    got = f"{': '.join([parts[0], ', '.join(parts[1:])]) if parts[1:] else parts[0]}."
-    return NstflowError(Problem("", "", got, _advice(plan, needed, there_is)))
+        facts.append(f"{_gigabytes(there_is)} are free")
+    got = ": ".join(["there is not enough memory", *filter(None, [", ".join(facts)])])
+    return NstflowError(Problem("", "", f"{got}.", _advice(plan, needed, there_is)))
 
 
 def _advice(plan: Plan, needed: int | None, there_is: int | None) -> str:
@@ -47,16 +46,9 @@ def _advice(plan: Plan, needed: int | None, there_is: int | None) -> str:
 
 def memory_at(plan: Plan, scale: float) -> int | None:
     """Return the bytes that a run takes with all images at another scale."""
-
-    def smaller(size: Size) -> Size:
-        return scaled(size, scale)
-
+    sizes = {name: scaled(size, scale) for name, size in plan.sizes.items()}
     try:
-        return replace(
-            plan,
-            sizes={name: smaller(size) for name, size in plan.sizes.items()},
-            canvas=smaller(plan.canvas),
-        ).memory
+        return replace(plan, sizes=sizes, canvas=scaled(plan.canvas, scale)).memory
     except ValueError:  # too small for a layer
         return None
 

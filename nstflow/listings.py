@@ -58,7 +58,7 @@ def show_stage(offer: Offer, slot: str) -> None:
     for name, field in stage.model_fields.items():
         if name == "use":
             continue
-        default = "needed" if field.is_required() else value_text(field.default)
+        default = "needed" if field.is_required() else _value(field.default)
         cells = (name, _type(field.annotation), default, field.description or "")
         table.add_row(*map(Text, cells))  # as text: brackets are no markup here
     out.print()
@@ -113,7 +113,7 @@ def _settled(plan: Plan) -> list[tuple[str, str]]:
 def _grouped(value: Any) -> str:
     """Return a mapping of names to names by its values: `winograd: a, b; direct: c`."""
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        return value_text(value)
+        return _value(value)
     return "; ".join(
         f"{item}: {', '.join(name for name in value if value[name] == item)}"
         for item in dict.fromkeys(value.values())
@@ -144,7 +144,7 @@ def _presence(asset: Asset) -> Text:
 
 def _settings(stage: Any) -> str:
     settings = stage.model_dump(exclude={"use"})
-    return f"{stage.use} ({', '.join(f'{k} {value_text(v)}' for k, v in settings.items())})"
+    return f"{stage.use} ({', '.join(f'{k} {_value(v)}' for k, v in settings.items())})"
 
 
 def _summary(offer: Offer) -> str:
@@ -152,12 +152,11 @@ def _summary(offer: Offer) -> str:
     return line if offer.plugin == BUILTIN else f"{line} ({offer.package})"
 
 
-def value_text(value: Any) -> str:
-    """Return a setting's value as a person writes it."""
+def _value(value: Any) -> str:
     if isinstance(value, tuple | list):
-        return f"[{', '.join(map(value_text, value))}]"
+        return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {value_text(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{key}: {_value(item)}' for key, item in value.items())}}}"
     if isinstance(value, bool):
         return str(value).lower()
     return "none" if value is None else str(value)

@@ -47,9 +47,8 @@ def make_lock(plan: Plan, device: str, kind: Kind, folder: Path) -> Data:
             path.encode()
         except UnicodeEncodeError as error:
             got = f"the name of '{file}' has letters that no text file can hold."
-            place = recipe.source.where(keys_of(recipe, setting))
-            problem = Problem(place, setting, got, "Rename it, or the folder that it is in.")
-            raise NstflowError(problem, recipe.source.label) from error
+            hint = "Rename it, or the folder that it is in."
+            raise file_error(recipe, setting, got, hint) from error
         put(data, keys_in(data, setting), path)
     data["lock"] = {
         "files": {
@@ -196,13 +195,17 @@ def describe_file(recipe: Recipe, setting: str, file: Path) -> Data:
     Raises:
         NstflowError: It can't be read.
     """
-    keys = keys_of(recipe, setting)
     try:
         return {"sha256": sha256_of(file), "bytes": file.stat().st_size}
     except OSError as error:
-        problem = f"'{file}' can't be read ({error.strerror or error})."
-        place = recipe.source.where(keys)
-        raise NstflowError(Problem(place, setting, problem), recipe.source.label) from error
+        got = f"'{file}' can't be read ({error.strerror or error})."
+        raise file_error(recipe, setting, got) from error
+
+
+def file_error(recipe: Recipe, setting: str, got: str, hint: str = "") -> NstflowError:
+    """Return what is wrong with a file, at the line of the setting that names it."""
+    place = recipe.source.where(keys_of(recipe, setting))
+    return NstflowError(Problem(place, setting, got, hint), recipe.source.label)
 
 
 def _packages(plan: Plan) -> Mapping[str, str]:

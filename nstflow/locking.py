@@ -75,10 +75,7 @@ def compare_anything(first: Path, second: Path) -> list[Difference]:
 def _read(path: Path) -> tuple[Recipe, bool]:
     """Return the whole recipe, and whether it is a picture's."""
     source, folder = read_anything(path)
-    made = draft_of(source, folder or Path())
-    if made.recipe is None:
-        raise NstflowError(made.problems, source.label)
-    return made.recipe, folder is None
+    return draft_of(source, folder or Path()).whole(), folder is None
 
 
 def _data(recipe: Recipe, kind: Kind | None, *, keep_names: bool) -> Data:

@@ -16,7 +16,6 @@ from nstflow.facts import LOCK_FILE, read_facts
 from nstflow.lock import keys_in, put, relative
 from nstflow.plan import named_files
 from nstflow.recipe import draft_of
-from nstflow.recipe.draft import Draft
 from nstflow.recipe.explain import explain
 from nstflow.recipe.parsing import parse_yaml
 from nstflow.recipe.schema import Lock, LockedFile, Recipe
@@ -129,8 +128,8 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
     assert lock is not None  # noqa: S101 - it was needed
     if not images.is_dir():
         raise NstflowError(Problem(f"--images {images}", "", "there is no such folder."))
-    made = _sound(draft_of(source, images))
-    named = named_files(made, made.stages.items(), images)
+    made = draft_of(source, images)
+    named = named_files(made, made.whole().stages(), images)
     problems = []
     hint = "Run the recipe itself: `nstflow show --yaml` prints it."
     data = made.source.data
@@ -149,15 +148,7 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
         raise NstflowError(problems, label)
     text = to_yaml(data)
     ready = Source(label, text, *parse_yaml(text, label))
-    recipe = _sound(draft_of(ready, images)).recipe
-    assert recipe is not None  # noqa: S101 - it is sound
-    return recipe
-
-
-def _sound(made: Draft) -> Draft:
-    if made.recipe is None:
-        raise NstflowError(made.problems, made.source.label)
-    return made
+    return draft_of(ready, images).whole()
 
 
 def _by_hash(folder: Path, wanted: list[LockedFile]) -> dict[str, str]:

@@ -7,11 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nstflow.agreement import (
-    check_locked,
-    check_resumable,
-    stored_lock,
-)
+from nstflow.agreement import check_locked, check_resumable, stored_lock
 from nstflow.errors import NstflowError, Problem
 from nstflow.execution import Execution
 from nstflow.facts import LOCK_FILE

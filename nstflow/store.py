@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from nstflow import atomic
-from nstflow.atomic import PART
 from nstflow.checkpoint import Checkpoint, DamagedCheckpointError, unpack
 from nstflow.claim import Claim
 from nstflow.digest import sha256_of
@@ -180,7 +179,7 @@ class RunDirectory:
         with self._writing():
             self._claim.check()
             folder = tempfile.TemporaryDirectory(
-                dir=self.path, prefix=PART, ignore_cleanup_errors=True
+                dir=self.path, prefix=atomic.PART, ignore_cleanup_errors=True
             )
         with folder as name, self._writing(_FULL):  # else what a stage raises is the stage's
             yield Path(name)

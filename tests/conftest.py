@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from nstflow import Stop, console, hookimpl, ledger
 from nstflow import cli as command_line
-from nstflow import console, ledger
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,23 @@ def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger, "_path", lambda: path)
         yield
+
+
+class Asks:
+    """Asks a run to stop at its first step."""
+
+    def __init__(self) -> None:
+        self.stop = Stop()
+
+    @hookimpl
+    def nstflow_progress(self) -> None:
+        self.stop.request()
+
+
+@pytest.fixture(scope="session")
+def asking() -> type[Asks]:
+    """Return what makes an observer that asks a run to stop, together with its `stop`."""
+    return Asks
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import PIL.Image
 import pytest
 
 import nstflow
-from nstflow import hookimpl
 from nstflow.agreement import (
     check_locked,
     check_resumable,
@@ -28,7 +27,6 @@ from nstflow.errors import NstflowError, NstflowWarning, Problem
 from nstflow.lock import make_lock, to_text
 from nstflow.plan import plan_file
 from nstflow.recipe.schema import Lock
-from nstflow.stopping import Stop
 
 RECIPE = """\
 name: tiny
@@ -335,22 +333,11 @@ def test_inputs_are_held_to_the_lock_after_they_were_read(folder: Path) -> None:
 # --resume
 
 
-class Asks:
-    """Asks a run to stop at its first step."""
-
-    def __init__(self) -> None:
-        self.stop = Stop()
-
-    @hookimpl
-    def nstflow_progress(self) -> None:
-        self.stop.request()
-
-
 @pytest.fixture
-def stopped(folder: Path) -> Path:
+def stopped(folder: Path, asking: Any) -> Path:
     """Return the directory of a run that was stopped after a step."""
     (folder / "recipe.yaml").write_text(RECIPE)
-    asks = Asks()
+    asks = asking()
     result = nstflow.run(
         *(plan_file(folder / "recipe.yaml"), folder / "out"), observers=[asks], stop=asks.stop
     )

@@ -14,11 +14,9 @@ import PIL.PngImagePlugin
 import pytest
 
 import nstflow
-from nstflow import hookimpl
 from nstflow.locking import compare_anything
 from nstflow.plan import plan_file
 from nstflow.recipe.parsing import parse_yaml
-from nstflow.stopping import Stop
 
 RECIPE = """\
 name: tiny
@@ -51,26 +49,15 @@ def folder(write: Any, tmp_path: Path) -> Path:
     return tmp_path
 
 
-class Asks:
-    """Asks a run to stop at its first step."""
-
-    def __init__(self) -> None:
-        self.stop = Stop()
-
-    @hookimpl
-    def nstflow_progress(self) -> None:
-        self.stop.request()
-
-
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ran(tmp_path_factory: pytest.TempPathFactory, asking: Any) -> Path:
     """Return a folder with a recipe, its run that ended (out), and one that stopped (stopped)."""
     folder = tmp_path_factory.mktemp("ran")
     draw(folder / "photo.png")
     (folder / "recipe.yaml").write_text(RECIPE)
     plan = plan_file(folder / "recipe.yaml")
     nstflow.run(plan, folder / "out")
-    asks = Asks()
+    asks = asking()
     nstflow.run(plan, folder / "stopped", observers=[asks], stop=asks.stop)
     return folder
 

@@ -22,7 +22,6 @@ import PIL.PngImagePlugin
 import pytest
 
 import nstflow
-from nstflow import hookimpl
 from nstflow.agreement import tell_differences
 from nstflow.errors import NstflowError
 from nstflow.lock import without_paths
@@ -31,7 +30,6 @@ from nstflow.provenance import lock_of, read_anything, read_record, recipe_of
 from nstflow.recipe.parsing import parse_yaml
 from nstflow.recipe.source import parse_source
 from nstflow.result import Result
-from nstflow.stopping import Stop
 
 RECIPE = """\
 name: tiny
@@ -56,17 +54,6 @@ def draw(path: Path, seed: int = 0) -> Path:
     pixels = np.random.default_rng(seed).integers(0, 256, (32, 24, 3), np.uint8)
     PIL.Image.fromarray(pixels).save(path)
     return path
-
-
-class Asks:
-    """Asks a run to stop at its first step."""
-
-    def __init__(self) -> None:
-        self.stop = Stop()
-
-    @hookimpl
-    def nstflow_progress(self) -> None:
-        self.stop.request()
 
 
 @pytest.fixture(scope="module")
@@ -149,11 +136,13 @@ def test_metadata_is_left_out_when_that_is_said(call: Any, made: Result, given: 
     assert "--no-metadata" in answer.err
 
 
-def test_only_a_picture_that_was_stopped_says_so(made: Result, home: Path, tmp_path: Path) -> None:
+def test_only_a_picture_that_was_stopped_says_so(
+    made: Result, home: Path, asking: Any, tmp_path: Path
+) -> None:
     assert "stopped_at" not in read_record(made.files[0])
     (tmp_path / "r.yaml").write_text(f"{RECIPE.replace('HERE', str(home))}\n", encoding="utf-8")
     settings = [f"images.{name}.path={home / 'style.png'}" for name in ("content", "again")]
-    asks = Asks()
+    asks = asking()
     plan = plan_file(tmp_path / "r.yaml", settings)
     stopped = nstflow.run(plan, tmp_path / "out", observers=[asks], stop=asks.stop)
     data, _ = parse_yaml(read_record(stopped.files[0]), "record")

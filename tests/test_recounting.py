@@ -13,12 +13,11 @@ import PIL.Image
 import pytest
 
 import nstflow
-from nstflow import console, hookimpl
+from nstflow import console
 from nstflow.compare import Difference
 from nstflow.plan import plan_file
 from nstflow.recipe.source import parse_source
 from nstflow.recounting import show_comparisons, show_differences, show_provenance
-from nstflow.stopping import Stop
 from nstflow.verify import Comparison
 
 RECIPE = """\
@@ -36,25 +35,14 @@ schedule: {use: epochs, epochs: 1, steps_per_epoch: 3}
 """
 
 
-class Asks:
-    """Asks a run to stop at its first step."""
-
-    def __init__(self) -> None:
-        self.stop = Stop()
-
-    @hookimpl
-    def nstflow_progress(self) -> None:
-        self.stop.request()
-
-
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stopped(tmp_path_factory: pytest.TempPathFactory, asking: Any) -> Path:
     """Return the directory of a run that was stopped."""
     folder = tmp_path_factory.mktemp("stopped")
     pixels = np.random.default_rng(0).integers(0, 256, (32, 24, 3), np.uint8)
     PIL.Image.fromarray(pixels).save(folder / "photo.png")
     (folder / "recipe.yaml").write_text(RECIPE)
-    asks = Asks()
+    asks = asking()
     plan = plan_file(folder / "recipe.yaml")
     nstflow.run(plan, folder / "out", observers=[asks], stop=asks.stop)
     return folder / "out"

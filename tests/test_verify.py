@@ -14,11 +14,9 @@ import PIL.Image
 import pytest
 
 import nstflow
-from nstflow import hookimpl
 from nstflow.errors import NstflowError
 from nstflow.plan import plan_file
 from nstflow.result import Result
-from nstflow.stopping import Stop
 from nstflow.verify import Comparison, compare, verify
 
 RECIPE = """\
@@ -42,17 +40,6 @@ def draw(path: Path, seed: int = 0) -> Path:
     pixels = np.random.default_rng(seed).integers(0, 256, (32, 24, 3), np.uint8)
     PIL.Image.fromarray(pixels).save(path)
     return path
-
-
-class Asks:
-    """Asks a run to stop at its first step."""
-
-    def __init__(self) -> None:
-        self.stop = Stop()
-
-    @hookimpl
-    def nstflow_progress(self) -> None:
-        self.stop.request()
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +124,10 @@ def test_input_that_was_changed_is_told(call: Any, run: Path) -> None:
     assert "differs by" in answer.out
 
 
-def test_run_that_was_stopped_has_nothing_to_show(call: Any, ended: Result, tmp_path: Path) -> None:
-    asks = Asks()
+def test_run_that_was_stopped_has_nothing_to_show(
+    call: Any, ended: Result, asking: Any, tmp_path: Path
+) -> None:
+    asks = asking()
     plan = plan_file(ended.folder.parent / "recipe.yaml")
     result = nstflow.run(plan, tmp_path / "out", observers=[asks], stop=asks.stop)
     assert result.interrupted
@@ -147,8 +136,8 @@ def test_run_that_was_stopped_has_nothing_to_show(call: Any, ended: Result, tmp_
     assert "out\n    this run has not ended. Let it end first, with --resume.\n" in answer.err
 
 
-def test_verifying_can_be_stopped(ended: Result) -> None:
-    asks = Asks()
+def test_verifying_can_be_stopped(ended: Result, asking: Any) -> None:
+    asks = asking()
     assert verify(ended.folder, observers=[asks], stop=asks.stop) is None
 
 

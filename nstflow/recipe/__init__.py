@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nstflow.errors import NstflowError
 from nstflow.plugins import Plugins
 from nstflow.recipe.draft import blocked_names, draft, with_canvas_size, with_defaults
 from nstflow.recipe.overrides import override
@@ -34,10 +33,7 @@ def load_recipe(
         NstflowError: With every problem that the text has. Files that it names are looked at by
             `make_plan`.
     """
-    made = read_draft(path, overrides, block=block)
-    if made.recipe is None:
-        raise NstflowError(made.problems, made.source.label)
-    return made.recipe
+    return read_draft(path, overrides, block=block).whole()
 
 
 def read_draft(

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from nstflow.catalog import Catalog
-from nstflow.errors import Problem, suggest
+from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.fields import Name
 from nstflow.plugins import BUILTIN, Plugins
 from nstflow.recipe.checks import check
@@ -45,6 +45,16 @@ class Draft:
     stages: Mapping[Keys, Stage]
     problems: list[Problem]
     recipe: Recipe | None
+
+    def whole(self) -> Recipe:
+        """Return the recipe.
+
+        Raises:
+            NstflowError: With every problem that was found.
+        """
+        if self.recipe is None:
+            raise NstflowError(self.problems, self.source.label)
+        return self.recipe
 
 
 def with_defaults(data: Mapping[str, Any]) -> dict[str, Any]:

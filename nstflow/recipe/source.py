@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nstflow.errors import NstflowError, Problem
+from nstflow.facts import LOCK_FILE
 from nstflow.recipe.parsing import Keys, Marks, describe, parse_yaml
 
 MAX_BYTES = 1 << 18
@@ -65,8 +66,8 @@ def read_source(path: Path) -> Source:
             data = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
         hint = "Name one recipe file in it."
-        if (path / "recipe.lock.yaml").is_file():
-            hint = f"Name the lock in it: {path / 'recipe.lock.yaml'}"
+        if (path / LOCK_FILE).is_file():
+            hint = f"Name the lock in it: {path / LOCK_FILE}"
         raise refuse("this is a folder.", hint) from None
     except FileNotFoundError:
         raise refuse("there is no such file.") from None
