@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.values import Asset
 from nstflow.weights import cache, formats
 from nstflow.weights.cache import IMAGENET as imagenet  # noqa: N811 - an object with methods
+from nstflow.weights.hdf5 import read_h5
 
 if TYPE_CHECKING:
     from nstflow.weights.formats import Shape, Weights
@@ -36,15 +37,16 @@ def load_weights(name: str, shapes: Mapping[str, Shape], folder: Path) -> Weight
     """
     if name == "random":
         return _random(shapes)
+    read: Callable[[Path, Mapping[str, Shape]], Weights]
     if name == "imagenet":
         imagenet.fetch()
         source = imagenet.path
         read = formats.read_quantized
     elif name == "keras":
-        source, read = cache.fetch_keras(), formats.read_h5
+        source, read = cache.fetch_keras(), read_h5
     else:
         source = _local(name, folder)
-        read = formats.read_h5 if source.suffix.lower() == ".h5" else formats.read_npz
+        read = read_h5 if source.suffix.lower() == ".h5" else formats.read_npz
     try:
         return formats.checked(read(source, shapes), shapes)
     except formats.WeightsError as error:

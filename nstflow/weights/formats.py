@@ -1,6 +1,6 @@
 """Weight files decoded: nothing in them is trusted, nothing in them can run.
 
-Every reader takes a path and the shapes to expect, and returns layer → (kernel `(3, 3, in, out)`,
+Every reader takes a file and the shapes to expect, and returns layer → (kernel `(3, 3, in, out)`,
 bias `(out,)`). What the shapes do not ask for is not read.
 """
 
@@ -11,7 +11,7 @@ import io
 import math
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int, int]
 
 _TORCH_MAGIC, _TORCH_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-_GZIP = {1, 2}  # HDF5's filters deflate and shuffle
 
 
 class WeightsError(Exception):
@@ -75,7 +74,7 @@ def read_quantized(path: Path, shapes: Mapping[str, Shape]) -> Weights:
         raise WeightsError(f"its tables do not fit together ({error})") from error
 
 
-def read_npz(path: Path, shapes: Mapping[str, Shape]) -> Weights:
+def read_npz(file: Path | io.BytesIO, shapes: Mapping[str, Shape]) -> Weights:
     """Read a NumPy archive with the arrays `<layer>/kernel` and `<layer>/bias`."""
     import numpy as np
 
@@ -86,7 +85,7 @@ def read_npz(path: Path, shapes: Mapping[str, Shape]) -> Weights:
     }
     weights: Weights = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             for layer in shapes:
                 pair = []
                 for part in ("kernel", "bias"):
@@ -94,7 +93,7 @@ def read_npz(path: Path, shapes: Mapping[str, Shape]) -> Weights:
                     if archive.getinfo(name).file_size > most[name]:
                         raise WeightsError(f"{name} is larger than {layer} can be")
                     data = io.BytesIO(archive.read(name))
-                    pair.append(_floats(np.lib.format.read_array(data, allow_pickle=False), name))
+                    pair.append(floats(np.lib.format.read_array(data, allow_pickle=False), name))
                 weights[layer] = (pair[0], pair[1])
     except KeyError as error:
         raise WeightsError(f"it lacks an array ({error.args[0]})") from error
@@ -105,59 +104,12 @@ def read_npz(path: Path, shapes: Mapping[str, Shape]) -> Weights:
     return weights
 
 
-def read_h5(path: Path, shapes: Mapping[str, Shape]) -> Weights:
-    """Read an HDF5 file as Keras saves weights: one group a layer, the kernel 4-D, the bias 1-D."""
-    import h5py
+def floats(array: Any, name: str) -> Array:
+    """Return floating-point numbers of any width as float32.
 
-    weights: Weights = {}
-    try:
-        with h5py.File(path, "r") as file:
-            root = _group(file, "model_weights") if "model_weights" in file else file
-            for layer, shape in shapes.items():
-                found: dict[int, Array] = {}
-                # visititems follows no link that leads out of the file
-                _group(root, layer).visititems(_collector(found, shape))
-                if set(found) != {1, 4}:
-                    raise WeightsError(f"{layer} needs one kernel and one bias of shape {shape}")
-                weights[layer] = (found[4], found[1])
-    except WeightsError:
-        raise
-    except Exception as error:  # a damaged file raises anything
-        raise WeightsError(f"it is no sound HDF5 file ({error})") from error
-    return weights
-
-
-def _group(parent: Any, name: str) -> Any:
-    """Return a group that is in the file itself, not one that a link leads to."""
-    import h5py
-
-    link = parent.get(name, getlink=True)
-    if not isinstance(link, h5py.HardLink) or parent.get(name, getclass=True) is not h5py.Group:
-        raise WeightsError(f"it has no group {name}")
-    return parent[name]
-
-
-def _collector(found: dict[int, Array], shape: Shape) -> Callable[[str, Any], None]:
-    import h5py
-
-    def collect(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or item.shape not in (shape, shape[-1:]):
-            return
-        if item.external or item.is_virtual:
-            raise WeightsError(f"{name} refers to another file")
-        if len(item.shape) in found:
-            raise WeightsError(f"{name} is the second array of shape {item.shape} in its layer")
-        packing = item.id.get_create_plist()  # other filters than gzip's crash on damaged numbers
-        if {packing.get_filter(i)[0] for i in range(packing.get_nfilters())} - _GZIP:
-            raise WeightsError(f"{name} is packed in another way than gzip's")
-        if math.prod(item.chunks or ()) > max(item.size, 1 << 20):
-            raise WeightsError(f"{name} has parts larger than the whole")
-        found[len(item.shape)] = _floats(item, name)
-
-    return collect
-
-
-def _floats(array: Any, name: str) -> Array:
+    Raises:
+        WeightsError: They are of another type.
+    """
     import numpy as np
 
     if array.dtype.kind != "f":

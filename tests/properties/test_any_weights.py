@@ -18,7 +18,7 @@ import pytest
 from hypothesis import strategies as some
 
 from nstflow.errors import NstflowError
-from nstflow.weights import formats, load_weights
+from nstflow.weights import formats, hdf5, load_weights
 
 Tried = Callable[..., Counter[str]]
 Outcome = Callable[[bytes], str]
@@ -181,6 +181,8 @@ def read_or_refused() -> Iterator[Callable[[str, bytes], str]]:
         try:
             if kind == ".torch":
                 weights = formats.checked(formats.read_quantized(path, SHAPES), SHAPES)
+            elif kind == ".h5":  # in this process: one for each example would take minutes
+                weights = formats.checked(hdf5.decode(path, SHAPES), SHAPES)
             else:
                 weights = load_weights(path.name, SHAPES, folder)
         except (NstflowError, formats.WeightsError) as error:

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from nstflow.weights import formats
-from nstflow.weights.formats import WeightsError, checked, read_h5, read_npz, read_quantized
+from nstflow.weights.formats import WeightsError, checked, read_npz, read_quantized
+from nstflow.weights.hdf5 import decode, read_h5
 
 Shape = tuple[int, int, int, int]
 SHAPES: dict[str, Shape] = {"one": (3, 3, 3, 4), "two": (3, 3, 4, 2)}
@@ -435,7 +436,7 @@ def test_h5_of_other_numbers_is_not_read(tmp_path: Path, monkeypatch: pytest.Mon
     path = h5(tmp_path / "w.h5", one_kernel=np.ones((3, 3, 3, 4), int))
     monkeypatch.setattr(h5py.Dataset, "__getitem__", read)
     with pytest.raises(WeightsError, match="not floating-point"):
-        read_h5(path, SHAPES)
+        decode(path, SHAPES)
 
 
 @pytest.mark.parametrize("damage", [_truncated, _nothing, _text])
