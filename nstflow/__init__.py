@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nstflow.errors import NstflowError, NstflowWarning, Problem
     from nstflow.fields import ImageRef, Layers, Name
     from nstflow.hookspecs import hookimpl
+    from nstflow.jobs import Job, JobProgress, JobResult, Tell, Work
     from nstflow.lazy import Tensor, tf
     from nstflow.plan import Plan, make_plan
     from nstflow.recipe import load_recipe
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nstflow.result import Progress, Result
     from nstflow.runner import run
     from nstflow.stages import (
+        Executor,
         Extractor,
         Loader,
         Optimizer,
@@ -37,6 +39,7 @@ _HOMES = {
     "nstflow.errors": ("NstflowError", "NstflowWarning", "Problem"),
     "nstflow.fields": ("ImageRef", "Layers", "Name"),
     "nstflow.hookspecs": ("hookimpl",),
+    "nstflow.jobs": ("Job", "JobProgress", "JobResult", "Tell", "Work"),
     "nstflow.lazy": ("Tensor", "tf"),
     "nstflow.plan": ("Plan", "make_plan"),
     "nstflow.recipe": ("load_recipe",),
@@ -45,7 +48,7 @@ _HOMES = {
     "nstflow.runner": ("run",),
     "nstflow.stages": (
         *("Stage", "Loader", "Preprocessor", "Extractor", "Start"),
-        *("Optimizer", "Schedule", "Postprocessor", "Output"),
+        *("Optimizer", "Schedule", "Postprocessor", "Output", "Executor"),
     ),
     "nstflow.stopping": ("Stop",),
     "nstflow.terms": ("LossTerm", "StatisticTerm"),
@@ -58,10 +61,14 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Asset",
     "Cost",
+    "Executor",
     "Extractor",
     "Features",
     "Image",
     "ImageRef",
+    "Job",
+    "JobProgress",
+    "JobResult",
     "Layers",
     "Loader",
     "LossTerm",
@@ -86,7 +93,9 @@ __all__ = [
     "State",
     "StatisticTerm",
     "Stop",
+    "Tell",
     "Tensor",
+    "Work",
     "hookimpl",
     "load_recipe",
     "make_plan",

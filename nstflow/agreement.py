@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nstflow.compare import Difference, differences, refusal, under
+from nstflow.compare import LEFT_OUT, Difference, differences, refusal, under
 from nstflow.errors import NstflowError, NstflowWarning, Problem
 from nstflow.facts import LOCK_FILE
 from nstflow.lock import Data, describe_file, file_error, make_lock, to_text
@@ -51,7 +51,7 @@ def check_locked_again(plan: Plan, fresh: Data) -> None:
     found = differences(plan.recipe.source.data, _read_again(fresh))
     _hold(plan, found)
     for each in found:
-        if each.setting.startswith("lock.device"):
+        if each.setting.startswith("lock.device") and each.first != LEFT_OUT:
             tell_difference(each.setting, each.first, each.second)
 
 

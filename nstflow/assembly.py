@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from nstflow.blame import blaming
 from nstflow.errors import NstflowError, Problem
 from nstflow.lazy import Tensor
 from nstflow.plan import Plan, scaled
-from nstflow.values import Image, Size, size_text
+from nstflow.run_cache import RunCache, hashes_of
+from nstflow.terms import LossTerm
+from nstflow.values import Features, Image, Size, State, size_text
 
 if TYPE_CHECKING:
     from nstflow.engine.features import Network
-    from nstflow.engine.objective import Evaluate
+    from nstflow.engine.loop import Loop
+    from nstflow.engine.objective import Objective
 
 
 def guard(plan: Plan, *keys: str) -> AbstractContextManager[None]:
@@ -24,23 +29,39 @@ def guard(plan: Plan, *keys: str) -> AbstractContextManager[None]:
     return blaming(plan.recipe, keys, held[keys[1]] if keys[1:] else held)
 
 
-def build_network(plan: Plan) -> Network | None:
+@dataclass(frozen=True, eq=False)
+class Described:
+    """A network as a plan needs it, and what tells it from others.
+
+    Attributes:
+        network: None where no term needs a layer beyond the pixels.
+        key: Equal for networks that are equal; None where that can't be told.
+    """
+
+    network: Network | None
+    key: Any
+
+
+def build_network(plan: Plan, shared: RunCache) -> Described:
     """Build the network, and hold it to the layers that it promised."""
-    recipe, layers = plan.recipe, plan.layers
-    if not layers:
-        return None
+    if not plan.layers:
+        return Described(None, ("pixels",))
+    assets = [asset.sha256 for asset in plan.assets]
+    hashes = hashes_of(plan.extractor.files(plan.recipe.folder).values())
+    key = None if hashes is None else (plan.extractor, plan.layers, assets, hashes)
     with guard(plan, "extractor"):
-        network = plan.extractor.build(layers, recipe.folder)
+        build = partial(plan.extractor.build, plan.layers, plan.recipe.folder)
+        network = shared.networks.get(key, build)
 
     def described(canvas: Tensor) -> Mapping[str, Tensor]:
         with guard(plan, "extractor"):
-            maps = network(canvas)
-            if missing := [layer for layer in layers if layer not in maps]:
+            maps: Mapping[str, Tensor] = network(canvas)
+            if missing := [layer for layer in plan.layers if layer not in maps]:
                 hint = f"It gives {', '.join(maps) or 'none'}."
                 raise NstflowError(Problem("", "", f"it gives no layer {missing[0]}.", hint))
         return maps
 
-    return described
+    return Described(described, key)
 
 
 def at_scale(images: Mapping[str, Image], scale: float) -> dict[str, Image]:
@@ -63,19 +84,73 @@ def first_canvas(plan: Plan, images: Mapping[str, Image], size: Size) -> Tensor:
     return canvas_of(image)
 
 
-def build_objective(plan: Plan, images: Mapping[str, Image], network: Network | None) -> Evaluate:
+def build_objective(
+    plan: Plan, images: Mapping[str, Image], described: Described, shared: RunCache
+) -> Objective:
     """Describe the references, and return what every step evaluates."""
     from nstflow.engine.features import Describer
-    from nstflow.engine.objective import make_objective, make_target
+    from nstflow.engine.objective import Objective
 
-    seed, terms = plan.recipe.seed, plan.terms
-    named = dict.fromkeys(term.image for term in terms.values() if term.image is not None)
+    seed, network = plan.recipe.seed, described.network
+    terms = {name: term.computing() for name, term in plan.terms.items()}
     targets: dict[str, Any] = dict.fromkeys(terms)
-    describer = Describer(network)
-    for image in named:  # one at a time: features of a large image fill the memory
-        features = describer(images[image])
+    named = {name: term.image for name, term in plan.terms.items() if term.image is not None}
+    for image in dict.fromkeys(named.values()):
+        # one image at a time: features of a large one fill the memory
+        key = described.key and (described.key, images[image].size)
+        describer = shared.descriptions.get(key, partial(Describer, network))
+        features = cache(partial(describer, images[image]))
+        pixels = _digest(images[image])
         for name, term in terms.items():
-            if term.image == image:
+            if named.get(name) == image:
                 with guard(plan, "losses", name):
-                    targets[name] = make_target(term, name, seed, features)
-    return make_objective(network, terms, targets, seed, partial(guard, plan, "losses"))
+                    known = described.key and (term, name, seed, pixels, described.key)
+                    targets[name] = shared.targets.get(
+                        known,
+                        partial(_target, term, name, seed, features),
+                    )
+    return Objective(network, plan.terms, targets, seed, partial(guard, plan, "losses"))
+
+
+def build_loop(
+    plan: Plan,
+    objective: Objective,
+    described: Described,
+    now: tuple[Tensor, State, int],
+    shared: RunCache,
+) -> Loop:
+    """Return the loop of a phase, with a program that may be an earlier run's.
+
+    Args:
+        plan: The run's.
+        objective: What every step evaluates.
+        described: The network.
+        now: Canvas, the optimizer's state, and the steps taken so far.
+        shared: Where programs are kept.
+    """
+    from nstflow.engine.loop import Loop
+
+    optimizer, (canvas, state, step) = plan.recipe.optimizer, now
+    loop = Loop(
+        *(optimizer, objective, len(plan.terms), canvas, state, step),
+        given=objective.given,
+        guard=partial(guard, plan, "optimizer"),
+    )
+    alike = objective.kind is not None and described.key is not None
+    key = (objective.kind, optimizer, loop.shapes, described.key) if alike else None
+    loop.program = shared.programs.get(key, loop.trace)
+    return loop
+
+
+def _target(term: LossTerm, name: str, seed: int, features: Callable[[], Features]) -> Any:
+    from nstflow.engine.objective import make_target
+
+    return make_target(term, name, seed, features())
+
+
+def _digest(image: Image) -> bytes:
+    """Return a hash of all that an image holds."""
+    digest = hashlib.sha256(repr(image.size).encode())
+    for array in (image.pixels, image.alpha):
+        digest.update(b"" if array is None else array.tobytes())
+    return digest.digest()

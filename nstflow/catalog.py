@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nstflow.errors import suggest
-from nstflow.slots import SLOTS, slot_of
+from nstflow.slots import ALL_SLOTS, slot_of
 from nstflow.stages import Stage
 
 
@@ -46,7 +46,7 @@ class Catalog:
         self, offers: Iterable[Offer], not_loaded: Mapping[str, str] | None = None
     ) -> None:
         self._not_loaded = dict(not_loaded or {})
-        self._slots: dict[str, dict[str, list[Offer]]] = {slot: {} for slot in SLOTS}
+        self._slots: dict[str, dict[str, list[Offer]]] = {slot: {} for slot in ALL_SLOTS}
         for offer in offers:
             slot = slot_of(offer.stage)
             if slot is not None:
@@ -82,7 +82,7 @@ class Catalog:
         hint = f"{suggest(name, self[slot])} Installed: {installed or 'none'}.".strip()
         for package, trouble in self._not_loaded.items():
             hint += f" Not loaded: {package} ({trouble})."
-        return f"no {SLOTS[slot].noun} is called '{name}'.", hint
+        return f"no {ALL_SLOTS[slot].noun} is called '{name}'.", hint
 
     def offer_of(self, stage: Stage) -> Offer | None:
         """Return where a stage came from, or None for a class that no plugin offered."""

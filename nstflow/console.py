@@ -105,6 +105,16 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
 
 
+def loss_text(value: float) -> str:
+    """Return a loss as a person reads it."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - digits
+
+
+def runs_text(count: int) -> str:
+    """Return how many runs there are."""
+    return "1 run" if count == 1 else f"{count} runs"
+
+
 def show_stopping() -> None:
     """Print that a run will stop soon; called from another thread."""
     where = out if out.is_terminal else err  # beside a live display, where there is one

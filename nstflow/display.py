@@ -17,7 +17,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.console import duration, out, show_facts, show_title
+from nstflow.console import duration, loss_text, out, show_facts, show_title
 from nstflow.facts import HISTORY_FILE
 from nstflow.hookspecs import hookimpl
 from nstflow.values import size_text
@@ -70,7 +70,7 @@ class RunDisplay:
             out.print(
                 f"epoch {progress.epoch:{width}}/{progress.epochs}"
                 f"  step {progress.step:{len(str(progress.steps))}}"
-                f"  loss {_loss(progress.total[-1]):>14}"
+                f"  loss {loss_text(progress.total[-1]):>14}"
                 f"  {progress.seconds[-1]:8.1f} s"
             )
         if not out.is_terminal:
@@ -89,13 +89,13 @@ class RunDisplay:
         """Sum up."""
         self._live.stop()
         steps = len(result.history["step"])
-        terms = [f"{k} {_loss(v)}" for k, v in result.losses.items() if k != "total"]
+        terms = [f"{k} {loss_text(v)}" for k, v in result.losses.items() if k != "total"]
         compiling, whole = duration(result.compile_seconds), duration(result.total_seconds)
         rest = f"{compiling} to compile, {whole} in all"
         loss = "loss so far" if result.interrupted else "final loss"
         rows: list[tuple[str, str | Text]] = [
             ("time", f"{duration(result.seconds)} for {steps} steps; {rest}"),
-            (loss, f"{_loss(result.losses['total'])}  ({', '.join(terms)})"),
+            (loss, f"{loss_text(result.losses['total'])}  ({', '.join(terms)})"),
             ("device", result.device),
         ]
         if self._tell_files:
@@ -113,14 +113,10 @@ class RunDisplay:
 
 def _losses(progress: Progress) -> Table:
     table = Table.grid(padding=(0, 2))
-    cells = [Text.assemble(("total ", "dim"), (_loss(progress.total[-1]), "bold"))]
+    cells = [Text.assemble(("total ", "dim"), (loss_text(progress.total[-1]), "bold"))]
     cells += [
-        Text.assemble((f"{name} ", "dim"), _loss(values[-1]))
+        Text.assemble((f"{name} ", "dim"), loss_text(values[-1]))
         for name, values in progress.losses.items()
     ]
     table.add_row(*cells)
     return table
-
-
-def _loss(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - digits

@@ -21,6 +21,7 @@ from nstflow.lock import Data, make_lock, to_text, without_paths
 from nstflow.optimization import Optimization
 from nstflow.plan import Plan
 from nstflow.result import Result
+from nstflow.run_cache import RunCache
 from nstflow.saving import Saving
 from nstflow.stopping import Stop
 from nstflow.store import RunDirectory
@@ -36,6 +37,7 @@ class Execution:
     """One execution of a plan.
 
     Attributes:
+        shared: What it shares with other runs of this process.
         stored: The lock of the run that is resumed, if it came to have one.
         began: When, on the clock of `time.perf_counter`.
     """
@@ -44,10 +46,12 @@ class Execution:
     directory: RunDirectory
     watching: Observers
     stop: Stop
+    shared: RunCache
     stored: Data | None
     began: float
     optimization: Optimization | None = None
     on_cpu: bool = True
+    on_all: bool = True
 
     def execute(self, choice: DeviceChoice, *, locked: bool, metadata: bool) -> Result:
         """Do everything that a run does, in its claimed directory.
@@ -64,17 +68,20 @@ class Execution:
             self._mark()
         self.watching.tell("nstflow_run_started", plan=self.plan)
         device = choose_device(choice, deterministic=recipe.compute.deterministic)
-        self.on_cpu = device.kind == "cpu"
+        self.shared.on((device, recipe.compute.deterministic))
+        self.on_cpu, self.on_all = device.kind == "cpu", device.whole
         self.plan = self.plan.on(device.kind)
         lock = self._lock(device, locked=locked)
         checkpoint = directory.saved()
         with device.scope():
             try:
-                optimization = self.optimization = Optimization(self.plan, checkpoint)
+                optimization = self.optimization = Optimization(self.plan, checkpoint, self.shared)
             except DamagedCheckpointError as error:
                 raise directory.unusable(error) from error
             self._begin(lock, optimization.history)
-            images = prepare(self.plan)
+            self._look()
+            images = prepare(self.plan, self.shared)
+            self._look()
             check_unchanged(self.plan, lock)
             interrupted = self._optimize(optimization, images, lock)
             image = finish(recipe, optimization.canvas(), images)
@@ -95,6 +102,11 @@ class Execution:
         result = replace(result, files=write(result, directory))
         self._note(result)
         return result
+
+    def _look(self) -> None:
+        """Give up before the first step of this execution where it was asked for."""
+        if self.stop.patient and self.stop.requested:
+            raise KeyboardInterrupt
 
     def _lock(self, device: Device, *, locked: bool) -> Data:
         """Return the lock of the run, held to that of the run to resume."""
@@ -165,7 +177,7 @@ class Execution:
         )
         if not result.interrupted:
             self.directory.drop_checkpoint()
-        if not result.resumed_from:
+        if self.on_all and not result.resumed_from:
             ledger.note(result)
 
     def explained(self, error: BaseException) -> BaseException:

@@ -16,6 +16,9 @@ FACTS_FILE = "run.json"
 OWN = (FACTS_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE, CHECKPOINT_FILE)
 """What a run writes beside its outputs."""
 
+SUMMARY_FILE, SHEET_FILE = "summary.csv", "contact_sheet.png"
+"""What the runs of a matrix leave beside their directories."""
+
 _LARGEST = 1 << 20
 
 

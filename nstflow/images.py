@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from nstflow.blame import blaming
@@ -10,17 +11,21 @@ from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.schema import Recipe
 from nstflow.result import Result
+from nstflow.run_cache import RunCache, hashes_of
 from nstflow.store import RunDirectory
 from nstflow.values import Image, Size, size_text
 
 
-def prepare(plan: Plan) -> dict[str, Image]:
+def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
     """Load and prepare the images, and hold the stages to the sizes that they promised."""
     recipe = plan.recipe
     images: dict[str, Image] = {}
     for name, loader in recipe.images.items():
         with blaming(recipe, ("images", name), loader):
-            images[name] = loader.load(recipe.folder)
+            hashes = hashes_of(loader.files(recipe.folder).values())
+            # a loader that names no file may yet read one, from the recipe's folder
+            key = None if hashes is None else (loader, hashes, hashes or recipe.folder)
+            images[name] = shared.images.get(key, partial(loader.load, recipe.folder))
             _expect(images[name], plan.sources[name], "Has the file changed? Run it again.")
     for index, stage in enumerate(recipe.preprocess):
         before = dict(images)

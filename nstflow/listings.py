@@ -12,9 +12,10 @@ from rich.text import Text
 from nstflow.catalog import Catalog, Offer
 from nstflow.console import duration, out, show_facts, show_title
 from nstflow.ledger import foretell
+from nstflow.matrix import Matrix
 from nstflow.plan import Plan
 from nstflow.plugins import BUILTIN, Plugins
-from nstflow.slots import SLOTS
+from nstflow.slots import ALL_SLOTS
 from nstflow.values import Asset, size_text
 
 
@@ -40,9 +41,37 @@ def show_plan(plan: Plan) -> None:
     show_facts(rows)
 
 
+def show_matrix(matrix: Matrix) -> None:
+    """Print what the runs of a matrix would do: how many, how long, how large."""
+    plans = matrix.plans
+    show_title(matrix.name, matrix.summary)
+    sizes = sorted({plan.canvas for plan in plans}, key=lambda size: size[0] * size[1])
+    canvas = size_text(sizes[0]) + (f" to {size_text(sizes[-1])}" if sizes[1:] else "")
+    largest = max(plans, key=lambda plan: plan.memory or 0)
+    times = [foretell(plan) for plan in plans]
+    unknown = sum(known is None for known in times)
+    whole = sum(known[0] * plan.steps for known, plan in zip(times, plans, strict=True) if known)
+    time = f"about {duration(whole)} one after another, compiling left out" if whole else "unknown"
+    if unknown:
+        which = "them" if unknown == len(times) else f"{unknown} of them"
+        time += f"; no run like {which} on this machine yet"
+    rows: list[tuple[str, str | Text]] = [
+        ("runs", str(len(matrix))),
+        ("canvas", canvas),
+        ("steps", f"{sum(plan.steps for plan in plans):,} in all"),
+        ("memory", f"{_memory(largest)}, each"),
+        ("time", time),
+    ]
+    rows += [(asset.name, _presence(asset)) for asset in matrix.assets]
+    show_facts(rows)
+    out.print()
+    for cell in matrix.cells:
+        out.print(Text(f"  {cell.name}"), soft_wrap=True)
+
+
 def show_slots(catalog: Catalog, slot: str | None = None) -> None:
     """Print every stage by slot, with the first line of what it does."""
-    for name in SLOTS if slot is None else [slot]:
+    for name in ALL_SLOTS if slot is None else [slot]:
         out.print(Text(name, style="bold cyan"))
         show_facts([(offer.name, _summary(offer)) for offer in catalog[name].values()], "  ")
 

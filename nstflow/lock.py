@@ -24,7 +24,7 @@ Data = dict[str, Any]
 Kind = Literal["cpu", "gpu"]
 
 
-def make_lock(plan: Plan, device: str, kind: Kind, folder: Path) -> Data:
+def make_lock(plan: Plan, device: str | None, kind: Kind | None, folder: Path) -> Data:
     """Return the data of a lock that lies, or will lie, in `folder`.
 
     It is a recipe: every default filled in, every override applied, the extractor settled, paths
@@ -32,15 +32,15 @@ def make_lock(plan: Plan, device: str, kind: Kind, folder: Path) -> Data:
 
     Args:
         plan: What to run, on a device of this kind.
-        device: What a person calls the device.
-        kind: Its kind.
+        device: What a person calls the device; None where it is open.
+        kind: Its kind; None where it is open, and with it what the extractor leaves to it.
         folder: Where relative paths start.
 
     Raises:
         NstflowError: A file that the recipe names can't be read.
     """
     recipe = plan.recipe
-    data = recipe_data(recipe, plan.extractor)
+    data = recipe_data(recipe, plan.extractor if kind else recipe.extractor)
     for setting, file in plan.files.items():
         path = relative(file, folder)
         try:
@@ -61,9 +61,9 @@ def make_lock(plan: Plan, device: str, kind: Kind, folder: Path) -> Data:
         "python": python_version(),
         "tensorflow": version("tensorflow"),
         "libraries": {name: version(name) for name in ("numpy", "pillow", "tifffile")},
-        "device": device,
-        "device_kind": kind,
     }
+    if kind:
+        data["lock"] |= {"device": device, "device_kind": kind}
     return data
 
 
@@ -76,7 +76,7 @@ def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:
     """
     data: Data = {}
     for name in type(recipe).model_fields:
-        if name != "lock":
+        if name not in ("matrix", "lock"):  # of which a single run has none, or its own
             data[name] = _plain(getattr(recipe, name))
     for keys, stage in recipe.stages():
         written = copy.deepcopy(_get(recipe.source.data, keys))

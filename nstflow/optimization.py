@@ -6,19 +6,26 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
-from nstflow.assembly import at_scale, build_network, build_objective, first_canvas, guard
+from nstflow.assembly import (
+    Described,
+    at_scale,
+    build_loop,
+    build_network,
+    build_objective,
+    first_canvas,
+    guard,
+)
 from nstflow.checkpoint import Checkpoint, DamagedCheckpointError
 from nstflow.history import columns_of, not_finite, record
 from nstflow.lazy import Tensor
 from nstflow.plan import Plan, scaled
 from nstflow.result import Progress
+from nstflow.run_cache import RunCache
 from nstflow.values import Image, State, size_text
 
 if TYPE_CHECKING:
-    from nstflow.engine.features import Network
     from nstflow.engine.loop import Loop
 
 
@@ -43,14 +50,15 @@ class Optimization:
     Args:
         plan: What to do.
         checkpoint: Where to go on from; from the start without one.
+        shared: What is shared with other runs.
 
     Attributes:
         compile_seconds: Time that compiling took, and describing the references.
         compiled: Whether the program of a step is there, so that steps follow.
     """
 
-    def __init__(self, plan: Plan, checkpoint: Checkpoint | None = None) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, checkpoint: Checkpoint | None, shared: RunCache) -> None:
+        self.plan, self._shared = plan, shared
         self._history: dict[str, list[float]] = {column: [] for column in columns_of(plan)}
         self.compile_seconds = 0.0
         self.compiled = False
@@ -105,12 +113,12 @@ class Optimization:
         Raises:
             NstflowError: A loss is not finite, or a stage found a problem.
         """
-        network: Network | None = None
+        described: Described | None = None
         for index in range(len(self.plan.phases)):
             if self._now is not None and self._now.phase >= index and self._is_over(index):
                 continue  # before the checkpoint
-            network = network or build_network(self.plan)
-            loop = self._begin(index, prepared, network)
+            described = described or build_network(self.plan, self._shared)
+            loop = self._begin(index, prepared, described)
             self.compile_seconds += loop.compile()
             self.compiled = True
             while not self._is_over(index):
@@ -154,9 +162,8 @@ class Optimization:
             canvas=self.canvas,
         )
 
-    def _begin(self, index: int, prepared: Mapping[str, Image], network: Network | None) -> Loop:
+    def _begin(self, index: int, prepared: Mapping[str, Image], described: Described) -> Loop:
         """Prepare the canvas, the targets and the loop of a phase, or of what is left of one."""
-        from nstflow.engine.loop import Loop
         from nstflow.engine.resampling import resize_canvas
 
         phase, optimizer = self.plan.phases[index], self.plan.recipe.optimizer
@@ -173,17 +180,11 @@ class Optimization:
                     state = optimizer.carry(self._now.state, canvas, phase.steps)
             self._now = _Moment(canvas, state, step, index, step)
         began = time.perf_counter()
-        evaluate = build_objective(self.plan, images, network)
+        objective = build_objective(self.plan, images, described, self._shared)
+        now = (self._now.canvas, self._now.state, self._now.step)
+        loop = build_loop(self.plan, objective, described, now, self._shared)
         self.compile_seconds += time.perf_counter() - began
-        return Loop(
-            optimizer,
-            evaluate,
-            len(self.plan.terms),
-            self._now.canvas,
-            self._now.state,
-            step=self._now.step,
-            guard=partial(guard, self.plan, "optimizer"),
-        )
+        return loop
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Go to where a checkpoint was taken.

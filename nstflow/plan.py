@@ -9,10 +9,12 @@ from typing import Literal
 
 from nstflow.blame import blaming
 from nstflow.errors import NstflowError, Problem
+from nstflow.plugin_files import PluginFile
 from nstflow.recipe import read_draft
 from nstflow.recipe.draft import Draft, in_order
 from nstflow.recipe.parsing import Keys, dotted
 from nstflow.recipe.schema import Recipe
+from nstflow.sizes import size_problems
 from nstflow.stages import Extractor, Loader, Stage
 from nstflow.terms import LossTerm
 from nstflow.values import PIXELS, Asset, Cost, Phase, Size
@@ -51,8 +53,10 @@ class Plan:
     assets: tuple[Asset, ...]
     files: Mapping[str, Path]
 
-    def on(self, device: Literal["cpu", "gpu"]) -> Plan:
-        """Return the plan for a kind of device; as it is made, a plan is one for the CPU."""
+    def on(self, device: Literal["cpu", "gpu"] | None) -> Plan:
+        """Return the plan for a kind of device, if it is known; it is made for the CPU."""
+        if device is None:
+            return self
         with blaming(self.recipe, ("extractor",), self.recipe.extractor):
             settled = self.recipe.extractor.settled(self.layers, self.canvas, device)
             return replace(self, extractor=settled, cost=settled.cost(self.layers, self.canvas))
@@ -87,14 +91,26 @@ class Plan:
 
 
 def plan_file(
-    path: str | Path, overrides: Sequence[str] = (), *, block: Collection[str] = ()
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    block: Collection[str] = (),
+    plugins: Sequence[PluginFile] = (),
 ) -> Plan:
     """Read a recipe and plan it, telling the problems of its text and of its files together.
 
     Raises:
         NstflowError: With all of them.
     """
-    made = read_draft(path, overrides, block=block)
+    return plan_draft(read_draft(path, overrides, block=block, plugins=plugins))
+
+
+def plan_draft(made: Draft) -> Plan:
+    """Plan what was read, or find every problem of it and of its files together.
+
+    Raises:
+        NstflowError: With all of them.
+    """
     if made.recipe is not None:
         return make_plan(made.recipe)
     problems = list(made.problems)
@@ -126,14 +142,14 @@ def make_plan(recipe: Recipe) -> Plan:
     sizes = {name: _prepared(recipe, name, size) for name, size in sources.items()}
     terms = {name: _resolved(recipe, name, term) for name, term in recipe.losses.items()}
     layers = _in_order(recipe, (layer for term in terms.values() for layer in term.shares))
-    problems += _size_problems(recipe, terms, layers, sizes)
+    problems += size_problems(recipe, terms, layers, sizes)
     if problems:
         raise NstflowError(in_order(problems), recipe.source.label)
     canvas = sizes[recipe.start.like]
     phases = _phases(recipe, canvas)
     for scale in sorted({phase.scale for phase in phases} - {1.0}):
         scaled_sizes = {name: scaled(size, scale) for name, size in sizes.items()}
-        if problems := _size_problems(recipe, terms, layers, scaled_sizes):
+        if problems := size_problems(recipe, terms, layers, scaled_sizes):
             raise NstflowError(in_order(problems), recipe.source.label)
     with blaming(recipe, ("extractor",), extractor):
         settled = extractor.settled(layers, canvas, "cpu")
@@ -180,39 +196,6 @@ def _in_order(recipe: Recipe, layers: Iterable[str]) -> tuple[str, ...]:
     with blaming(recipe, ("extractor",), recipe.extractor):
         known = recipe.extractor.layer_names()
     return tuple(sorted(needed) if known is None else (name for name in known if name in needed))
-
-
-def _size_problems(
-    recipe: Recipe,
-    terms: Mapping[str, LossTerm],
-    layers: Sequence[str],
-    sizes: Mapping[str, Size],
-) -> list[Problem]:
-    """Return what the extractor and the terms say of the sizes of a phase."""
-    problems: list[Problem] = []
-    # each of these goes through the whole network: the canvas, and what terms refer to
-    described = {recipe.start.like, *(term.image for term in terms.values())}
-    for name, size in sizes.items():
-        if name in described and (small := _too_small(recipe, layers, size)):
-            keys, hint = ("images", name), "Prepare it, or begin the schedule, at a larger size."
-            problems.append(Problem(recipe.source.where(keys), dotted(keys), small, hint))
-    if problems or not described - {None} <= set(sizes):
-        return problems
-    for name, term in terms.items():
-        with blaming(recipe, ("losses", name), term, into=problems):
-            reference = None if term.image is None else sizes[term.image]
-            term.check(sizes[recipe.start.like], reference)
-    return problems
-
-
-def _too_small(recipe: Recipe, layers: Sequence[str], size: Size) -> str:
-    """Return why an image of this size can't be described by these layers, or an empty string."""
-    with blaming(recipe, ("extractor",), recipe.extractor):
-        try:
-            recipe.extractor.cost(layers, size)
-        except ValueError as error:
-            return f"{error}."
-    return ""
 
 
 def _phases(recipe: Recipe, canvas: Size) -> tuple[Phase, ...]:

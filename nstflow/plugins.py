@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, cast, get_args
@@ -15,6 +15,7 @@ import pluggy
 from nstflow import hookspecs
 from nstflow.catalog import Catalog, Offer, name_of
 from nstflow.errors import NstflowWarning, suggest
+from nstflow.plugin_files import PluginFile
 from nstflow.slots import slot_of
 from nstflow.stages import Stage
 
@@ -43,14 +44,20 @@ class Plugins:
 
     Args:
         blocked: Names of plugins, or of their distributions, to leave out.
+        files: Files that are plugins too.
+
+    Raises:
+        NstflowError: One of the files is no sound plugin. A package that is none is a row.
 
     Attributes:
+        files: Those files.
         blocked: Those names, sorted.
         rows: All plugins, broken and blocked ones too.
         catalog: The stages that the sound ones offer.
     """
 
-    def __init__(self, blocked: Collection[str] = ()) -> None:
+    def __init__(self, blocked: Collection[str] = (), files: Sequence[PluginFile] = ()) -> None:
+        self.files = tuple(dict.fromkeys(files))
         self.blocked = tuple(sorted(set(blocked)))
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
@@ -65,6 +72,10 @@ class Plugins:
                 self.rows.append(PluginRow(entry.name, package, trouble="blocked"))
             else:
                 self._load(entry, package)
+        for file in self.files:
+            self._add(file.name.removesuffix(".py"), file.package, file.load())
+            if trouble := self.rows[-1].trouble:
+                raise file.unsound(trouble)
         self.catalog = Catalog(
             self._offers, {row.package: row.trouble for row in self.rows if row.trouble}
         )

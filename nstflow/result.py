@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """News of one dispatch: a few steps that were computed in one go.
+    """JobProgress of one dispatch: a few steps that were computed in one go.
 
     Attributes:
         step: Steps done in the whole run.

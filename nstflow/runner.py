@@ -16,6 +16,7 @@ from nstflow.lock import Data, with_hashes
 from nstflow.plan import Plan, make_plan
 from nstflow.recipe.schema import Recipe
 from nstflow.result import Result
+from nstflow.run_cache import RunCache
 from nstflow.stopping import Stop
 from nstflow.store import RunDirectory
 
@@ -34,6 +35,7 @@ def run(
     metadata: bool = True,
     observers: Iterable[object] = (),
     stop: Stop | None = None,
+    shared: RunCache | None = None,
 ) -> Result:
     """Run a plan, and leave a run directory.
 
@@ -51,6 +53,7 @@ def run(
         metadata: Let the picture carry how it was made: the lock, with names for paths.
         observers: Objects whose methods are hooks (`@nstflow.hookimpl`), beside the plugins.
         stop: Asks the run, from another thread, to stop between two dispatches.
+        shared: What the run shares with others of this process that have it too.
 
     Raises:
         NstflowError: Something that the user can put right.
@@ -71,7 +74,9 @@ def run(
         if stored is not None and directory.facts.state == "finished":
             directory.drop_checkpoint()  # if the run was killed before it could
             return read_result(plan, path, directory.facts, stored["lock"]["device"])
-        work = Execution(plan, directory, watching, stop or Stop(), stored, began)
+        stop = stop or Stop()
+        patient = stop.patient
+        work = Execution(plan, directory, watching, stop, shared or RunCache(), stored, began)
         try:
             result = work.execute(device, locked=locked, metadata=metadata)
             watching.tell("nstflow_run_finished", result=result)
@@ -83,7 +88,7 @@ def run(
                 raise
             raise told from error
         finally:
-            work.stop.patient = False
+            stop.patient = patient
     return result
 
 

@@ -1,4 +1,4 @@
-"""The slots of a recipe: which kind of stage fills each."""
+"""The slots: which kind of stage fills each."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nstflow.terms import LossTerm
 
 @dataclass(frozen=True)
 class Slot:
-    """A place in a recipe that one kind of stage fills.
+    """A place that one kind of stage fills.
 
     Attributes:
-        name: The recipe's key.
+        name: The recipe's key, or the command line's option.
         noun: What a person calls one of its stages.
         base: The contract that its stages fulfil.
         holds: One stage, a list of them, or a mapping of names to them.
@@ -45,7 +45,14 @@ SLOTS: Mapping[str, Slot] = {
     )
 }
 
+"""What a recipe has, in its order."""
+
+EXECUTOR = Slot("executor", "executor", stages.Executor, "one", default="serial")
+"""Where many runs are computed: chosen on the command line, for it does not change a picture."""
+
+ALL_SLOTS: Mapping[str, Slot] = {**SLOTS, EXECUTOR.name: EXECUTOR}
+
 
 def slot_of(stage: type[Stage]) -> Slot | None:
     """Return the slot that a stage class fills, or None if it derives from no slot's base."""
-    return next((slot for slot in SLOTS.values() if issubclass(stage, slot.base)), None)
+    return next((slot for slot in ALL_SLOTS.values() if issubclass(stage, slot.base)), None)

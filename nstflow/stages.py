@@ -20,7 +20,9 @@ from nstflow.lazy import Tensor
 from nstflow.values import Asset, Cost, Image, Objective, Phase, Size, State
 
 if TYPE_CHECKING:
+    from nstflow.jobs import Job, JobResult, Tell, Work
     from nstflow.result import Result
+    from nstflow.stopping import Stop
 
 
 class Stage(BaseModel, ABC):
@@ -56,7 +58,7 @@ def _paths(setting: str, value: object) -> Iterator[tuple[str, Path]]:
 
 
 class Loader(Stage):
-    """Brings an image into the recipe."""
+    """Brings an image into the recipe. Every file that it reads is one of its `files`."""
 
     @abstractmethod
     def size(self, folder: Path) -> Size:
@@ -178,6 +180,26 @@ class Postprocessor(Stage):
     @abstractmethod
     def apply(self, image: Image, images: Mapping[str, Image]) -> Image:
         """Return the finished picture; `images` are the prepared references."""
+
+
+class Executor(Stage):
+    """Says where the runs of a matrix are computed. Chosen on the command line, in no recipe.
+
+    It changes when and where the pictures are made, and nothing in them at one number of threads.
+    """
+
+    @abstractmethod
+    def run(self, jobs: Sequence[Job], work: Work, tell: Tell, stop: Stop) -> Iterator[JobResult]:
+        """Make every run once, and yield how each ended, as it ends; no news of it follows.
+
+        A worker that is lost loses one run at most: another is given `job.again()`.
+
+        Args:
+            jobs: The runs, in the recipe's order: plain data, to be sent anywhere.
+            work: Makes one, in the process that calls it: `work(job, tell, stop) -> JobResult`.
+            tell: Takes the news of all, one call at a time.
+            stop: Once it is `requested`, no further run begins, and those at work are to stop.
+        """
 
 
 class Output(Stage):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -16,7 +16,11 @@ from nstflow.values import Features, Size
 
 
 class LossTerm(Stage):
-    """One term of the sum that the optimizer makes small."""
+    """One term of the sum that the optimizer makes small.
+
+    While it computes, its `image` and `weight` are None: the engine hands over the target, and
+    multiplies. So runs that differ in these alone share one compiled program.
+    """
 
     image: ImageRef | None = Field(
         None, description="The reference; without one there is no target."
@@ -34,6 +38,10 @@ class LossTerm(Stage):
         if not isinstance(self.layers, dict):
             raise TypeError(f"the layers of {self!r} are not resolved yet: only a plan's terms are")
         return self.layers
+
+    def computing(self) -> Self:
+        """Return the term as it computes."""
+        return self.model_copy(update={"image": None, "weight": None})
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Return the sum of the layers' losses, each times its share."""

@@ -3,7 +3,7 @@
 `conv3x3`, its `Method`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their
 weights; `gram_matrix` for losses; `fit_longest_side`, `resize_image`, `ResizeMethod` for
 resampling; `uniform_noise` and `to_bytes` for pixels; `suggest`, `size_text` and
-`require_same_size` for problems.
+`require_same_size` for problems; `cores` for executors.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nstflow.engine.convolution import Method, conv3x3, pool2x2
+from nstflow.engine.device import cores
 from nstflow.engine.gram import gram_matrix
 from nstflow.engine.resampling import ResizeMethod, fit_longest_side, resize_image
 from nstflow.errors import NstflowError, Problem, suggest
@@ -27,6 +28,7 @@ __all__ = [
     "Method",
     "ResizeMethod",
     "conv3x3",
+    "cores",
     "fit_longest_side",
     "gram_matrix",
     "load_weights",

@@ -27,7 +27,7 @@ PIXELS = "image"
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """An image outside the engine.
+    """An image outside the engine. Its arrays can't be written: make new ones.
 
     Attributes:
         pixels: RGB, float32 `(height, width, 3)`, each value in [0, 1], sRGB encoded.
@@ -43,8 +43,10 @@ class Image:
 
     def __post_init__(self) -> None:
         _check("pixels", self.pixels, (*self.pixels.shape[:2], 3))
+        object.__setattr__(self, "pixels", _read_only(self.pixels))
         if self.alpha is not None:
             _check("alpha", self.alpha, self.size)
+            object.__setattr__(self, "alpha", _read_only(self.alpha))
 
     @property
     def size(self) -> Size:
@@ -60,6 +62,13 @@ def _check(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> Non
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 1):  # phrased so that NaN fails too
         raise ValueError(f"an image's {name} lie in [0, 1], but these span [{low:g}, {high:g}]")
+
+
+def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a view that can't be written: stages and runs share images."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 class Features(Mapping[str, Tensor]):

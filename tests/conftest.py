@@ -14,6 +14,7 @@ import pytest
 
 from nstflow import Stop, console, hookimpl, ledger
 from nstflow import cli as command_line
+from nstflow.matrix import Matrix, plan_matrix
 
 
 @dataclass(frozen=True)
@@ -117,3 +118,35 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     yield install
     for module in modules:
         sys.modules.pop(module, None)
+
+
+MATRIX = """\
+name: grid
+summary: Four small runs.
+images:
+  content: {use: noise, height: 32, width: 24}
+  style: {use: noise, height: 16, width: 16, seed: 1}
+preprocess: []
+extractor: {weights: random}
+losses:
+  keep: {use: content, layers: [image], weight: 10}
+  look: {use: gram, image: style, layers: [image], weight: 7}
+schedule: {use: epochs, epochs: 2, steps_per_epoch: 3}
+matrix:
+  losses.look.weight: [1, 2]
+  images.style.seed: [3, 4]
+"""
+
+
+@pytest.fixture
+def grid(write: Write) -> Path:
+    """A recipe of four small runs."""
+    return write(MATRIX, "grid.yaml")
+
+
+@pytest.fixture
+def matrix(grid: Path) -> Matrix:
+    """Those four runs, planned."""
+    planned = plan_matrix(grid)
+    assert planned is not None
+    return planned

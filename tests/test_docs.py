@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from nstflow.plan import plan_file
+from nstflow.batch import run_matrix
+from nstflow.matrix import Matrix, plan_any, plan_matrix
 from nstflow.recipe.parsing import parse_yaml
 from nstflow.stages import Stage
 
@@ -135,7 +136,13 @@ def test_recipe(block: Block, tmp_path: Path) -> None:
     (tmp_path / "images").symlink_to(ROOT / "recipes" / "images")
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(text)
-    assert plan_file(recipe).steps > 0
+    planned = plan_any(recipe)
+    assert planned.plans if isinstance(planned, Matrix) else planned.steps > 0
+
+
+def test_the_page_of_matrices_shows_the_recipe_as_it_is() -> None:
+    shown = next(block.text for block in blocks("yaml") if block.page.name == "matrix.md")
+    assert (ROOT / "recipes" / "styles_and_weights.yaml").read_text().endswith(shown)
 
 
 def test_the_readme_shows_the_quickstart_as_it_is() -> None:
@@ -169,14 +176,27 @@ def test_python(
         assert capsys.readouterr().out
 
 
+def check_executor(executor: Any, folder: Path) -> None:
+    """Make the runs of a matrix by an executor."""
+    sets = [*SMALLER, "extractor={use: vgg19, weights: random}"]
+    matrix = plan_matrix(ROOT / "recipes" / "styles_and_weights.yaml", sets)
+    assert matrix is not None
+    outcomes = run_matrix(matrix, executor, folder / "runs")
+    assert [outcome.state for outcome in outcomes] == ["finished"] * 9
+
+
 def check_plugin(module: types.ModuleType, folder: Path) -> None:
     """Run a recipe that uses the first stage that a module offers, a loss."""
     import nstflow
     from nstflow.catalog import Catalog, Offer, name_of
-    from nstflow.recipe.draft import draft, with_defaults
+    from nstflow.recipe.defaults import with_defaults
+    from nstflow.recipe.draft import draft
     from nstflow.recipe.source import Source
 
     stage: type[Stage] = module.nstflow_stages()[0]
+    if issubclass(stage, nstflow.Executor):
+        check_executor(stage(), folder)
+        return
     data = {
         "name": "docs",
         "images": {

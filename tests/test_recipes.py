@@ -9,7 +9,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from nstflow.plan import plan_file
+from nstflow.matrix import Matrix, plan_any, plan_matrix
+from nstflow.plan import Plan, plan_file
 from nstflow.plugins import Plugins
 from nstflow.recipe.jsonschema import json_schema
 from nstflow.recipe.source import read_source
@@ -27,9 +28,10 @@ def test_there_are_recipes() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recipe_is_sound(recipe: Path) -> None:
-    plan = plan_file(recipe)
-    assert plan.steps > 0
-    schema = json_schema(plan.recipe.installed.catalog)
+    planned = plan_any(recipe)
+    plans = planned.plans if isinstance(planned, Matrix) else [planned]
+    assert all(plan.steps > 0 for plan in plans)
+    schema = json_schema(plans[0].recipe.installed.catalog)
     jsonschema.validate(read_source(recipe).data, schema)
 
 
@@ -60,9 +62,19 @@ def test_schema_refuses_what_the_program_refuses() -> None:
             jsonschema.validate(wrong, schema)
 
 
+def report_plans() -> list[tuple[int, Plan]]:
+    """Return the plans that are the report's, each with its number of terms."""
+    pairs = plan_matrix(ROOT / "recipes" / "report_ten_pairs.yaml")
+    assert pairs is not None
+    assert len({tuple(plan.files.values()) for plan in pairs.plans}) == 10
+    single, two = (
+        plan_file(ROOT / "recipes" / f"{name}.yaml") for name in ("single_style", "two_styles")
+    )
+    return [(2, single), (3, two), *((2, plan) for plan in pairs.plans)]
+
+
 def test_report_recipes_have_the_reports_settings() -> None:
-    for name, terms in (("single_style", 2), ("two_styles", 3)):
-        plan = plan_file(ROOT / "recipes" / f"{name}.yaml")
+    for terms, plan in report_plans():
         recipe = plan.recipe
         assert max(plan.canvas) == 512
         assert plan.steps == 1000

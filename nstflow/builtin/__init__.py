@@ -1,6 +1,9 @@
 """The built-in stages: a plugin like any other, on nstflow's public names alone."""
 
 from nstflow import Stage, hookimpl
+from nstflow.builtin.executors.dask import Dask
+from nstflow.builtin.executors.processes import Processes
+from nstflow.builtin.executors.serial import Serial
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.builtin.loaders.file import File
 from nstflow.builtin.loaders.noise import NoiseImage
@@ -33,4 +36,5 @@ def nstflow_stages() -> list[type[Stage]]:
         Epochs,
         *(KeepColor, ResizeResult),
         *(Png, Jpeg),
+        *(Serial, Processes, Dask),
     ]

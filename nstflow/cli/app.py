@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a bug deserves its whole traceback
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def choice(block: list[str] | None, plugins: list[Path] | None) -> dict[str, Any]:
+    """Return which plugins take part, as the library's functions take it.
+
+    Raises:
+        NstflowError: A plugin file can't be read.
+    """
+    from nstflow.plugin_files import read_plugin
+
+    return {"block": block or (), "plugins": tuple(map(read_plugin, plugins or ()))}
 
 
 class DeviceName(enum.StrEnum):
@@ -34,6 +45,10 @@ Blocks = Annotated[
     list[str] | None,
     typer.Option("--block-plugin", metavar="NAME", help="Leave a plugin out."),
 ]
+PluginFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="Use a Python file as a plugin, too."),
+]
 Device = Annotated[DeviceName, typer.Option(help="Where to compute.")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run directory; else runs/NAME.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")]
@@ -42,5 +57,20 @@ Resume = Annotated[
 ]
 Plain = Annotated[
     bool, typer.Option("--no-metadata", help="Do not write into the picture how it was made.")
+]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help="Where the runs of a matrix are made: serial, processes, dask, or a plugin's.",
+    ),
+]
+Workers = Annotated[int | None, typer.Option(help="How many runs of a matrix are made at a time.")]
+Threads = Annotated[
+    int | None, typer.Option(help="How many threads compute in each worker of a matrix.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Dask's scheduler; else a cluster here.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result's path.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nstflow.cli.app import Blocks, Device, DeviceName, RecipePath, Sets, app
+from nstflow.cli.app import Blocks, Device, DeviceName, PluginFiles, RecipePath, Sets, app, choice
 
 Anything = Annotated[
     Path, typer.Argument(metavar="PATH", help="A recipe, a lock, a run directory or a picture.")
@@ -23,13 +23,14 @@ def lock(
     ] = None,
     device: Device = DeviceName.auto,
     block: Blocks = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Write the lock of a recipe without running it: all settings, hashes and versions."""
     from nstflow import console
     from nstflow.locking import write_lock
     from nstflow.plan import plan_file
 
-    plan = plan_file(recipe, sets or (), block=block or ())
+    plan = plan_file(recipe, sets or (), **choice(block, plugin))
     console.fetch(plan.assets)
     stem = recipe.name.removesuffix(recipe.suffix).removesuffix(".lock")
     path = out or recipe.with_name(f"{stem}.lock.yaml")

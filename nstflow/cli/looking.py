@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nstflow.cli.app import Blocks, RecipePath, Sets, app
+from nstflow.cli.app import Blocks, PluginFiles, RecipePath, Sets, app, choice
 from nstflow.errors import NstflowError, Problem, suggest
 
 
@@ -17,31 +17,39 @@ def validate(
     recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="Recipe files.")],
     sets: Sets = None,
     block: Blocks = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Check recipes, and that the files they name are there. Computes nothing."""
     from nstflow import console
-    from nstflow.plan import plan_file
+    from nstflow.matrix import Matrix, plan_any
 
     wrong = False
     for recipe in recipes:
         try:
-            plan_file(recipe, sets or (), block=block or ())
+            planned = plan_any(recipe, sets or (), **choice(block, plugin))
         except NstflowError as error:
             console.show_problems(error)
             wrong = True
         else:
-            console.show_sound(str(recipe), "sound")
+            many = f", {console.runs_text(len(planned))}" if isinstance(planned, Matrix) else ""
+            console.show_sound(str(recipe), f"sound{many}")
     if wrong:
         raise typer.Exit(2)
 
 
 @app.command()
-def plan(recipe: RecipePath, sets: Sets = None, block: Blocks = None) -> None:
-    """Show what a run would do: sizes, layers, steps, arithmetic, weights."""
-    from nstflow.listings import show_plan
-    from nstflow.plan import plan_file
+def plan(
+    recipe: RecipePath, sets: Sets = None, block: Blocks = None, plugin: PluginFiles = None
+) -> None:
+    """Show what a run would do: sizes, layers, steps, arithmetic, weights; or many runs."""
+    from nstflow.listings import show_matrix, show_plan
+    from nstflow.matrix import Matrix, plan_any
 
-    show_plan(plan_file(recipe, sets or (), block=block or ()))
+    planned = plan_any(recipe, sets or (), **choice(block, plugin))
+    if isinstance(planned, Matrix):
+        show_matrix(planned)
+    else:
+        show_plan(planned)
 
 
 @app.command()
@@ -61,11 +69,11 @@ def stages(
     """List what recipes can name; with a slot and a name, show one stage and its settings."""
     from nstflow.listings import show_slots, show_stage
     from nstflow.plugins import Plugins
-    from nstflow.slots import SLOTS
+    from nstflow.slots import ALL_SLOTS
 
     catalog = Plugins().catalog
-    if slot is not None and slot not in SLOTS:
-        hint = f"{suggest(slot, SLOTS)} Slots: {', '.join(SLOTS)}.".strip()
+    if slot is not None and slot not in ALL_SLOTS:
+        hint = f"{suggest(slot, ALL_SLOTS)} Slots: {', '.join(ALL_SLOTS)}.".strip()
         raise NstflowError(Problem("nstflow stages", "", f"there is no slot '{slot}'.", hint))
     if slot is None or name is None:
         show_slots(catalog, slot)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,19 +12,25 @@ from nstflow.cli.app import (
     Blocks,
     Device,
     DeviceName,
+    ExecutorName,
     Out,
     Overwrite,
     Plain,
+    PluginFiles,
     Quiet,
     RecipePath,
     Resume,
+    Scheduler,
     Sets,
+    Threads,
+    Workers,
     app,
+    choice,
 )
+from nstflow.cli.stopping import resume_command, stoppable
 
 if TYPE_CHECKING:
     from nstflow.plan import Plan
-    from nstflow.stopping import Stop
 
 
 @app.command()
@@ -45,20 +47,32 @@ def run(
     plain: Plain = False,
     quiet: Quiet = False,
     block: Blocks = None,
+    plugin: PluginFiles = None,
+    executor: ExecutorName = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    scheduler: Scheduler = None,
 ) -> None:
-    """Make a picture from a recipe."""
-    from nstflow.plan import plan_file
+    """Make a picture from a recipe, or many from one with a matrix."""
+    from nstflow.cli.many import make_many, refuse
+    from nstflow.matrix import Matrix, plan_any
 
-    _make(
-        plan_file(recipe, sets or (), block=block or ()),
-        quiet=quiet,
-        out=out,
-        overwrite=overwrite,
-        resume=resume,
-        locked=locked,
-        device=device.value,
-        metadata=not plain,
-    )
+    planned = plan_any(recipe, sets or (), **choice(block, plugin))
+    settings = {"workers": workers, "threads": threads, "scheduler": scheduler}
+    options: dict[str, Any] = {
+        "overwrite": overwrite,
+        "resume": resume,
+        "device": device.value,
+        "metadata": not plain,
+    }
+    if isinstance(planned, Matrix):
+        refuse("this recipe has a matrix: each of its runs has its own lock.", locked=locked)
+        with stoppable() as stop:
+            make_many(planned, executor, settings, out, stop, quiet=quiet, **options)
+        return
+    got = "this recipe has no matrix: it is a single run."
+    refuse(got, executor=executor, **settings)
+    _make(planned, quiet=quiet, out=out, locked=locked, **options)
 
 
 @app.command()
@@ -106,7 +120,7 @@ def verify(
     from nstflow.verify import verify as verify_run
 
     observers = () if quiet else (RunDisplay(tell_files=False),)
-    with _stoppable() as stop:
+    with stoppable() as stop:
         found = verify_run(run_dir, device=device.value, observers=observers, stop=stop)
         if found is None:
             raise typer.Exit(128 + (stop.signal or signal.SIGINT))
@@ -120,7 +134,7 @@ def _make(plan: Plan, *, quiet: bool, **options: Any) -> None:
     from nstflow import console, runner
     from nstflow.display import RunDisplay
 
-    with _stoppable() as stop:
+    with stoppable() as stop:
         if not quiet:
             console.fetch(plan.assets)
         observers = () if quiet else (RunDisplay(),)
@@ -132,25 +146,5 @@ def _make(plan: Plan, *, quiet: bool, **options: Any) -> None:
         console.show_sound(str(result.folder), "this run has ended already")
     if result.interrupted:
         if not quiet:
-            console.show_resume(_resume_command())
+            console.show_resume(resume_command())
         raise typer.Exit(128 + (stop.signal or signal.SIGINT))
-
-
-@contextmanager
-def _stoppable() -> Iterator[Stop]:
-    """Listen to Ctrl-C and SIGTERM, and exit as the shell expects where nothing was made."""
-    from nstflow import console
-    from nstflow.stopping import Stop, listening
-
-    stop = Stop()
-    try:
-        with listening(stop, console.show_stopping, console.give_back):
-            yield stop
-    except KeyboardInterrupt:
-        console.err.print("Stopped: no picture was written.")
-        raise typer.Exit(128 + (stop.signal or signal.SIGINT)) from None
-
-
-def _resume_command() -> str:
-    words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
-    return shlex.join(["nstflow", *words, "--resume"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from nstflow.engine.winograd import convolve as winograd
 from nstflow.engine.winograd import mix_kernel
@@ -37,14 +40,36 @@ def conv3x3(
     # Constants are made once, outside the compiled program, which then takes them as arguments:
     # inside it, 70 MB of weights would be compiled too. The gradient is given by hand: left to
     # itself, XLA writes it in a layout that is 4× slower in a loop.
-    forward, backward = (_winograd if method == "winograd" else _direct)(kernel)
+    made = _constants(kernel, method)
     offset = tf.constant(bias)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow ships no types
     def product(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        return forward(x), backward
+        return made.forward(x), made.backward
 
     return lambda x: product(x) + offset
+
+
+@dataclass(frozen=True, eq=False)
+class _Product:
+    """A convolution without its bias, and its gradient."""
+
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor], Tensor]
+
+
+_alive: weakref.WeakValueDictionary[Any, _Product] = weakref.WeakValueDictionary()
+
+
+def _constants(kernel: NDArray[np.float32], method: Method) -> _Product:
+    """Return what a kernel comes to, made once for all networks of a process that have it.
+
+    Networks that differ in their layers would else each hold up to 400 MB of the same numbers.
+    """
+    key = method, kernel.shape, hashlib.blake2b(kernel.tobytes()).digest()
+    if (known := _alive.get(key)) is None:
+        known = _alive[key] = _Product(*(_winograd if method == "winograd" else _direct)(kernel))
+    return known
 
 
 _Both = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]

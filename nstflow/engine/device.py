@@ -17,11 +17,19 @@ DeviceChoice = Literal["auto", "cpu", "gpu"]
 
 @dataclass(frozen=True)
 class Device:
-    """One device: TensorFlow's name for it, a person's, and its kind."""
+    """One device.
+
+    Attributes:
+        name: TensorFlow's name for it.
+        title: A person's name for it, with what decides how it rounds.
+        kind: Its kind.
+        whole: Whether all of it computes: of a CPU, every core that this process may use.
+    """
 
     name: str
     title: str
     kind: Literal["cpu", "gpu"]
+    whole: bool = True
 
     def scope(self) -> AbstractContextManager[None]:
         """Return a context in which TensorFlow computes here."""
@@ -48,13 +56,30 @@ def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
         hint = "Install nstflow[gpu] and NVIDIA's driver, or use --device auto."
         raise NstflowError(Problem("--device gpu", "", "TensorFlow sees no GPU here.", hint))
     if not gpus:
-        threads = tf.config.threading.get_intra_op_parallelism_threads() or _cores()
-        return Device("/CPU:0", f"{processor()}, {threads} threads", "cpu")
+        threads = tf.config.threading.get_intra_op_parallelism_threads() or cores()
+        title = f"{processor()}, {threads} thread{'' if threads == 1 else 's'}"
+        return Device("/CPU:0", title, "cpu", whole=threads >= cores())
     if deterministic:  # for the rest of the process: TensorFlow has no way back
         tf.config.experimental.enable_op_determinism()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     details = tf.config.experimental.get_device_details(gpus[0])
     return Device("/GPU:0", str(details.get("device_name", "GPU")), "gpu")
+
+
+def use_threads(count: int) -> None:
+    """Compute on a CPU with so many threads, in this process, from now on.
+
+    Raises:
+        NstflowError: TensorFlow has begun with another number; it can't change it.
+    """
+    threading = tf.config.threading
+    if (threading.get_intra_op_parallelism_threads() or cores()) == count:
+        return
+    try:
+        threading.set_intra_op_parallelism_threads(count)
+    except RuntimeError as error:
+        got = "TensorFlow has begun in this process with another number of threads."
+        raise NstflowError(Problem(f"threads {count}", "", got, "Use a new process.")) from error
 
 
 def processor(told: Path = Path("/proc/cpuinfo")) -> str:
@@ -77,7 +102,8 @@ def processor(told: Path = Path("/proc/cpuinfo")) -> str:
     return f"{words} ({wide})" if wide else words
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     import os
 
     try:

@@ -47,7 +47,7 @@ class Describer:
 
 def seed_of(term_seed: int, step: Tensor) -> Tensor:
     """Return the two numbers that a term draws from at a step; its target has step 0."""
-    return tf.stack([tf.constant(term_seed), tf.cast(step, tf.int32)])
+    return tf.stack([tf.cast(term_seed, tf.int32), tf.cast(step, tf.int32)])
 
 
 def _weights(x: Tensor, alpha: Any) -> Tensor:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nstflow.engine.memory import prefer_huge_pages, release_unused
-from nstflow.engine.objective import Evaluate
 from nstflow.engine.pace import Pace
 from nstflow.lazy import Tensor, tf
 from nstflow.stages import Optimizer
@@ -18,6 +17,9 @@ from nstflow.values import State
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+Evaluate = Callable[..., tuple[Tensor, Tensor]]
+"""canvas, step, what is given → (weighted loss of every term `(terms,)`, gradient of their sum)."""
 
 CAPACITY = 128
 """Most steps in a dispatch: rows of the buffer that carries their losses out."""
@@ -34,6 +36,8 @@ class Loop:
         canvas: `(1, h, w, 3)`, as the last dispatch left it.
         state: The optimizer's.
         step: Steps taken in the run so far.
+        given: What `evaluate` takes beside the canvas and the step.
+        program: The compiled steps, once `compile` was called, or from a loop of the same kind.
         pace: Chooses how many steps a dispatch takes.
         guard: Gives a context to call the optimizer in, so that its errors find their owner.
     """
@@ -44,9 +48,10 @@ class Loop:
     canvas: Tensor
     state: State
     step: int = 0
+    given: tuple[Tensor, ...] = ()
+    program: Any = None
     pace: Pace = field(default_factory=Pace)
     guard: Callable[[], AbstractContextManager[None]] = nullcontext
-    _program: Any = field(default=None, init=False, repr=False)
 
     def compile(self) -> float:
         """Compile the program, by a dispatch of no steps; return the seconds that it took."""
@@ -69,23 +74,40 @@ class Loop:
         self.step += count
         return losses[:count], seconds
 
+    @property
+    def shapes(self) -> Any:
+        """Type and shape of the canvas and of the optimizer's state."""
+        tensors = {"": self.canvas, **self.state}
+        return {name: (x.dtype, tuple(x.shape)) for name, x in tensors.items()}
+
+    def trace(self) -> Any:
+        """Return the program, to be compiled at its first call."""
+        counts = tf.constant(0), tf.constant(0)
+        program = tf.function(self._steps, jit_compile=True, autograph=False)
+        return program.get_concrete_function(self.canvas, self.state, self.given, *counts)
+
     def _call(self, count: int) -> NDArray[np.float32]:
-        arguments = self.canvas, self.state, tf.constant(self.step), tf.constant(count)
-        if self._program is None:
-            program = tf.function(self._steps, jit_compile=True, autograph=False)
-            self._program = program.get_concrete_function(*arguments)
-        canvas, state, losses = self._program(*arguments)
+        if self.program is None:
+            self.program = self.trace()
+        canvas, state, losses = self.program(
+            self.canvas, self.state, self.given, tf.constant(self.step), tf.constant(count)
+        )
         rows: NDArray[np.float32] = losses.numpy()  # waits for the device
         self.canvas, self.state = canvas, state
         return rows
 
     def _steps(
-        self, canvas: Tensor, state: State, done: Tensor, count: Tensor
+        self,
+        canvas: Tensor,
+        state: State,
+        given: tuple[Tensor, ...],
+        done: Tensor,
+        count: Tensor,
     ) -> tuple[Tensor, State, Tensor]:
         def step(index: Tensor, canvas: Tensor, state: State, rows: Tensor) -> tuple[Any, ...]:
             with self.guard():
                 canvas, state, losses = self.optimizer.step(
-                    lambda x: self.evaluate(x, done + index + 1), canvas, state
+                    lambda x: self.evaluate(x, done + index + 1, *given), canvas, state
                 )
             rows = tf.tensor_scatter_nd_update(rows, [[index]], [losses])
             return index + 1, canvas, state, rows

@@ -18,7 +18,7 @@ from nstflow.plugins import BUILTIN, Plugins
 from nstflow.recipe.checks import check
 from nstflow.recipe.explain import explain
 from nstflow.recipe.parsing import Keys, describe, dotted
-from nstflow.recipe.schema import DEFAULTS, Recipe
+from nstflow.recipe.schema import Recipe
 from nstflow.recipe.source import Source
 from nstflow.slots import SLOTS, Slot
 from nstflow.stages import Stage
@@ -57,38 +57,6 @@ class Draft:
         return self.recipe
 
 
-def with_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data with short forms written out: plain strings, absent slots, absent `use`."""
-    full = {**DEFAULTS, **{key: value for key, value in data.items() if value is not None}}
-    if isinstance(images := full.get("images"), dict):
-        full["images"] = {
-            name: {"path": image} if isinstance(image, str) else image
-            for name, image in images.items()
-        }
-    for slot in SLOTS.values():
-        held = full.get(slot.name)
-        if slot.default is None or not isinstance(held, dict):
-            continue
-        if slot.holds == "one":
-            full[slot.name] = {"use": slot.default, **held}
-        else:
-            full[slot.name] = {
-                name: {"use": slot.default, **item} if isinstance(item, dict) else item
-                for name, item in held.items()
-            }
-    return full
-
-
-def with_canvas_size(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the data with a start that has its own image's size where none is called content."""
-    images, start = data.get("images"), data.get("start")
-    if not (isinstance(images, dict) and isinstance(start, dict)):
-        return data
-    if "content" in images or "like" in start or start.get("image") not in [*images]:
-        return data
-    return {**data, "start": {**start, "like": start["image"]}}
-
-
 def draft(source: Source, plugins: Plugins, folder: Path) -> Draft:
     """Read data that has its defaults, stage by stage, then what lies between the stages."""
     stages: dict[Keys, Stage] = {}
@@ -96,7 +64,7 @@ def draft(source: Source, plugins: Plugins, folder: Path) -> Draft:
     if problems:
         return Draft(source, plugins, folder, {}, problems, None)
     for keys, item in _items(source.data):
-        stage = _read_stage(source, keys, item, plugins.catalog)
+        stage = read_stage(source, keys, item, plugins.catalog)
         if isinstance(stage, Stage):
             stages[keys] = stage
         else:
@@ -132,7 +100,8 @@ def _items(data: Mapping[str, Any]) -> Iterator[tuple[Keys, Any]]:
             yield from (((slot.name, index), item) for index, item in enumerate(held))
 
 
-def _read_stage(source: Source, keys: Keys, item: Any, catalog: Catalog) -> Stage | list[Problem]:
+def read_stage(source: Source, keys: Keys, item: Any, catalog: Catalog) -> Stage | list[Problem]:
+    """Return the stage that an item of the data means, or what is wrong with it."""
     slot = str(keys[0])
     names = ", ".join(catalog[slot])
     if not isinstance(item, dict):

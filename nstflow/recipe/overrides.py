@@ -32,7 +32,7 @@ def override(source: Source, settings: Sequence[str]) -> Source:
             problems.append(Problem(label, "", "this is not PATH=VALUE.", hint))
             continue
         try:
-            keys = _put(data, path.strip(), parse_yaml(text, label, controls=False)[0])
+            keys = put_at(data, path.strip(), parse_yaml(text, label, controls=False)[0])
         except NstflowError as error:  # a line and column of its own value help nobody
             problems += [replace(problem, where=label) for problem in error.problems]
         except LookupError as error:
@@ -46,7 +46,7 @@ def override(source: Source, settings: Sequence[str]) -> Source:
     return source.with_data(data, options)
 
 
-def _put(data: Any, path: str, value: Any) -> Keys:
+def put_at(data: Any, path: str, value: Any) -> Keys:
     """Put a value at a dotted path, making mappings on the way; return the path's keys."""
     if flaw := flaw_of(path):
         raise LookupError(f"this path has {flaw}.")

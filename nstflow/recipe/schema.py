@@ -95,8 +95,8 @@ class Lock(_Section):
     libraries: dict[str, str] = Field(
         {}, description="Packages that read images or make numbers, and their versions."
     )
-    device: str = Field(description="What computed it.")
-    device_kind: Literal["cpu", "gpu"] = Field(description="The device's kind.")
+    device: str | None = Field(None, description="What computed it; none before it is run.")
+    device_kind: Literal["cpu", "gpu"] | None = Field(None, description="The device's kind.")
     stopped_at: int | None = Field(
         None, ge=0, description="Steps taken, in a picture of a run that was stopped."
     )
@@ -139,6 +139,12 @@ class Recipe(_Section):
         Checkpoints(), description="How often a run saves what it can go on from."
     )
     plugins: PluginChoice = Field(PluginChoice(), description="Which plugins take part.")
+    matrix: dict[str, Annotated[list[Any], Field(min_length=1)] | str] | None = Field(
+        None,
+        min_length=1,
+        description="Settings with the values to take in turn, groups of settings, and `exclude`:"
+        " the recipe is then many runs.",
+    )
     lock: Lock | None = Field(None, description="What a run depended on; nstflow writes it.")
 
     _source: Source = PrivateAttr()

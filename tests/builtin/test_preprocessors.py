@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from nstflow import Image, Preprocessor, Size, images, load_recipe, make_plan
 from nstflow.builtin.preprocessors.crop import Crop
 from nstflow.builtin.preprocessors.resize import Resize
+from nstflow.run_cache import RunCache
 
 METHODS = ("nearest", "area", "bilinear", "bicubic", "lanczos3", "mitchellcubic")
 SIZES = [(1, 1), (1, 2), (2, 1), (1, 64), (64, 1), (3, 50), (17, 16), (33, 64), (64, 64)]
@@ -149,7 +150,7 @@ def test_only_names_the_images(
 ) -> None:
     recipe = load_recipe(write(RECIPE.format(crop=crop, resize=resize)))
     assert dict(make_plan(recipe).sizes) == expected
-    prepared = images.prepare(make_plan(recipe))
+    prepared = images.prepare(make_plan(recipe), RunCache())
     assert {name: image.size for name, image in prepared.items()} == expected
 
 
@@ -157,5 +158,5 @@ def test_an_image_that_is_left_out_keeps_every_bit(write: Callable[..., Path]) -
     recipe = load_recipe(write(RECIPE.format(crop=", only: [style]", resize=", only: [style]")))
     loaded = recipe.images["content"].load(recipe.folder)
     np.testing.assert_array_equal(
-        images.prepare(make_plan(recipe))["content"].pixels, loaded.pixels
+        images.prepare(make_plan(recipe), RunCache())["content"].pixels, loaded.pixels
     )

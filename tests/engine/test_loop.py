@@ -21,7 +21,7 @@ from nstflow.builtin.optimizers.adam import Adam
 from nstflow.engine import loop as module
 from nstflow.engine.features import Describer
 from nstflow.engine.loop import CAPACITY, Loop
-from nstflow.engine.objective import make_objective, make_target
+from nstflow.engine.objective import Objective, make_target
 
 START = np.random.default_rng(0).random((1, 4, 6, 3), np.float32)
 GOAL = np.random.default_rng(1).random((1, 4, 6, 3), np.float32)
@@ -56,7 +56,7 @@ def make(evaluate: Any = quadratic, terms: int = 2, start: Any = START, step: in
 def make_compiled(step: int = 0) -> Loop:
     """Make a loop that shares its program with the others made here, compiled once."""
     loop = make(step=step)
-    loop._program = compiled()._program
+    loop.program = compiled().program
     return loop
 
 
@@ -89,13 +89,13 @@ def real() -> Callable[[], Loop]:
         name: term.image and make_target(term, name, 0, Describer(network)(images[term.image]))
         for name, term in terms.items()
     }
-    evaluate = make_objective(network, terms, targets, 0, lambda _: nullcontext())
+    evaluate = Objective(network, terms, targets, 0, lambda _: nullcontext())
     start = generator.random((1, 15, 22, 3), np.float32)
     one = make(evaluate, 4, start)
 
     def again() -> Loop:
         loop = make(evaluate, 4, start)
-        loop._program = one._program  # compiled once: another loop's would be the same program
+        loop.program = one.program  # compiled once: another loop's would be the same program
         return loop
 
     return again

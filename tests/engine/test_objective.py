@@ -12,7 +12,7 @@ from pydantic import Field
 
 from nstflow import Features, Image, Layers, LossTerm, StatisticTerm, Tensor, tf
 from nstflow.engine.features import Describer
-from nstflow.engine.objective import make_objective, make_target
+from nstflow.engine.objective import Objective, make_target
 
 PIXELS = np.random.default_rng(0).random((1, 4, 6, 3), np.float32)
 
@@ -76,7 +76,7 @@ def test_losses_are_weighted_and_the_gradient_is_of_their_sum() -> None:
         "second": Distance(weight=0.5, layers={"double": 1.0, "negative": 2.0}, image="content"),
     }
     targets = {"first": None, "second": {"double": tf.constant(goal), "negative": 0.0}}
-    evaluate = make_objective(doubled, terms, targets, 0, anyone)
+    evaluate = Objective(doubled, terms, targets, 0, anyone)
     losses, gradient = evaluate(tf.constant(PIXELS), tf.constant(1))
     x, g = np.float64(PIXELS), np.float64(goal)
     expected = [3 * (x**2).sum(), 0.5 * (((2 * x - g) ** 2).sum() + 2 * (x**2).sum())]
@@ -85,14 +85,14 @@ def test_losses_are_weighted_and_the_gradient_is_of_their_sum() -> None:
 
 
 def test_a_negative_weight_pushes_away() -> None:
-    evaluate = make_objective(None, {"it": Distance(weight=-1)}, {"it": None}, 0, anyone)
+    evaluate = Objective(None, {"it": Distance(weight=-1)}, {"it": None}, 0, anyone)
     losses, gradient = evaluate(tf.constant(PIXELS), tf.constant(1))
     np.testing.assert_allclose(losses, [-(np.float64(PIXELS) ** 2).sum()], rtol=1e-5)
     np.testing.assert_allclose(gradient, -2 * PIXELS, rtol=1e-6)
 
 
 def test_a_term_that_does_not_see_the_canvas_has_no_gradient() -> None:
-    evaluate = make_objective(None, {"it": Draw()}, {"it": None}, 0, anyone)
+    evaluate = Objective(None, {"it": Draw()}, {"it": None}, 0, anyone)
     _, gradient = evaluate(tf.constant(PIXELS), tf.constant(1))
     np.testing.assert_array_equal(gradient, np.zeros_like(PIXELS))
 
@@ -102,7 +102,7 @@ def test_a_term_sees_its_layers_alone() -> None:
         "pixels": Strict(layers={"image": 1.0}),
         "both": Strict(layers={"negative": 0.5, "double": 0.5}),
     }
-    evaluate = make_objective(doubled, terms, dict.fromkeys(terms), 0, anyone)
+    evaluate = Objective(doubled, terms, dict.fromkeys(terms), 0, anyone)
     evaluate(tf.constant(PIXELS), tf.constant(1))
 
 
@@ -114,7 +114,7 @@ def test_one_pass_through_the_network_serves_all_terms() -> None:
         return doubled(canvas)
 
     terms = {name: Distance(layers={"double": 1.0}) for name in ("a", "b", "c")}
-    evaluate = make_objective(network, terms, dict.fromkeys(terms), 0, anyone)
+    evaluate = Objective(network, terms, dict.fromkeys(terms), 0, anyone)
     evaluate(tf.constant(PIXELS), tf.constant(1))
     assert len(passes) == 1
 
@@ -129,14 +129,14 @@ def test_each_term_is_called_under_its_name() -> None:
         yield
 
     terms = {"a": Distance(), "b": Distance()}
-    evaluate = make_objective(None, terms, dict.fromkeys(terms), 0, guard)
+    evaluate = Objective(None, terms, dict.fromkeys(terms), 0, guard)
     evaluate(tf.constant(PIXELS), tf.constant(1))
     assert entered == ["a", "b"]
 
 
 def draws(names: tuple[str, ...], seed: int, step: int) -> list[float]:
     terms = {name: Draw() for name in names}
-    evaluate = make_objective(None, terms, dict.fromkeys(names), seed, anyone)
+    evaluate = Objective(None, terms, dict.fromkeys(names), seed, anyone)
     losses, _ = evaluate(tf.constant(PIXELS), tf.constant(step))
     return losses.numpy().tolist()
 
@@ -204,12 +204,10 @@ def test_terms_that_summarise_alike_share_a_summary() -> None:
     targets = {name: {"image": tf.constant([0.1 * n, 0.2, 0.3])} for n, name in enumerate(terms, 1)}
     canvas, step = tf.constant(PIXELS), tf.constant(1)
     Mean.calls.clear()
-    losses, gradient = make_objective(None, terms, targets, 0, lambda _: nullcontext())(
-        canvas, step
-    )
+    losses, gradient = Objective(None, terms, targets, 0, lambda _: nullcontext())(canvas, step)
     assert Mean.calls == [1, 3]
     for index, (name, term) in enumerate(terms.items()):
-        alone = make_objective(None, {name: term}, targets, 0, lambda _: nullcontext())
+        alone = Objective(None, {name: term}, targets, 0, lambda _: nullcontext())
         loss, own = alone(canvas, step)
         assert float(losses[index]) == pytest.approx(float(loss[0]), rel=1e-6)
         gradient -= own

@@ -9,7 +9,8 @@ import pytest
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.recipe import load_recipe, read_draft
-from nstflow.recipe.draft import MAX_STAGES, with_defaults
+from nstflow.recipe.defaults import with_defaults
+from nstflow.recipe.draft import MAX_STAGES
 from nstflow.recipe.source import MAX_BYTES
 
 Found = list[tuple[str, str]]
@@ -599,6 +600,7 @@ def test_defaults_are_those_of_the_design() -> None:
         "compute": {"precision": "float32", "deterministic": True},
         "checkpoints": {"every_seconds": 30, "every_steps": 100},
         "plugins": {"block": []},
+        "matrix": None,
         "lock": None,
     }
 

@@ -1,0 +1,123 @@
+"""Measure what eight runs of a matrix take, against eight commands of their own.
+
+    python benchmarks/many.py [--longest-side 96] [--steps 20 100] [--rounds 3] [--json FILE]
+
+Each way makes the same pictures, two photographs by four weights, at the report's layers and
+weights, from the command line and in processes of their own. The rounds alternate the ways. Times
+are those of the wall, from the command to its end; the table has their medians, and the median of
+each round's ratio to its separate commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import common
+
+PHOTOGRAPHS = ("coffee", "chelsea")
+WEIGHTS = (0.01, 0.03, 0.1, 0.3)
+
+RECIPE = """\
+name: many
+images:
+  content: {{path: {images}/coffee.png}}
+  style: {{path: {images}/swirls.png}}
+preprocess: [{{use: resize, longest_side: {side}}}]
+losses:
+  content: {{use: content, weight: 10000}}
+  style: {{use: gram, image: style, weight: 0.1}}
+schedule: {{use: epochs, epochs: 1, steps_per_epoch: {steps}}}
+"""
+
+
+def matrix() -> str:
+    """Return the part of the recipe that makes it eight runs."""
+    paths = ", ".join(f"{common.IMAGES}/{name}.png" for name in PHOTOGRAPHS)
+    weights = ", ".join(map(str, WEIGHTS))
+    return f"matrix:\n  images.content.path: [{paths}]\n  losses.style.weight: [{weights}]\n"
+
+
+def nstflow(*words: object) -> None:
+    """Run a command that must succeed."""
+    command = [sys.executable, "-m", "nstflow", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+
+
+def separately(folder: Path) -> None:
+    """Make each picture by a command of its own, one after another."""
+    for name in PHOTOGRAPHS:
+        for weight in WEIGHTS:
+            nstflow(
+                *("run", folder / "single.yaml", "--quiet", "--out", folder / f"{name}-{weight}"),
+                *("--set", f"images.content.path={common.IMAGES}/{name}.png"),
+                *("--set", f"losses.style.weight={weight}"),
+            )
+
+
+def together(executor: str) -> Callable[[Path], None]:
+    """Return what makes them all by one command."""
+
+    def make(folder: Path) -> None:
+        out = folder / executor
+        nstflow("run", folder / "many.yaml", "--quiet", "--out", out, "--executor", executor)
+
+    return make
+
+
+WAYS: dict[str, Callable[[Path], None]] = {
+    "separate commands": separately,
+    "serial": together("serial"),
+    "processes": together("processes"),
+}
+
+
+def measure(side: int, steps: int, rounds: int) -> dict[str, Any]:
+    """Return the seconds of each way, of each round."""
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    for _ in range(rounds):
+        for name, make in WAYS.items():
+            with tempfile.TemporaryDirectory() as place:
+                folder = Path(place)
+                text = RECIPE.format(images=common.IMAGES, side=side, steps=steps)
+                (folder / "single.yaml").write_text(text, encoding="utf-8")
+                (folder / "many.yaml").write_text(text + matrix(), encoding="utf-8")
+                began = time.perf_counter()
+                make(folder)
+                seconds[name].append(time.perf_counter() - began)
+    return {"longest_side": side, "steps": steps, "seconds": seconds}
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--longest-side", type=int, default=96, help="of the pictures, in pixels")
+    parser.add_argument("--steps", nargs="+", type=int, default=[20, 100], help="of each run")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the seconds there")
+    options = parser.parse_args()
+    found = [measure(options.longest_side, steps, options.rounds) for steps in options.steps]
+    lines = []
+    for row in found:
+        alone = row["seconds"]["separate commands"]
+        for name, seconds in row["seconds"].items():
+            ratio = median(one / whole for one, whole in zip(seconds, alone, strict=True))
+            span = f"{min(seconds):.1f}-{max(seconds):.1f}"
+            lines.append((str(row["steps"]), name, f"{median(seconds):.1f}", span, f"{ratio:.2f}"))
+    common.print_table(("steps", "way", "seconds", "min-max", "ratio"), lines)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The runs of a matrix, made by an executor and summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nstflow.closing import write_summary
+from nstflow.jobs import Job, JobResult, Tell
+from nstflow.lock import make_lock, to_text, with_hashes
+from nstflow.matrix import Matrix
+from nstflow.matrix_directory import MatrixDirectory
+from nstflow.stages import Executor
+from nstflow.stopping import Stop
+from nstflow.working import left_by, work
+
+if TYPE_CHECKING:
+    from nstflow.engine.device import DeviceChoice
+
+
+def run_matrix(
+    matrix: Matrix,
+    executor: Executor,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    device: DeviceChoice = "auto",
+    metadata: bool = True,
+    tell: Tell = lambda _: None,
+    begun: Callable[[], object] = lambda: None,
+    ended: Callable[[JobResult], None] = lambda _: None,
+    stop: Stop | None = None,
+) -> list[JobResult]:
+    """Make the runs, each in a directory of its own; one that fails does not stop the others.
+
+    Whatever happens, `summary.csv` and `contact_sheet.png` are written of those that have ended.
+
+    Args:
+        matrix: What to make.
+        executor: Where it is made.
+        out: The directory that holds those of the runs.
+        overwrite: Replace runs that are there.
+        resume: Go on with what is unfinished, and leave what is done; with `overwrite` too,
+            replace what is of another recipe.
+        device: Where to compute.
+        metadata: Let the pictures carry how they were made.
+        tell: Takes the news of all runs.
+        begun: Called when it is sure that they can be made.
+        ended: Takes how each ended, as it ends.
+        stop: Asks to stop: no further run begins, and those at work keep a checkpoint.
+
+    Returns:
+        How each ended, in the recipe's order; those that never began are left out.
+
+    Raises:
+        NstflowError: The directory can't be had, or the executor can't begin.
+    """
+    stop = stop or Stop()
+    stop.patient = True
+    results: dict[str, JobResult] = {}
+    with MatrixDirectory(matrix, out, overwrite=overwrite, resume=resume):
+        options: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "metadata": metadata}
+        jobs = {job.name: job for job in jobs_of(matrix, out, device=device, **options)}
+        begun()
+        try:
+            for result in executor.run(list(jobs.values()), work, tell, stop):
+                if result.name not in jobs or result.name in results:
+                    end = f"one end too many of '{result.name}'"
+                    raise RuntimeError(f"executor {executor.use}: {end}")
+                results[result.name] = result
+                ended(result)
+            for name in jobs if not stop.requested else ():
+                if name not in results:
+                    results[name] = JobResult.lost(name, "its executor never told how it ended.")
+                    ended(results[name])
+        finally:
+            for job, plan in zip(jobs.values(), matrix.plans, strict=True):
+                if job.name not in results and (left := left_by(job, plan)):
+                    results[job.name] = left
+            results = {name: results[name] for name in jobs if name in results}
+            write_summary(matrix, list(results.values()), out)
+    return list(results.values())
+
+
+def jobs_of(matrix: Matrix, out: Path, **options: Any) -> Iterator[Job]:
+    """Yield the runs as plain data, each with its lock."""
+    for cell, plan in zip(matrix.cells, matrix.plans, strict=True):
+        folder = (out / cell.name).absolute()
+        lock = make_lock(with_hashes(plan), None, None, folder)
+        files = plan.recipe.installed.files
+        yield Job(cell.name, to_text(lock), folder, plugins=files, **options)

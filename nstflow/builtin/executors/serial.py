@@ -1,0 +1,27 @@
+"""One run after another, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import Field
+
+from nstflow import Executor, Job, JobResult, Stop, Tell, Work
+
+
+class Serial(Executor):
+    """One run after another, in the process that was asked."""
+
+    use: Literal["serial"] = "serial"
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="Threads that compute; else all cores."
+    )
+
+    def run(self, jobs: Sequence[Job], work: Work, tell: Tell, stop: Stop) -> Iterator[JobResult]:
+        """Yield how each run ended."""
+        for job in jobs:
+            if stop.requested:
+                return
+            yield work(replace(job, threads=self.threads), tell, stop)

@@ -1,0 +1,66 @@
+"""For authors of stages: whether a stage keeps to its contract, and small things to run it on.
+
+    from nstflow.testing import check_stage
+
+    def test_my_term():
+        check_stage(MyTerm)
+
+`check_stage` makes the stage with its defaults, or with settings that are given, and raises an
+`AssertionError` that says what is wrong and what to do. The pytest fixtures `nstflow_tiny_images`
+and `nstflow_run` are there wherever nstflow is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nstflow import (
+    Executor,
+    Extractor,
+    Loader,
+    LossTerm,
+    Optimizer,
+    Output,
+    Postprocessor,
+    Preprocessor,
+    Schedule,
+    Stage,
+    Start,
+)
+from nstflow.testing import behaviour, form, losses
+from nstflow.testing.tiny import run_tiny, tiny_images
+
+__all__ = ["check_stage", "run_tiny", "tiny_images"]
+
+_CHECKS: dict[type[Stage], Callable[[Any], None]] = {
+    LossTerm: losses.check,
+    Loader: behaviour.check_loader,
+    Preprocessor: behaviour.check_preprocessor,
+    Start: behaviour.check_start,
+    Optimizer: behaviour.check_optimizer,
+    Schedule: behaviour.check_schedule,
+    Postprocessor: behaviour.check_postprocessor,
+    Output: behaviour.check_output,
+    Extractor: behaviour.check_extractor,
+    Executor: behaviour.check_executor,
+}
+
+
+def check_stage(stage: type[Stage], **settings: Any) -> None:
+    """Check that a stage keeps to the contract of its slot.
+
+    Args:
+        stage: The class.
+        settings: What a recipe would write; needed where a setting has no default.
+
+    Raises:
+        AssertionError: It does not; the text says how, and what to do.
+    """
+    form.check_class(stage)
+    made = form.make(stage, settings)
+    form.check_round_trip(made)
+    form.check_import(stage)
+    for base, check in _CHECKS.items():
+        if isinstance(made, base):
+            check(made)

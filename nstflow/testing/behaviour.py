@@ -1,0 +1,144 @@
+"""What stages of the other slots do: sizes as foretold, the same each time, nothing left behind."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from nstflow import (
+    Executor,
+    Extractor,
+    Image,
+    Loader,
+    Optimizer,
+    Output,
+    Postprocessor,
+    Preprocessor,
+    Schedule,
+    Start,
+    Stop,
+    Tensor,
+    tf,
+)
+from nstflow.engine.resampling import canvas_of
+from nstflow.testing.tiny import run_tiny, tiny_images
+
+
+def check_loader(stage: Loader) -> None:
+    """Check that an image has the size that was foretold, each time."""
+    with tempfile.TemporaryDirectory() as name:
+        foretold, image = stage.size(Path(name)), stage.load(Path(name))
+        _check_size(stage, image, foretold, "load")
+        _check_same(stage, image, stage.load(Path(name)), "load")
+
+
+def check_preprocessor(stage: Preprocessor) -> None:
+    """Check that prepared images have the sizes that were foretold, each time."""
+    images = tiny_images()
+    for image in images.values():
+        prepared = stage.apply(image, images)
+        _check_size(stage, prepared, stage.size(image.size), "apply")
+        _check_same(stage, prepared, stage.apply(image, images), "apply")
+
+
+def check_start(stage: Start) -> None:
+    """Check that the canvas has the size that was asked for, the same for the same seed."""
+    images = tiny_images()
+    size = images["content"].size
+    painted = stage.paint(images, size, 3)
+    _check_size(stage, painted, size, "paint")
+    _check_same(stage, painted, stage.paint(images, size, 3), "paint")
+
+
+def check_postprocessor(stage: Postprocessor) -> None:
+    """Check that a picture stays one, the same each time."""
+    images = tiny_images()
+    finished = stage.apply(images["content"], images)
+    assert isinstance(finished, Image), f"{_title(stage)}.apply gives no Image, but {finished!r}."
+    _check_same(stage, finished, stage.apply(images["content"], images), "apply")
+
+
+def check_optimizer(stage: Optimizer) -> None:
+    """Check that a simple loss becomes less, and that the state keeps its names and types."""
+    canvas = canvas_of(tiny_images()["content"])
+
+    def objective(x: Tensor) -> tuple[Tensor, Tensor]:
+        return tf.reduce_sum(tf.square(x - 0.5))[None], 2 * (x - 0.5)
+
+    title, state = _title(stage), stage.start(canvas, 10)
+    assert "evaluations" in state, f"the state of {title} does not count `evaluations`."
+    first = last = float(objective(canvas)[0][0])
+    for _ in range(10):
+        before = {name: (x.dtype, tuple(x.shape)) for name, x in state.items()}
+        canvas, state, losses = stage.step(objective, canvas, state)
+        after = {name: (x.dtype, tuple(x.shape)) for name, x in state.items()}
+        assert after == before, f"the state of {title} changes from {before} to {after}."
+        last = float(losses[0])
+        inside = float(tf.reduce_min(canvas)) >= 0 and float(tf.reduce_max(canvas)) <= 1
+        assert inside, f"{title} leaves [0, 1]: clip the canvas after the update."
+    assert last < first, f"{title} made a loss of {first:.4g} not less in ten steps: {last:.4g}."
+
+
+def check_schedule(stage: Schedule) -> None:
+    """Check that there are phases, each with a step."""
+    phases = stage.phases((48, 64))
+    assert phases, f"{_title(stage)} has no phase."
+    for phase in phases:
+        assert phase.steps > 0, f"{_title(stage)} has a phase without a step: {phase}."
+
+
+def check_output(stage: Output) -> None:
+    """Check that a file is written into the folder that is given, and nothing else."""
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "out").mkdir()
+        result = run_tiny(Path(name), steps=1)
+        file = stage.write(result, Path(name) / "out")
+        there = list((Path(name) / "out").iterdir())
+        assert there == [file], (
+            f"{_title(stage)}.write gave '{file}', and there is {[str(p) for p in there]}: it"
+            " writes one file into the folder, and returns its path."
+        )
+
+
+def check_extractor(stage: Extractor) -> None:
+    """Check that layers are named, each with a cost or none."""
+    names = stage.layer_names()
+    if names is None:
+        return
+    assert len(set(names)) == len(names) > 0, f"{_title(stage)} names no layer, or one twice."
+    cost = stage.cost(tuple(names)[:1], (64, 64))
+    assert cost is None or cost.forward > 0, f"{_title(stage)}.cost of '{names[0]}' is nothing."
+
+
+def check_executor(stage: Executor) -> None:
+    """Check that no run begins once it is time to stop."""
+    stop = Stop()
+    stop.request()
+    left = list(stage.run([], _never, _never, stop))
+    assert left == [], f"{_title(stage)} told of runs that there are none of: {left}."
+
+
+def _never(*_: object) -> Any:
+    raise AssertionError("there is no run to make")
+
+
+def _title(stage: object) -> str:
+    return type(stage).__name__
+
+
+def _check_size(stage: object, image: object, size: tuple[int, int], method: str) -> None:
+    title = _title(stage)
+    assert isinstance(image, Image), f"{title}.{method} gives no Image, but {image!r}."
+    assert image.size == tuple(size), (
+        f"{title}.{method} gives an image of {image.size} (height, width) where {size} was"
+        " foretold or asked for."
+    )
+
+
+def _check_same(stage: object, first: Image, second: Image, method: str) -> None:
+    same = first.pixels.tobytes() == second.pixels.tobytes()
+    assert same, (
+        f"{_title(stage)}.{method} gives another image the second time: draw random numbers from"
+        " the seed that you are given, or from a setting."
+    )

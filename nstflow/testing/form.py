@@ -1,0 +1,111 @@
+"""What a stage looks like from outside: its texts, its settings, its import."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from nstflow import Stage
+from nstflow.recipe.parsing import parse_yaml
+from nstflow.recipe.writing import to_yaml
+from nstflow.slots import slot_of
+
+
+def check_class(stage: type[Stage]) -> None:
+    """Check that a class is a stage with a name and texts, and that its fields hide nothing."""
+    assert inspect.isclass(stage), f"check_stage takes the class, not {stage!r}."
+    title = stage.__name__
+    assert issubclass(stage, Stage), f"{title} is no stage: derive it from LossTerm, Loader, …"
+    slot = slot_of(stage)
+    assert slot is not None, f"{title} derives from Stage alone: derive it from the base of a slot."
+    lacking = ", ".join(sorted(stage.__abstractmethods__))
+    assert not lacking, f"{title} lacks {lacking}: its slot's contract asks for it."
+    use = stage.model_fields["use"]
+    assert get_args(use.annotation) == (use.default,), (
+        f'{title} has no name of its own: give it `use: Literal["x"] = "x"`.'
+    )
+    assert (vars(stage).get("__doc__") or "").strip(), (
+        f"{title} has no docstring: its first line is what `nstflow stages` says of it."
+    )
+    for name, field in stage.model_fields.items():
+        assert field.description or name == "use", (
+            f"the setting '{name}' of {title} has no description:"
+            f' write `{name}: … = Field(…, description="…")`.'
+        )
+        for base in stage.__mro__[1:]:
+            assert name not in vars(base), (
+                f"the setting '{name}' of {title} hides {base.__name__}.{name}: call it otherwise."
+            )
+
+
+def make(stage: type[Stage], settings: dict[str, Any]) -> Stage:
+    """Return the stage as a recipe would make it."""
+    if "image" in stage.model_fields and "image" not in settings:
+        needed = stage.model_fields["image"].is_required()
+        settings = {**settings, "image": "style"} if needed else settings
+    data = {"use": stage.model_fields["use"].default, **settings}
+    try:
+        return stage.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        raise AssertionError(
+            f"{stage.__name__} can't be made of {settings or 'its defaults'}: hand check_stage the"
+            f" settings that it needs, `check_stage({stage.__name__}, setting=…)`.\n{error}"
+        ) from error
+
+
+def check_round_trip(stage: Stage) -> None:
+    """Check that settings survive being written into a lock, and have a JSON schema."""
+    kind = type(stage)
+    try:
+        written = to_yaml(stage.model_dump(mode="json"))
+        data = {k: v for k, v in parse_yaml(written, "lock")[0].items() if v is not None}
+        again: object = kind.model_validate_json(json.dumps(data), strict=True)
+    except Exception as error:
+        raise AssertionError(
+            f"the settings of {kind.__name__} can't be written to YAML and read again"
+            f" ({type(error).__name__}: {error}): use plain types, or give the type a"
+            " serializer and a validator."
+        ) from error
+    assert again == stage, (
+        f"the settings of {kind.__name__} are others when written to YAML and read again:"
+        f" {stage!r} became {again!r}."
+    )
+    try:
+        kind.model_json_schema()
+    except Exception as error:
+        raise AssertionError(f"{kind.__name__} has no JSON schema ({error}).") from error
+
+
+_IMPORT = """\
+import importlib.util, sys
+name, path = sys.argv[1:]
+try:
+    spec = importlib.util.find_spec(name)
+except (ImportError, ValueError):
+    spec = None
+if spec is None:
+    spec = importlib.util.spec_from_file_location("checked", path)
+module = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = module
+spec.loader.exec_module(module)
+sys.exit(3 if "tensorflow" in sys.modules else 0)
+"""
+
+
+def check_import(stage: type[Stage]) -> None:
+    """Check that the stage's module does not import TensorFlow before something computes."""
+    file = inspect.getsourcefile(stage)
+    if file is None:
+        return
+    command = [sys.executable, "-c", _IMPORT, stage.__module__, file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert done.returncode != 3, (  # noqa: PLR2004 - as above
+        f"{file} imports TensorFlow, which takes seconds of every `nstflow --help`: write"
+        " `from nstflow import tf`, and annotate with `nstflow.Tensor`."
+    )
+    assert done.returncode == 0, f"{file} can't be imported by itself:\n{done.stderr}"

@@ -1,0 +1,344 @@
+"""A recipe with a matrix: which runs it stands for, and what is wrong with one, at its line."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nstflow import NstflowError, load_recipe
+from nstflow.recipe import read_cells
+from nstflow.recipe.matrix import MOST_CELLS, Cell
+
+BASE = """\
+name: grid
+images:
+  content: {use: noise, height: 32, width: 24}
+  style: {use: noise, height: 16, width: 16, seed: 1}
+losses:
+  keep: {use: content, layers: [image], weight: 10}
+  look: {use: gram, image: style, layers: [image], weight: 7}
+matrix:
+"""
+FIRST = BASE.count("\n") + 1  # the line of what is written below `matrix:`
+
+Cells = Callable[..., list[Cell]]
+
+
+@pytest.fixture
+def cells(write: Callable[[str], Path]) -> Cells:
+    """Read the runs of the recipe above with a matrix."""
+
+    def cells(matrix: str, overrides: Sequence[str] = ()) -> list[Cell]:
+        path = write(BASE + textwrap.indent(textwrap.dedent(matrix), "  "))
+        found = read_cells(path, overrides)
+        assert found is not None
+        for cell, draft in found:
+            assert draft.whole().name == "grid", cell.name
+        return [cell for cell, _ in found]
+
+    return cells
+
+
+@pytest.fixture
+def problems(write: Callable[[str], Path]) -> Callable[[str], list[str]]:
+    """Return what is wrong with a matrix: line and column in it, path, text."""
+
+    def problems(matrix: str) -> list[str]:
+        path = write(BASE + textwrap.indent(textwrap.dedent(matrix), "  "))
+        with pytest.raises(NstflowError) as told:
+            read_cells(path)
+        found = []
+        for problem in told.value.problems:
+            _, line, column = problem.where.rsplit(":", 2)
+            text = f"{problem.got} {problem.hint}".strip()
+            found.append(f"{int(line) - FIRST + 1}:{column} {problem.what}: {text}")
+        return found
+
+    return problems
+
+
+def values(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    return [dict(cell.values) for cell in cells]
+
+
+def names(cells: Sequence[Cell]) -> list[str]:
+    return [cell.name for cell in cells]
+
+
+def test_the_product_of_the_axes_the_last_one_fastest(cells: Cells) -> None:
+    found = cells("losses.look.weight: [1, 2.5]\nseed: [0, 3, 5]\n")
+    assert names(found) == [
+        *("weight-1_seed-0", "weight-1_seed-3", "weight-1_seed-5"),
+        *("weight-2.5_seed-0", "weight-2.5_seed-3", "weight-2.5_seed-5"),
+    ]
+    assert values(found)[4] == {"losses.look.weight": 2.5, "seed": 3}
+    assert [cell.source.data["losses"]["look"]["weight"] for cell in found[::3]] == [1, 2.5]
+    assert all("matrix" not in cell.source.data for cell in found)
+
+
+def test_a_group_sets_its_settings_together(cells: Cells) -> None:
+    found = cells("""\
+        pair:
+          - {images.content.seed: 1, images.style.height: 20}
+          - {images.content.seed: 2}
+        seed: [4, 5]
+        """)
+    assert names(found) == ["1-20_seed-4", "1-20_seed-5", "2_seed-4", "2_seed-5"]
+    assert [cell.source.data["images"]["style"]["height"] for cell in found] == [20, 20, 16, 16]
+
+
+def test_what_is_excluded_is_left_out(cells: Cells) -> None:
+    found = cells("""\
+        losses.look.weight: [1, 2]
+        seed: [0, 3]
+        exclude:
+          - {losses.look.weight: 2, seed: 0}
+          - {seed: 3, losses.look.weight: 1.0}
+        """)
+    assert names(found) == ["weight-1_seed-0", "weight-2_seed-3"]
+
+
+def test_axes_of_one_end_are_told_apart(cells: Cells) -> None:
+    found = cells("losses.look.weight: [1]\nlosses.keep.weight: [2]\nimages.style.seed: [3]\n")
+    assert names(found) == ["look.weight-1_keep.weight-2_seed-3"]
+
+
+def test_values_of_any_kind_and_items_of_lists(cells: Cells) -> None:
+    found = cells("""\
+        compute.deterministic: [true, false]
+        losses.look.layers: [[image], {image: 2}]
+        preprocess.0.longest_side: [20, 30]
+        """)
+    assert len(found) == 8
+    assert names(found)[0] == "deterministic-true_layers-image_longest_side-20"
+    assert found[-1].source.data["preprocess"][0]["longest_side"] == 30
+    assert len({cell.name for cell in found}) == 8
+
+
+def test_one_path_may_end_like_another(cells: Cells) -> None:
+    assert names(cells("seed: [1, 2]\nimages.style.seed: [3]\n")) == [
+        "seed-1_style.seed-3",
+        "seed-2_style.seed-3",
+    ]
+    found = cells("weight: [{seed: 1}]\nlosses.look.weight: [3]\n")
+    assert names(found) == ["1_look.weight-3"]
+
+
+def test_runs_do_not_share_their_data(cells: Cells) -> None:
+    one, two = cells("preprocess: [[{use: resize}]]\nseed: [1, 2]\n")
+    one.source.data["preprocess"][0]["use"] = "crop"
+    assert two.source.data["preprocess"] == [{"use": "resize"}]
+
+
+def test_names_that_are_alike_or_too_long_get_numbers(cells: Cells) -> None:
+    found = cells("images.style.seed: [1]\nsummary: [a/b, a b, A-B, c]\n")
+    assert names(found) == [
+        *("seed-1_summary-a-b_1", "seed-1_summary-a-b_2", "seed-1_summary-A-B_3"),
+        "seed-1_summary-c",
+    ]
+    (long,) = cells(f"summary: [{'x' * 300}]\n")
+    assert len(long.name) <= 120
+
+
+@pytest.mark.parametrize("name", ["../../up", "/etc", "a\\b", "..", ".", "~", "\u00e4", "con:"])
+def test_no_value_leads_out_of_the_directory(cells: Cells, name: str) -> None:
+    (found,) = cells(f"summary: [{name!r}]\nseed: [1]\n")
+    assert not set(found.name) & set("/\\:~")
+    assert not found.name.startswith(".")
+
+
+def test_patterns_stand_for_files_sorted(write: Callable[..., Path], tmp_path: Path) -> None:
+    for name in ("b.jpg", "a.jpg", "c.png", "sub/d.jpg"):
+        write(b"", f"photos/{name}")
+    write(b"", "photos/e.jpg/not_a_file.txt")
+    recipe = """\
+        name: grid
+        images: {content: x.png}
+        losses: {keep: {use: content}}
+        matrix:
+          images.content.path: PATTERN
+        """
+    write(b"", "photos/[1].jpg")
+    literal = read_cells(write(recipe.replace("PATTERN", '["photos/[1].jpg"]')))
+    assert literal is not None
+    assert literal[0][0].values == {"images.content.path": "photos/[1].jpg"}
+    (tmp_path / "photos/[1].jpg").unlink()
+    for pattern in ("photos/*.jpg", "[photos/*.jpg]", f"{tmp_path}/photos/*.jpg"):
+        found = read_cells(write(recipe.replace("PATTERN", pattern)))
+        assert found is not None
+        assert [cell.name for cell, _ in found] == ["a", "b"]
+        paths = [cell.values["images.content.path"] for cell, _ in found]
+        start = f"{tmp_path}/" if pattern.startswith("/") else ""
+        assert paths == [f"{start}photos/a.jpg", f"{start}photos/b.jpg"]
+
+
+def test_overrides_come_before_the_matrix(cells: Cells) -> None:
+    (found,) = cells("seed: [3]\n", ["seed=9", "losses.look.weight=5"])
+    assert found.source.data["seed"] == 3
+    assert found.source.data["losses"]["look"]["weight"] == 5
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ("seed: 3\n", ["1:9 matrix.seed: this should be a list of values, but is 3."]),
+        ("seed: []\n", ["1:9 matrix.seed: this should be a list of values, but is an empty list."]),
+        (
+            "losse.look.weight: [1]\n",
+            [
+                (
+                    "1:3 matrix.losse.look.weight: this is no setting, and no group of settings."
+                    " Did you mean 'losses'?"
+                )
+            ],
+        ),
+        (
+            "pair: {seed: 1}\n",
+            [
+                (
+                    "1:3 matrix.pair: this is no setting, and no group of settings."
+                    " A group is a list of mappings, setting: value; an axis is a setting."
+                )
+            ],
+        ),
+        (
+            "pair: [{seed: 1}, 5, {}]\n",
+            [
+                "1:21 matrix.pair.1: this should be a mapping of settings, but is 5.",
+                "1:24 matrix.pair.2: this should be a mapping of settings, but is an empty mapping.",  # noqa: E501
+            ],
+        ),
+        (
+            "pair: [{sed: 1, name: x}]\n",
+            [
+                "1:11 matrix.pair.0.sed: a matrix can't set this. Did you mean 'seed'?",
+                "1:19 matrix.pair.0.name: a matrix can't set this.",
+            ],
+        ),
+        (
+            "seed: [1]\nexclude: [{sed: 1}, {seed: 2}, 3]\n",
+            [
+                "2:14 matrix.exclude.0.sed: the matrix does not set this. Did you mean 'seed'?",
+                "2:30 matrix.exclude.1.seed: no run of the matrix has this value.",
+                "2:34 matrix.exclude.2: this should be a mapping of settings, but is 3.",
+            ],
+        ),
+        (
+            "seed: [1]\nexclude: {seed: 1}\n",
+            ["2:12 matrix.exclude: this should be a list of mappings, but is a mapping."],
+        ),
+        ("seed: [1, 2, 1]\n", ["1:16 matrix.seed.2: this is there already."]),
+        (
+            "seed: [1]\npair: [{seed: 2, summary: x}]\n",
+            ["2:3 matrix.pair: 'seed' sets this too. Put both into one group."],
+        ),
+        (
+            "images.style.seed: [1]\nimages.style: [{use: noise}]\n",
+            [
+                "2:3 matrix.images.style: 'images.style.seed' sets this too. Put both into one group.",  # noqa: E501
+            ],
+        ),
+        (
+            "seed: [1]\nexclude: 0\n",
+            ["2:12 matrix.exclude: this should be a list of mappings, but is 0."],
+        ),
+        (
+            "images.style.path: '~nobody_is_called_so/*'\n",
+            [
+                (
+                    "1:22 matrix.images.style.path: no file matches '~nobody_is_called_so/*'."
+                    " A pattern starts at the recipe's folder."
+                )
+            ],
+        ),
+        ("seed: [1]\nexclude: [{seed: 1}]\n", ["2:12 matrix.exclude: no run is left."]),
+        (
+            "images.content.path: photos/*.jpg\n",
+            [
+                (
+                    "1:24 matrix.images.content.path: no file matches 'photos/*.jpg'."
+                    " A pattern starts at the recipe's folder."
+                )
+            ],
+        ),
+        (
+            "preprocess.7.method: [lanczos3]\n",
+            [
+                (
+                    "1:25 matrix.preprocess.7.method.0: preprocess is a list: its items go from"
+                    " 0 to 0, and 1 adds one."
+                )
+            ],
+        ),
+        (
+            f"seed: {list(range(40))}\nimages.style.seed: {list(range(40))}\n",
+            [f"0:1 matrix: these are 1,600 runs: {MOST_CELLS:,} are the most."],
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_matrix(
+    problems: Callable[[str], list[str]], matrix: str, expected: list[str]
+) -> None:
+    found = problems(matrix)
+    if "1,600" in expected[0]:  # at the matrix itself, wherever its value is said to begin
+        found = [f"0:1 {found[0].split(' ', 1)[1]}"]
+    assert found == expected
+
+
+@pytest.mark.parametrize("matrix", ["{}", "5", "[1]"])
+def test_a_matrix_that_is_none(write: Callable[[str], Path], matrix: str) -> None:
+    path = write(BASE.replace("matrix:", f"matrix: {matrix}"))
+    with pytest.raises(NstflowError, match="this should be a mapping of axes"):
+        read_cells(path)
+
+
+def test_a_recipe_without_a_matrix_is_one_run(write: Callable[[str], Path]) -> None:
+    assert read_cells(write(BASE.replace("matrix:", ""))) is None
+    assert read_cells(write(BASE)) is None  # null: as if it were not there
+
+
+def test_one_run_is_not_read_from_a_matrix(write: Callable[[str], Path]) -> None:
+    path = write(f"{BASE}  seed: [1]\n")
+    with pytest.raises(NstflowError, match="this recipe is many runs") as told:
+        load_recipe(path)
+    assert told.value.problems[0].where.endswith(f":{FIRST - 1}:1")
+
+
+def test_mistakes_in_values_are_told_at_the_matrix(write: Callable[[str], Path]) -> None:
+    path = write(f"{BASE}  seed: [1, x, 2]\n  losses.look.wieght: [1]\n")
+    found = read_cells(path)
+    assert found is not None
+    wheres = {(p.where.rsplit(":", 2)[1], p.what) for _, draft in found for p in draft.problems}
+    assert wheres == {(str(FIRST), "seed"), (str(FIRST + 1), "losses.look.wieght")}
+
+
+def test_a_lock_has_no_matrix(write: Callable[[str], Path]) -> None:
+    with pytest.raises(NstflowError, match="a lock is of a single run"):
+        read_cells(write(f"{BASE}  seed: [1]\nlock: {{}}\n"))
+
+
+def test_keys_of_a_setting_lead_nowhere_else(write: Callable[[str], Path]) -> None:
+    found = read_cells(write(f"{BASE}  losses./../../up/x.weight: [1]\n  losses.a\\nb: [2]\n"))
+    assert found is not None
+    ((cell, _),) = found
+    assert not set(cell.name) & set("/\\\n")
+    assert not cell.name.startswith(".")
+
+
+def test_true_is_not_one(cells: Cells) -> None:
+    found = cells("seed: [1, 2]\nsummary: [x]\nexclude: [{seed: 1.0}]\n")
+    assert [cell.values["seed"] for cell in found] == [2]
+
+
+def test_a_pattern_for_an_image_in_short(write: Callable[..., Path]) -> None:
+    write(b"", "photos/a.jpg")
+    text = BASE.replace("{use: noise, height: 32, width: 24}", "x.png")
+    found = read_cells(write(text + "  images.content: photos/*.jpg\n"))
+    assert found is not None
+    assert [(cell.name, dict(cell.values)) for cell, _ in found] == [
+        ("a", {"images.content": "photos/a.jpg"})
+    ]
