@@ -44,7 +44,7 @@ LAYERS = [
     ("closing",),
     ("batch",),
     ("verify",),
-    ("testing",),
+    ("testing", "scaffold"),
     ("pytest_plugin",),
     ("console",),
     ("listings", "display", "matrix_display"),

@@ -15,6 +15,7 @@ from nstflow.cli import running  # noqa: F401  # isort: skip
 from nstflow.cli import looking  # noqa: F401  # isort: skip
 from nstflow.cli import locks  # noqa: F401  # isort: skip
 from nstflow.cli import weights  # noqa: F401  # isort: skip
+from nstflow.cli import making  # noqa: F401  # isort: skip
 from nstflow.cli.app import app
 from nstflow.errors import NstflowError
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -99,8 +100,11 @@ sys.exit(3 if "tensorflow" in sys.modules else 0)
 
 def check_import(stage: type[Stage]) -> None:
     """Check that the stage's module does not import TensorFlow before something computes."""
-    file = inspect.getsourcefile(stage)
-    if file is None:
+    try:
+        file = inspect.getsourcefile(stage)
+    except TypeError:  # made without a file, as in a notebook
+        file = None
+    if file is None or not Path(file).is_file():
         return
     command = [sys.executable, "-c", _IMPORT, stage.__module__, file]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
