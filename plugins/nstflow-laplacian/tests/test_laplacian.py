@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from nstflow import NstflowError, Problem, Tensor, tf
+from nstflow.testing import check_stage
 
 Pixels = NDArray[np.float32]  # (h, w, 3)
 
@@ -32,6 +33,10 @@ def score(canvas: Any, reference: Any, **settings: Any) -> float:
     term = Laplacian(layers={"image": 1.0}, **settings)
     target = term.target({"image": tensor(reference)})
     return float(term.score({"image": tensor(canvas)}, target))
+
+
+def test_it_keeps_to_the_contract() -> None:
+    check_stage(Laplacian, pool=2)
 
 
 @pytest.mark.parametrize("pool", [1, 2, 3, 4])
