@@ -1,6 +1,7 @@
 """Measure what eight runs of a matrix take, against eight commands of their own.
 
-    python benchmarks/many.py [--longest-side 96] [--steps 20 100] [--rounds 3] [--json FILE]
+    python benchmarks/many.py [--longest-side 96] [--weights 4] [--steps 20 100] [--rounds 3]
+        [--json FILE]
 
 Each way makes the same pictures, two photographs by four weights, at the report's layers and
 weights, from the command line and in processes of their own. The rounds alternate the ways. Times
@@ -39,11 +40,11 @@ schedule: {{use: epochs, epochs: 1, steps_per_epoch: {steps}}}
 """
 
 
-def matrix() -> str:
+def matrix(weights: int) -> str:
     """Return the part of the recipe that makes it eight runs."""
     paths = ", ".join(f"{common.IMAGES}/{name}.png" for name in PHOTOGRAPHS)
-    weights = ", ".join(map(str, WEIGHTS))
-    return f"matrix:\n  images.content.path: [{paths}]\n  losses.style.weight: [{weights}]\n"
+    numbers = ", ".join(map(str, WEIGHTS[:weights]))
+    return f"matrix:\n  images.content.path: [{paths}]\n  losses.style.weight: [{numbers}]\n"
 
 
 def nstflow(*words: object) -> None:
@@ -54,10 +55,10 @@ def nstflow(*words: object) -> None:
         sys.exit(done.stdout + done.stderr)
 
 
-def separately(folder: Path) -> None:
+def separately(folder: Path, weights: int) -> None:
     """Make each picture by a command of its own, one after another."""
     for name in PHOTOGRAPHS:
-        for weight in WEIGHTS:
+        for weight in WEIGHTS[:weights]:
             nstflow(
                 *("run", folder / "single.yaml", "--quiet", "--out", folder / f"{name}-{weight}"),
                 *("--set", f"images.content.path={common.IMAGES}/{name}.png"),
@@ -65,24 +66,24 @@ def separately(folder: Path) -> None:
             )
 
 
-def together(executor: str) -> Callable[[Path], None]:
+def together(executor: str) -> Callable[[Path, int], None]:
     """Return what makes them all by one command."""
 
-    def make(folder: Path) -> None:
+    def make(folder: Path, _weights: int) -> None:
         out = folder / executor
         nstflow("run", folder / "many.yaml", "--quiet", "--out", out, "--executor", executor)
 
     return make
 
 
-WAYS: dict[str, Callable[[Path], None]] = {
+WAYS: dict[str, Callable[[Path, int], None]] = {
     "separate commands": separately,
     "serial": together("serial"),
     "processes": together("processes"),
 }
 
 
-def measure(side: int, steps: int, rounds: int) -> dict[str, Any]:
+def measure(side: int, weights: int, steps: int, rounds: int) -> dict[str, Any]:
     """Return the seconds of each way, of each round."""
     seconds: dict[str, list[float]] = {name: [] for name in WAYS}
     for _ in range(rounds):
@@ -91,9 +92,9 @@ def measure(side: int, steps: int, rounds: int) -> dict[str, Any]:
                 folder = Path(place)
                 text = RECIPE.format(images=common.IMAGES, side=side, steps=steps)
                 (folder / "single.yaml").write_text(text, encoding="utf-8")
-                (folder / "many.yaml").write_text(text + matrix(), encoding="utf-8")
+                (folder / "many.yaml").write_text(text + matrix(weights), encoding="utf-8")
                 began = time.perf_counter()
-                make(folder)
+                make(folder, weights)
                 seconds[name].append(time.perf_counter() - began)
     return {"longest_side": side, "steps": steps, "seconds": seconds}
 
@@ -102,11 +103,15 @@ def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--longest-side", type=int, default=96, help="of the pictures, in pixels")
+    parser.add_argument(
+        "--weights", type=int, default=4, help="of the style; pictures are twice it"
+    )
     parser.add_argument("--steps", nargs="+", type=int, default=[20, 100], help="of each run")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the seconds there")
     options = parser.parse_args()
-    found = [measure(options.longest_side, steps, options.rounds) for steps in options.steps]
+    side, weights, rounds = options.longest_side, options.weights, options.rounds
+    found = [measure(side, weights, steps, rounds) for steps in options.steps]
     lines = []
     for row in found:
         alone = row["seconds"]["separate commands"]

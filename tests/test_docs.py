@@ -29,6 +29,7 @@ PAGES = [
 BENCHMARKS = {
     "benchmarks/peers.py": "--programs nstflow tutorial --sizes 48x32 --rounds 1 --steps 1",
     "benchmarks/scaling.py": "--sizes 32 48 --styles 1 2 --styles-size 32 --rounds 1 --steps 1",
+    "benchmarks/many.py": "--longest-side 48 --weights 1 --steps 1 --rounds 1",
     "benchmarks/roofline.py": "--size 32x32 --iterations 1 --repeats 1",
 }
 SMALLER = ["preprocess.0.longest_side=48", "schedule.epochs=1", "schedule.steps_per_epoch=3"]
@@ -96,8 +97,8 @@ def test_command(command: str, small_run: Path, tmp_path: Path) -> None:
     assert words[0] in ("nstflow", "python"), f"what should run {command}?"
     if words[0] == "python":
         assert (ROOT / words[1]).is_file()
-        if words[1] in BENCHMARKS:  # none of their own options, which are large sizes and figures
-            words = [*words[:2], *BENCHMARKS[words[1]].split()]
+        assert words[1] in BENCHMARKS, "how is it made small?"
+        words = [*words[:2], *BENCHMARKS[words[1]].split()]  # none of its own large options
         words = [sys.executable, *words[1:]]
     else:
         verb = words[1]
