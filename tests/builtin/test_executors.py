@@ -254,7 +254,7 @@ def test_a_cluster_that_is_there_already(tmp_path: Path) -> None:
 
     given = jobs(tmp_path)
     cluster = LocalCluster(
-        n_workers=2, threads_per_worker=2, resources={"GPU": 1}, dashboard_address=None
+        n_workers=2, threads_per_worker=2, resources={"GPU": 1}, dashboard_address=":0"
     )
     with cluster:
         executor = Dask(scheduler=cluster.scheduler_address, threads=1)
