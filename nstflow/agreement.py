@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -109,12 +110,12 @@ def stored_lock(folder: Path) -> tuple[Data, Lock] | None:
     if not path.is_file():
         return None
     data = read_source(path).data
-    try:
-        return data, Lock.model_validate(data.get("lock"), strict=True)
-    except ValidationError as error:
-        got = "the lock of this run is damaged."
-        hint = "Begin anew with --overwrite."
-        raise NstflowError(Problem(str(path), "lock", got, hint), str(path)) from error
+    with contextlib.suppress(ValidationError):
+        lock = Lock.model_validate(data.get("lock"), strict=True)
+        if lock.device and lock.device_kind:  # which only a job's may lack
+            return data, lock
+    got, hint = "the lock of this run is damaged.", "Begin anew with --overwrite."
+    raise NstflowError(Problem(str(path), "lock", got, hint), str(path))
 
 
 def check_resumable(plan: Plan, folder: Path, data: Data, lock: Lock) -> None:

@@ -24,6 +24,7 @@ from nstflow.agreement import (
     tell_differences,
 )
 from nstflow.errors import NstflowError, NstflowWarning, Problem
+from nstflow.facts import LOCK_FILE
 from nstflow.lock import make_lock, to_text
 from nstflow.plan import plan_file
 from nstflow.recipe.schema import Lock
@@ -248,7 +249,7 @@ def test_lock_with_a_setting(folder: Path) -> None:
     ("pattern", "by", "what"),
     [
         ("  device_kind: cpu", "  device_kind: tpu", "lock.device_kind"),
-        ("  device: .*\n", "", "lock.device"),
+        ("  device: .*\n", "  device: 5\n", "lock.device"),
         ("  weights: {}", "  weights: 5", "lock.weights"),
         (r"path: \{sha256: \w*, bytes: (\d+)\}\n  w", r"path: \1\n  w", "lock.files.images"),
         ("  python: .*", "  python: 3", "lock.python"),
@@ -430,3 +431,12 @@ def test_stored_lock_is_read_as_it_was_written(folder: Path) -> None:
     assert data["losses"]["keep"]["weight"] == 10
     assert isinstance(lock, Lock)
     assert set(lock.files) == {"images.content.path", "images.style.path"}
+
+
+@pytest.mark.parametrize("line", ["device", "device_kind"])
+def test_a_stored_lock_without_its_device_is_damaged(folder: Path, line: str) -> None:
+    """As a job's lock is, which is no run's."""
+    lock = locked(folder)
+    (folder / LOCK_FILE).write_text(re.sub(rf"  {line}: .*\n", "", lock.read_text()))
+    with pytest.raises(NstflowError, match="the lock of this run is damaged"):
+        stored_lock(folder)
