@@ -104,7 +104,7 @@ def test_overrides_are_applied(ended: Result) -> None:
 
 def test_every_default_is_filled_in(ended: Result) -> None:
     data, recipe = written(ended), ended.plan.recipe
-    assert set(data) == set(type(recipe).model_fields)
+    assert set(data) == set(type(recipe).model_fields) - {"matrix"}
     for keys, stage in recipe.stages():
         settings: Any = data
         for key in keys:
