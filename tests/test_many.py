@@ -90,7 +90,11 @@ def test_a_run_that_fails_is_listed_in_the_end(call: Call, grid: Path, tmp_path:
 
 def test_quiet_prints_the_pictures(call: Call, grid: Path) -> None:
     answer = call("run", grid, "--quiet", "--out", "out")
-    assert answer.out.splitlines() == [f"out/{name}/result.png" for name in NAMES]
+    paths = [f"out/{name}/result.png" for name in NAMES]
+    assert answer.out.splitlines() == paths
+    (grid.parent / "out" / NAMES[0] / "recipe.lock.yaml").write_text("damaged")
+    again = call("run", grid, "--quiet", "--out", "out", "--resume")
+    assert (again.code, again.out.splitlines()) == (1, paths[1:])
 
 
 def test_all_executors_give_the_same_bytes(grid: Path, tmp_path: Path) -> None:

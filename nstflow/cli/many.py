@@ -64,7 +64,7 @@ def make_many(
         names = {"summary": SUMMARY_FILE, "contact sheet": SHEET_FILE}
         files = {name: out / file for name, file in names.items() if (out / file).is_file()}
         console.show_facts([(name, str(file)) for name, file in files.items()])
-    _end(matrix, results, stop)
+    _end(matrix, results, stop, quiet=quiet)
 
 
 def _meant(settings: dict[str, Any]) -> str:
@@ -85,7 +85,7 @@ def refuse(got: str, **options: object) -> None:
         raise NstflowError(Problem(" ".join(given), "", got, "Leave it out."))
 
 
-def _end(matrix: Matrix, results: list[JobResult], stop: Stop) -> None:
+def _end(matrix: Matrix, results: list[JobResult], stop: Stop, *, quiet: bool) -> None:
     """Print what failed and how to go on, and exit as the shell expects."""
     from nstflow import console
 
@@ -98,7 +98,7 @@ def _end(matrix: Matrix, results: list[JobResult], stop: Stop) -> None:
         error.closing = f"{len(failed)} of {len(matrix)} runs failed"
         console.show_problems(error)
     finished = sum(result.state == "finished" for result in results)
-    if finished < len(matrix):
+    if finished < len(matrix) and not quiet:
         console.show_resume(resume_command(keep_overwrite=True))
     if stop.signal and finished + len(failed) < len(matrix):
         raise typer.Exit(128 + stop.signal)
