@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nstflow.closing import write_summary
+from nstflow.compare import Difference, differences, refusal
+from nstflow.facts import RECIPE_FILE, has_steps
 from nstflow.jobs import Job, JobResult, Tell
 from nstflow.lock import make_lock, to_text, with_hashes
 from nstflow.matrix import Matrix
 from nstflow.matrix_directory import MatrixDirectory
+from nstflow.recipe.parsing import parse_yaml
 from nstflow.stages import Executor
 from nstflow.stopping import Stop
 from nstflow.working import left_by, work
@@ -63,6 +67,8 @@ def run_matrix(
     with MatrixDirectory(matrix, out, overwrite=overwrite, resume=resume):
         options: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "metadata": metadata}
         jobs = {job.name: job for job in jobs_of(matrix, out, device=device, **options)}
+        if resume and not overwrite:
+            _check_same(list(jobs.values()))
         begun()
         try:
             for result in executor.run(list(jobs.values()), work, tell, stop):
@@ -82,6 +88,29 @@ def run_matrix(
             results = {name: results[name] for name in jobs if name in results}
             write_summary(matrix, list(results.values()), out)
     return list(results.values())
+
+
+def _check_same(jobs: Sequence[Job]) -> None:
+    """Find before the first run that those which are there are of this recipe.
+
+    Raises:
+        NstflowError: With what differs of the first that is not.
+    """
+    others = []
+    for job in jobs:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            written = (job.folder / RECIPE_FILE).read_text("utf-8")
+            if written != job.lock and has_steps(job.folder):
+                others.append((job, written))
+    if not others:
+        return
+    job, written = others[0]
+    label = str(job.folder / RECIPE_FILE)
+    found = differences(parse_yaml(written, label)[0], parse_yaml(job.lock, label)[0])
+    count = f"{len(others)} of the {len(jobs)} runs"
+    hint = f"{count} are of another recipe: replace these by --overwrite --resume."
+    names = ("the run that is there has", "now it is")
+    raise refusal(found or [Difference("recipe", "other words", "these")], label, "", hint, names)
 
 
 def jobs_of(matrix: Matrix, out: Path, **options: Any) -> Iterator[Job]:

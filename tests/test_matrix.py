@@ -161,6 +161,13 @@ def test_runs_that_ended_before_are_known_after_an_early_stop(
     assert [(result.name, result.already) for result in results] == [(n, True) for n in NAMES]
     assert all(result.losses["total"] > 0 and result.files for result in results)
     text = (tmp_path / "out" / NAMES[0] / "recipe.yaml").read_text()
-    (tmp_path / "out" / NAMES[0] / "recipe.yaml").write_text(text.replace("seed: 0", "seed: 1"))
-    results = run_matrix(matrix, Serial(), tmp_path / "out", resume=True, stop=stop)
-    assert [result.name for result in results] == NAMES[1:]
+    (tmp_path / "out" / NAMES[0] / "recipe.yaml").write_text(text.replace("seed: 0", "seed: 1", 1))
+    summary = (tmp_path / "out" / "summary.csv").read_bytes()
+    with pytest.raises(NstflowError) as told:
+        run_matrix(matrix, Serial(), tmp_path / "out", resume=True)
+    (problem,) = told.value.problems
+    assert (problem.what, problem.got) == ("seed", "the run that is there has 1, now it is 0.")
+    assert "1 of the 4 runs are of another recipe" in problem.hint
+    assert (tmp_path / "out" / "summary.csv").read_bytes() == summary
+    both = run_matrix(matrix, Serial(), tmp_path / "out", resume=True, overwrite=True)
+    assert [result.state for result in both] == ["finished"] * 4
