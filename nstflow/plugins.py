@@ -67,7 +67,7 @@ class Plugins:
 
         self._add(BUILTIN, f"nstflow {metadata.version('nstflow')}", builtin)
         for entry in sorted(metadata.entry_points(group=hookspecs.PROJECT)):
-            package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+            package = _package_of(entry)
             if blocked and {entry.name, package.split()[0]} & set(blocked):
                 self.rows.append(PluginRow(entry.name, package, trouble="blocked"))
             else:
@@ -178,6 +178,16 @@ class Observers:
                     NstflowWarning,
                     stacklevel=2,
                 )
+
+
+def _package_of(entry: metadata.EntryPoint) -> str:
+    """Return the distribution and its version, or the module where its metadata tell neither."""
+    try:
+        with warnings.catch_warnings():  # of a backport that other packages bring
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+    except KeyError:
+        return entry.value
 
 
 def _check_stage(stage: Any) -> None:
