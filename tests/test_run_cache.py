@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -274,9 +275,12 @@ def test_another_device_has_things_of_its_own() -> None:
     assert shared.programs.get("x", lambda: 4) == 4
 
 
-def test_networks_of_other_layers_share_their_numbers(read: Read, tmp_path: Path) -> None:
+def test_networks_of_other_layers_share_their_numbers(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from nstflow.engine import convolution
 
+    monkeypatch.setattr(convolution, "_alive", weakref.WeakValueDictionary())
     shared = RunCache()
     run(read(), tmp_path / "first", shared=shared)
     before = len(convolution._alive)
