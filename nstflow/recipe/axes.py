@@ -166,7 +166,7 @@ class MatrixReader:
         within = str(pattern.relative_to(pattern.anchor) if pattern.is_absolute() else pattern)
         try:
             found = sorted(path for path in start.glob(within) if path.is_file() and _utf8(path))
-        except (OSError, ValueError, NotImplementedError):
+        except (OSError, ValueError, NotImplementedError):  # what `glob` says of odd patterns
             return []
         return [
             str(path) if pattern.is_absolute() else path.relative_to(start).as_posix()
