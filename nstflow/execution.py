@@ -66,7 +66,7 @@ class Execution:
         recipe, directory = self.plan.recipe, self.directory
         if self.stored is None:
             self._mark()
-        self.watching.tell("nstflow_run_started", plan=self.plan)
+        self.watching.tell("nstflow_run_started", plan=self.plan, folder=directory.path)
         device = choose_device(choice, deterministic=recipe.compute.deterministic)
         self.shared.on((device, recipe.compute.deterministic))
         self.on_cpu, self.on_all = device.kind == "cpu", device.whole

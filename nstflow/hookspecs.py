@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nstflow.plan import Plan
     from nstflow.result import Progress, Result
     from nstflow.stages import Stage
@@ -28,7 +30,7 @@ def nstflow_stages() -> list[type[Stage]]:  # type: ignore[empty-body]  # a spec
 
 
 @hookspec
-def nstflow_run_started(plan: Plan) -> None:
+def nstflow_run_started(plan: Plan, folder: Path) -> None:
     """Observe that a run begins: its directory is there, nothing is computed yet."""
 
 

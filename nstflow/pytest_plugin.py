@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,7 +23,17 @@ def nstflow_tiny_images() -> dict[str, Image]:
 
 @pytest.fixture
 def nstflow_run(tmp_path: Path) -> Callable[..., Result]:
-    """A function that runs a small recipe: `nstflow_run(losses={"mine": {"use": "mine"}})`."""
+    """A function that runs a small recipe: `nstflow_run(losses={"mine": {"use": "mine"}})`.
+
+    Each call has a folder of its own.
+    """
     from nstflow.testing import run_tiny
 
-    return partial(run_tiny, tmp_path)
+    numbers = itertools.count(1)
+
+    def run(**slots: Any) -> Result:
+        folder = tmp_path / f"nstflow-{next(numbers)}"
+        folder.mkdir()
+        return run_tiny(folder, **slots)
+
+    return run

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """JobProgress of one dispatch: a few steps that were computed in one go.
+    """Progress of one dispatch: a few steps that were computed in one go.
 
     Attributes:
         step: Steps done in the whole run.

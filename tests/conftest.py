@@ -33,9 +33,10 @@ Install = Callable[..., None]
 
 @pytest.fixture(scope="session", autouse=True)
 def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests' runs out of the user's ledger."""
+    """Keep the tests' runs out of the user's ledger, and free of what a plugin would add."""
     path = tmp_path_factory.mktemp("ledger") / "runs.jsonl"
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSTFLOW_TENSORBOARD", "off")  # of plugins/nstflow-tensorboard
         patch.setattr(ledger, "_path", lambda: path)
         yield
 

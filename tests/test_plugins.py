@@ -416,7 +416,7 @@ class Raises:
 def test_observers_are_told_in_turn() -> None:
     watch = Watch()
     observers = Plugins().observers([watch])
-    observers.tell("nstflow_run_started", plan=1)
+    observers.tell("nstflow_run_started", plan=1, folder=Path())
     observers.tell("nstflow_progress", progress=2)
     observers.tell("nstflow_run_finished", result=3)
     observers.tell("nstflow_run_failed", plan=4, error=5)

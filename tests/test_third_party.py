@@ -1,12 +1,14 @@
-"""A package that others could have written: installed by pip, found by its entry point."""
+"""The packages under plugins/, as if others had written them: installed by pip, found, used."""
 
 import csv
+import math
 import os
 import subprocess
 import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from PIL import Image
@@ -14,32 +16,69 @@ from PIL import Image
 from nstflow.plugins import PluginRow, Plugins
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = "nstflow-laplacian"
-FOLDER = ROOT / "plugins" / PACKAGE
-RECIPE = FOLDER / "recipe.yaml"
-PROJECT = tomllib.loads((FOLDER / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-TITLE = f"{PACKAGE} {PROJECT['version']}"
+SMALL = {
+    "extractor.weights": "random",
+    "preprocess.0.longest_side": "48",
+    "schedule.epochs": "1",
+    "schedule.steps_per_epoch": "4",
+}
 
 
-def entry_point() -> metadata.EntryPoint:
-    found = [entry for entry in metadata.entry_points(group="nstflow") if entry.name == "laplacian"]
-    if len(found) != 1:
-        pytest.fail(
-            f"{PACKAGE} is not installed: run `{sys.executable} -m pip install --no-deps -e"
-            f" plugins/{PACKAGE}` in {ROOT}",
-            pytrace=False,
-        )
-    return found[0]
+class Package(NamedTuple):
+    """A package, and what it offers."""
+
+    name: str
+    plugin: str
+    offers: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / "plugins" / self.name
+
+    @property
+    def recipe(self) -> Path:
+        return self.folder / "recipe.yaml"
+
+    @property
+    def project(self) -> dict:
+        text = (self.folder / "pyproject.toml").read_text(encoding="utf-8")
+        return tomllib.loads(text)["project"]
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} {self.project['version']}"
+
+    def entry_point(self) -> metadata.EntryPoint:
+        entries = metadata.entry_points(group="nstflow")
+        found = [entry for entry in entries if entry.name == self.plugin]
+        if len(found) != 1:
+            pytest.fail(
+                f"{self.name} is not installed: run `{sys.executable} -m pip install"
+                f" ./plugins/{self.name}` in {ROOT}",
+                pytrace=False,
+            )
+        return found[0]
 
 
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    entry_point()
+HOOKS = ("run_started", "progress", "run_finished", "run_failed")
+PACKAGES = (
+    Package("nstflow-laplacian", "laplacian", ("losses: laplacian",)),
+    Package("nstflow-sliced-wasserstein", "sliced_wasserstein", ("losses: sliced_wasserstein",)),
+    Package("nstflow-tensorboard", "tensorboard", tuple(f"nstflow_{hook}" for hook in HOOKS)),
+)
+LOSSES = [package for package in PACKAGES if package.offers[0].startswith("losses")]
+
+each = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.plugin)
+each_loss = pytest.mark.parametrize("package", LOSSES, ids=lambda package: package.plugin)
+
+
+def python(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
         check=False,
         encoding="utf-8",
-        env={**os.environ, "COLUMNS": "300", "PYTHONIOENCODING": "utf-8"},
+        env={**os.environ, "COLUMNS": "300", "PYTHONIOENCODING": "utf-8", **more},
         timeout=300,
     )
 
@@ -51,75 +90,94 @@ def nstflow(*arguments: str) -> str:
     return done.stdout
 
 
-def row_of(plugins: Plugins) -> PluginRow:
-    (row,) = (row for row in plugins.rows if row.name == "laplacian")
+def row_of(plugins: Plugins, package: Package) -> PluginRow:
+    (row,) = (row for row in plugins.rows if row.name == package.plugin)
     return row
 
 
-def test_pip_has_installed_what_the_folder_declares() -> None:
-    entry = entry_point()
+def test_every_package_is_tested_here() -> None:
+    folders = {path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")}
+    assert folders == {package.name for package in PACKAGES}
+
+
+@each
+def test_pip_has_installed_what_the_folder_declares(package: Package) -> None:
+    entry = package.entry_point()
     assert entry.dist is not None
-    assert f"{entry.dist.name} {entry.dist.version}" == TITLE, "it is stale: install it again"
-    assert {entry.name: entry.value} == PROJECT["entry-points"]["nstflow"]
+    assert f"{entry.dist.name} {entry.dist.version}" == package.title, "install it again"
+    assert {entry.name: entry.value} == package.project["entry-points"]["nstflow"]
 
 
-def test_the_plugin_is_found_by_its_entry_point() -> None:
-    stages = entry_point().load().nstflow_stages()
-    plugins = Plugins()
-    assert row_of(plugins) == PluginRow("laplacian", TITLE, ("losses: laplacian",))
-    offer = plugins.catalog["losses"]["laplacian"]
-    assert [offer.stage] == stages
-    assert (offer.plugin, offer.package) == ("laplacian", TITLE)
+@each
+def test_a_package_holds_what_its_users_need(package: Package) -> None:
+    module = package.name.replace("-", "_")
+    assert (package.folder / module / "py.typed").is_file()
+    readme = (package.folder / "README.md").read_text(encoding="utf-8")
+    for word in (f"pip install ./plugins/{package.name}", "recipe.yaml", "<img src="):
+        assert word in readme
 
 
-def test_importing_it_does_not_import_tensorflow() -> None:
-    done = python("-c", "import sys, nstflow_laplacian; sys.exit('tensorflow' in sys.modules)")
+@each
+def test_the_plugin_is_found_by_its_entry_point(package: Package) -> None:
+    row = row_of(Plugins(), package)
+    assert row == PluginRow(package.plugin, package.title, package.offers)
+
+
+@each_loss
+def test_the_catalog_has_its_loss(package: Package) -> None:
+    offer = Plugins().catalog["losses"][package.plugin]
+    assert [offer.stage] == package.entry_point().load().nstflow_stages()
+    assert (offer.plugin, offer.package) == (package.plugin, package.title)
+
+
+@each
+def test_importing_it_does_not_import_tensorflow(package: Package) -> None:
+    module = package.entry_point().module
+    done = python("-c", f"import sys, {module}; sys.exit('tensorflow' in sys.modules)")
     assert done.returncode == 0, done.stderr
 
 
-def test_plugins_shows_its_package_and_version() -> None:
-    (line,) = (line for line in nstflow("plugins").splitlines() if line.startswith("laplacian"))
-    assert line.split(maxsplit=1)[1].split("  ")[0] == TITLE
-    assert "losses: laplacian" in line
+@each
+def test_plugins_shows_its_package_and_version(package: Package) -> None:
+    lines = nstflow("plugins").splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{package.plugin} "))
+    assert line.split(maxsplit=1)[1].split("  ")[0] == package.title
+    assert all(offer in line for offer in package.offers)
 
 
-def test_stages_shows_it_with_its_settings() -> None:
-    shown = nstflow("stages", "losses", "laplacian")
-    assert f"from {TITLE}" in shown
-    assert "Keep the content's outlines" in shown
+@each_loss
+def test_stages_shows_it_with_its_settings(package: Package) -> None:
+    shown = nstflow("stages", "losses", package.plugin)
+    assert f"from {package.title}" in shown
+    stage = Plugins().catalog["losses"][package.plugin].stage
     settings = [line.split()[0] for line in shown.splitlines() if line.strip()]
-    assert {"image", "layers", "weight", "pool", "scale"} <= set(settings)
+    assert {*stage.model_fields} - {"use"} <= set(settings)
 
 
-def test_its_recipe_is_sound() -> None:
-    assert nstflow("validate", str(RECIPE)).strip() == f"{RECIPE}: sound"
+@each
+def test_its_recipe_is_sound(package: Package) -> None:
+    assert nstflow("validate", str(package.recipe)).strip() == f"{package.recipe}: sound"
 
 
-def test_its_recipe_runs(tmp_path: Path) -> None:
-    small = {
-        "extractor.weights": "random",
-        "preprocess.0.longest_side": "48",
-        "schedule.epochs": "1",
-        "schedule.steps_per_epoch": "4",
-    }
-    sets = [part for path, value in small.items() for part in ("--set", f"{path}={value}")]
-    nstflow("run", str(RECIPE), "--device", "cpu", "--quiet", "--out", str(tmp_path / "run"), *sets)
-    with Image.open(tmp_path / "run" / "result.png") as picture:
-        assert picture.size == (48, 32)
-    with (tmp_path / "run" / "history.csv").open(encoding="utf-8", newline="") as file:
+@each
+def test_its_recipe_runs(package: Package, tmp_path: Path) -> None:
+    sets = [part for path, value in SMALL.items() for part in ("--set", f"{path}={value}")]
+    out = tmp_path / "run"
+    nstflow("run", str(package.recipe), "--device", "cpu", "--quiet", "--out", str(out), *sets)
+    with Image.open(out / "result.png") as picture:
+        assert max(picture.size) == 48
+    with (out / "history.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    outlines = [float(row["outlines"]) for row in rows]
-    assert len(outlines) == 4
-    assert outlines[0] < 1e-3 * outlines[1]  # the canvas starts as the content
-    assert all(0 < loss < float("inf") for loss in outlines[1:])
+    assert len(rows) == 4
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
 
 
-@pytest.mark.parametrize("name", ["laplacian", PACKAGE])
-def test_without_it_its_recipe_names_the_missing_loss(name: str) -> None:
-    done = python("-m", "nstflow", "validate", str(RECIPE), "--block-plugin", name)
-    assert done.returncode == 2
-    assert f"{RECIPE}:" in done.stderr
-    assert "losses.outlines.use" in done.stderr
-    assert "no loss is called 'laplacian'." in done.stderr
-    assert "laplacian (" not in done.stderr  # it is not listed as installed
-    assert row_of(Plugins({name})).trouble == "blocked"
+@each_loss
+def test_without_it_its_recipe_names_the_missing_loss(package: Package) -> None:
+    for name in (package.plugin, package.name):
+        done = python("-m", "nstflow", "validate", str(package.recipe), "--block-plugin", name)
+        assert done.returncode == 2
+        assert f"{package.recipe}:" in done.stderr
+        assert f"no loss is called '{package.plugin}'." in done.stderr
+        assert f"{package.plugin} ({package.name}" not in done.stderr  # it is not installed then
+        assert row_of(Plugins({name}), package).trouble == "blocked"

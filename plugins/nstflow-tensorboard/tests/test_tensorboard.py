@@ -1,0 +1,158 @@
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from nstflow_tensorboard import TensorBoard
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from nstflow import NstflowError, Progress, Result, Stop, hookimpl, load_recipe, make_plan, run
+from nstflow.testing import run_tiny, tiny_images
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NSTFLOW_TENSORBOARD", raising=False)
+
+
+def events(folder: Path) -> EventAccumulator:
+    found = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    return found.Reload()
+
+
+def steps(found: EventAccumulator, tag: str) -> list[int]:
+    return [event.step for event in found.Scalars(tag)]
+
+
+def files(folder: Path) -> list[Path]:
+    return list(folder.glob("events.out.tfevents.*"))
+
+
+def pixels(event: Any) -> Any:
+    with PIL.Image.open(io.BytesIO(event.encoded_image_string)) as image:
+        return np.asarray(image)
+
+
+LOSSES = {
+    "keep": {"use": "content", "layers": ["image"], "weight": 10},
+    "look": {"use": "gram", "image": "style", "layers": ["image"], "weight": 1e5},
+}
+TWO_EPOCHS = {"epochs": 2, "steps_per_epoch": 3}
+
+
+def test_every_step_has_the_losses_of_the_history(nstflow_run: Run) -> None:
+    result = nstflow_run(losses=LOSSES, steps=5)
+    found = events(result.folder)
+    assert set(found.Tags()["scalars"]) == {"loss/total", "loss/keep", "loss/look"}
+    for name in ("total", "keep", "look"):
+        told = [event.value for event in found.Scalars(f"loss/{name}")]
+        np.testing.assert_allclose(told, result.history[name], rtol=1e-6)
+        assert steps(found, f"loss/{name}") == result.history["step"]
+
+
+def test_every_epoch_has_the_canvas(nstflow_run: Run) -> None:
+    result = nstflow_run(losses=LOSSES, schedule=TWO_EPOCHS)
+    first, last = events(result.folder).Images("canvas")
+    assert (first.step, last.step) == (3, 6)
+    assert (last.width, last.height) == (48, 32)
+    with PIL.Image.open(result.files[0]) as picture:
+        assert np.array_equal(pixels(last), np.asarray(picture))
+    assert not np.array_equal(pixels(first), pixels(last))
+
+
+def test_watching_changes_nothing(nstflow_run: Run, tmp_path: Path) -> None:
+    watched = nstflow_run(losses=LOSSES)
+    recipe = load_recipe(watched.plan.recipe.source.label, block=["nstflow-tensorboard"])
+    alone = run(make_plan(recipe), tmp_path / "alone")
+    assert files(watched.folder)
+    assert not files(alone.folder)
+    assert watched.image.pixels.tobytes() == alone.image.pixels.tobytes()
+
+
+def test_it_can_be_switched_off(nstflow_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSTFLOW_TENSORBOARD", "off")
+    assert not files(nstflow_run().folder)
+
+
+class Stops:
+    """Asks a run to stop once a step is done."""
+
+    def __init__(self) -> None:
+        self.stop = Stop()
+
+    @hookimpl
+    def nstflow_progress(self) -> None:
+        self.stop.request()
+
+
+def test_a_resumed_run_goes_on_in_the_same_curves(nstflow_run: Run, tmp_path: Path) -> None:
+    whole = nstflow_run(losses=LOSSES, schedule=TWO_EPOCHS)
+    plan, out = make_plan(load_recipe(whole.plan.recipe.source.label)), tmp_path / "resumed"
+    stops = Stops()
+    assert run(plan, out, observers=[stops], stop=stops.stop).interrupted
+    # the step before the checkpoint may have been told of, as when the run was killed
+    told = TensorBoard()
+    told.nstflow_run_started(out)
+    told.nstflow_progress(progress(step=6))
+    told.nstflow_run_failed()
+    result = run(plan, out, resume=True)
+    found = events(out)
+    assert len(files(out)) == 3
+    assert steps(found, "loss/total") == result.history["step"] == [1, 2, 3, 4, 5, 6]
+    values = [event.value for event in found.Scalars("loss/total")]
+    np.testing.assert_allclose(values, whole.history["total"], rtol=1e-6)
+
+
+def progress(step: int) -> Progress:
+    canvas = tiny_images()["content"]
+    return Progress(
+        step=step,
+        steps=9,
+        epoch=1,
+        epochs=1,
+        ends_epoch=False,
+        phase=0,
+        losses={"content": [7.0]},
+        total=[7.0],
+        seconds=[1.0],
+        canvas=lambda: canvas,
+    )
+
+
+def test_an_overwritten_run_leaves_no_curve_behind(nstflow_run: Run) -> None:
+    first = nstflow_run(steps=5)
+    kept = first.folder / "events.out.tfevents.1.of.someone"
+    kept.write_bytes(b"")
+    plan = make_plan(load_recipe(first.plan.recipe.source.label, ["schedule.steps_per_epoch=2"]))
+    run(plan, first.folder, overwrite=True)
+    assert steps(events(first.folder), "loss/total") == [1, 2]
+    assert len(files(first.folder)) == 2
+    assert kept.is_file()
+
+
+def test_runs_one_after_another_have_files_of_their_own(tmp_path: Path) -> None:
+    for name, count in (("one", 2), ("two", 4)):
+        (tmp_path / name).mkdir()
+        result = run_tiny(tmp_path / name, steps=count)
+        assert len(steps(events(result.folder), "loss/total")) == count
+
+
+def test_a_run_that_fails_before_its_first_step_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(NstflowError):
+        run_tiny(tmp_path, extractor={"weights": "nowhere.h5"})
+    assert not list(tmp_path.rglob("events.out.tfevents.*"))
+
+
+def test_what_a_failed_run_told_is_on_the_disk(tmp_path: Path) -> None:
+    told = TensorBoard()
+    told.nstflow_run_started(tmp_path)
+    told.nstflow_progress(progress(step=1))
+    told.nstflow_run_failed()
+    (loss,) = events(tmp_path).Scalars("loss/total")
+    assert (loss.step, loss.value) == (1, 7)
+    told.nstflow_run_failed()  # there is nothing to close

@@ -1,0 +1,288 @@
+"""Any stage can be swapped: a package replaces each slot's built-in one, alone and all at once."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from nstflow.plugins import Plugins
+from nstflow.recipe.parsing import parse_yaml
+from nstflow.recipe.writing import to_yaml
+from nstflow.slots import ALL_SLOTS, SLOTS
+from nstflow.testing import check_stage
+
+SOURCE = '''
+"""One stage for each slot, smaller and plainer than the built-in ones."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+import nstflow
+from nstflow import Image, Phase, hookimpl, tf
+
+
+class Ramp(nstflow.Loader):
+    """Make an image that grows lighter from left to right."""
+
+    use: Literal["ramp"] = "ramp"
+    side: int = Field(24, ge=1, description="Height and width.")
+
+    def size(self, folder):
+        return self.side, self.side
+
+    def load(self, folder):
+        row = np.linspace(0, 1, self.side, dtype=np.float32)
+        return Image(np.broadcast_to(row[None, :, None], (self.side, self.side, 3)).copy())
+
+
+class Turn(nstflow.Preprocessor):
+    """Turn images by 90 degrees."""
+
+    use: Literal["turn"] = "turn"
+
+    def size(self, size):
+        return size[::-1]
+
+    def apply(self, image, images):
+        return Image(np.ascontiguousarray(np.rot90(image.pixels)))
+
+
+class Halves(nstflow.Extractor):
+    """Describe an image by itself at half its size."""
+
+    use: Literal["halves"] = "halves"
+    layers: dict[str, tuple[str, ...]] = Field(
+        {"style": ("half",), "content": ("half",)}, description="Named groups of layers."
+    )
+
+    def layer_names(self):
+        return ["half"]
+
+    def cost(self, layers, size):
+        return None
+
+    def build(self, layers, folder):
+        def describe(canvas):
+            half = tf.nn.avg_pool2d(canvas, 2, 2, "VALID")
+            return {layer: half for layer in layers}
+
+        return describe
+
+
+class Grey(nstflow.Start):
+    """Begin with one grey."""
+
+    use: Literal["grey"] = "grey"
+
+    def paint(self, images, size, seed):
+        return Image(np.full((*size, 3), 0.25, np.float32))
+
+
+class Mean(nstflow.StatisticTerm):
+    """Match the mean of each feature."""
+
+    use: Literal["mean"] = "mean"
+
+    def summarize(self, points, weights):
+        return tf.reduce_sum(weights * points, axis=0)
+
+    def distance(self, summary, target):
+        return tf.reduce_sum(tf.square(summary - target))
+
+
+class Descent(nstflow.Optimizer):
+    """Go down the gradient, by a fixed share of it."""
+
+    use: Literal["descent"] = "descent"
+    share: float = Field(1e-3, gt=0, description="How far.")
+
+    def start(self, canvas, steps):
+        return {"evaluations": tf.constant(0)}
+
+    def step(self, objective, canvas, state):
+        losses, gradient = objective(canvas)
+        canvas = tf.clip_by_value(canvas - self.share * gradient, 0.0, 1.0)
+        return canvas, {"evaluations": state["evaluations"] + 1}, losses
+
+
+class Twice(nstflow.Schedule):
+    """Take two steps, then two at half the size."""
+
+    use: Literal["twice"] = "twice"
+
+    def phases(self, size):
+        return [Phase(2, 2), Phase(2, 2, 0.5)]
+
+
+class Invert(nstflow.Postprocessor):
+    """Make light what is dark."""
+
+    use: Literal["invert"] = "invert"
+
+    def apply(self, image, images):
+        return Image(1 - image.pixels)
+
+
+class Numbers(nstflow.Output):
+    """Write the pixels as a NumPy file."""
+
+    use: Literal["numbers"] = "numbers"
+
+    def write(self, result, folder):
+        np.save(folder / "pixels.npy", result.image.pixels)
+        return folder / "pixels.npy"
+
+
+class Backwards(nstflow.Executor):
+    """Begin with the last run."""
+
+    use: Literal["backwards"] = "backwards"
+
+    def run(self, jobs, work, tell, stop):
+        for job in reversed(jobs):
+            if not stop.requested:
+                yield work(job, tell, stop)
+
+
+STAGES = [Ramp, Turn, Halves, Grey, Mean, Descent, Twice, Invert, Numbers, Backwards]
+
+
+@hookimpl
+def nstflow_stages():
+    return STAGES
+'''
+
+BUILT_IN = """\
+name: swapped
+images:
+  content: {use: noise, height: 32, width: 48}
+  style: {use: noise, height: 32, width: 32, seed: 1}
+preprocess:
+  - {use: resize, longest_side: 48}
+extractor: {use: vgg19, weights: random}
+start: {use: image}
+losses:
+  look: {use: gram, image: style, layers: style}
+optimizer: {use: adam}
+schedule: {use: epochs, epochs: 1, steps_per_epoch: 3}
+postprocess:
+  - {use: keep_color}
+outputs:
+  - {use: png}
+"""
+
+OWN: dict[str, Any] = {
+    "images": {"content": {"use": "ramp"}, "style": {"use": "ramp", "side": 16}},
+    "preprocess": [{"use": "turn"}],
+    "extractor": {"use": "halves"},
+    "start": {"use": "grey"},
+    "losses": {"look": {"use": "mean", "image": "style"}},
+    "optimizer": {"use": "descent"},
+    "schedule": {"use": "twice"},
+    "postprocess": [{"use": "invert"}],
+    "outputs": [{"use": "numbers"}],
+}
+
+
+@pytest.fixture(autouse=True)
+def _package(install: Any) -> None:
+    install("nstflow-own", SOURCE, version="0.3")
+
+
+def recipe(write: Any, *slots: str, **more: Any) -> Path:
+    """Write a recipe of built-in stages in which these slots have the package's."""
+    data = {**parse_yaml(BUILT_IN, "")[0], **{slot: OWN[slot] for slot in slots}, **more}
+    return write(to_yaml(data))
+
+
+def test_the_package_has_a_stage_for_every_slot() -> None:
+    catalog = Plugins().catalog
+    for slot in ALL_SLOTS:
+        assert [offer.package for offer in catalog[slot].values()].count("nstflow-own 0.3") == 1
+    assert set(OWN) == set(SLOTS)
+
+
+@pytest.mark.parametrize("slot", ALL_SLOTS)
+def test_its_stages_keep_to_the_contract(slot: str) -> None:
+    (offer,) = [o for o in Plugins().catalog[slot].values() if o.package == "nstflow-own 0.3"]
+    check_stage(offer.stage)
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def picture(folder: Path) -> Any:
+    with PIL.Image.open(folder / "result.png") as image:
+        return np.asarray(image)
+
+
+def took_effect(slot: str, folder: Path) -> bool:
+    """Say whether what a run left shows that the slot was the package's."""
+    if slot == "images":
+        return picture(folder).shape == (48, 48, 3)
+    if slot == "preprocess":
+        return picture(folder).shape == (48, 32, 3)
+    if slot == "outputs":
+        return np.load(folder / "pixels.npy").shape == (32, 48, 3)
+    if slot == "schedule":
+        return len(history(folder)) == 4
+    return len(history(folder)) == 3 and f"use: {use_of(slot)}" in lock(folder)
+
+
+def use_of(slot: str) -> str:
+    own = OWN[slot]
+    first = own if "use" in own else next(iter(own.values() if isinstance(own, dict) else own))
+    return first["use"]
+
+
+def lock(folder: Path) -> str:
+    return (folder / "recipe.lock.yaml").read_text()
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+def test_a_stage_of_the_package_takes_the_place_of_a_built_in_one(
+    slot: str, call: Any, write: Any, tmp_path: Path
+) -> None:
+    path = recipe(write, slot)
+    plain = call("run", recipe_of_built_ins(write), "--quiet", "--out", tmp_path / "plain")
+    assert plain.code == 0, plain.err
+    done = call("run", path, "--quiet", "--out", tmp_path / "own")
+    assert done.code == 0, done.err
+    assert took_effect(slot, tmp_path / "own")
+    assert "nstflow-own: '0.3'" in lock(tmp_path / "own")
+    assert "nstflow-own" not in lock(tmp_path / "plain")
+
+
+def recipe_of_built_ins(write: Any) -> Path:
+    return write(BUILT_IN, "plain.yaml")
+
+
+def test_all_at_once(call: Any, write: Any, tmp_path: Path) -> None:
+    path = recipe(write, *SLOTS, matrix={"optimizer.share": [1e-3, 2e-3]})
+    done = call("run", path, "--executor", "backwards", "--out", tmp_path / "runs")
+    assert done.code == 0, done.err
+    folders = sorted(file.parent for file in tmp_path.rglob("pixels.npy"))
+    assert len(folders) == 2
+    for folder in folders:
+        pixels = np.load(folder / "pixels.npy")
+        assert pixels.shape == (12, 12, 3)  # the second phase's
+        assert pixels.mean() < 0.75  # grey drawn to the lighter mean of the ramp, then inverted
+        assert len(history(folder)) == 4
+        assert float(history(folder)[-1]["look"]) < float(history(folder)[0]["look"])
+
+
+def test_runs_begin_in_the_order_of_the_package(call: Any, write: Any, tmp_path: Path) -> None:
+    path = recipe(write, matrix={"seed": [1, 2]})
+    done = call("run", path, "--executor", "backwards", "--out", tmp_path / "runs")
+    assert done.code == 0, done.err
+    one, two = (next((tmp_path / "runs").glob(f"*{seed}*/run.json")) for seed in (1, 2))
+    assert two.stat().st_mtime < one.stat().st_mtime
