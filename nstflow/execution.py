@@ -29,7 +29,7 @@ from nstflow.values import Image
 
 if TYPE_CHECKING:
     from nstflow.engine.device import Device, DeviceChoice
-    from nstflow.plugins import Observers
+    from nstflow.observers import Observers
 
 
 @dataclass

@@ -1,21 +1,15 @@
-"""What the looking commands print: plans, stages, plugins, weights."""
+"""What the looking commands print of plans and weights."""
 
 from __future__ import annotations
 
-import inspect
-import typing
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
-from nstflow.catalog import Catalog, Offer
 from nstflow.console import duration, out, show_facts, show_title
 from nstflow.ledger import foretell
 from nstflow.matrix import Matrix
 from nstflow.plan import Plan
-from nstflow.plugins import BUILTIN, Plugins
-from nstflow.slots import ALL_SLOTS
 from nstflow.values import Asset, size_text
 
 
@@ -67,53 +61,6 @@ def show_matrix(matrix: Matrix) -> None:
     out.print()
     for cell in matrix.cells:
         out.print(Text(f"  {cell.name}"), soft_wrap=True)
-
-
-def show_slots(catalog: Catalog, slot: str | None = None) -> None:
-    """Print every stage by slot, with the first line of what it does."""
-    for name in ALL_SLOTS if slot is None else [slot]:
-        out.print(Text(name, style="bold cyan"))
-        show_facts([(offer.name, _summary(offer)) for offer in catalog[name].values()], "  ")
-
-
-def show_stage(offer: Offer, slot: str) -> None:
-    """Print one stage: its text, its settings, and an example to paste."""
-    stage = offer.stage
-    out.print(Text.assemble((offer.name, "bold"), (f" ({slot}, from {offer.package})\n", "dim")))
-    out.print(Text(inspect.getdoc(stage) or ""), soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("setting", "type", "default", "meaning"):
-        table.add_column(column)
-    for name, field in stage.model_fields.items():
-        if name == "use":
-            continue
-        default = "needed" if field.is_required() else _value(field.default)
-        cells = (name, _type(field.annotation), default, field.description or "")
-        table.add_row(*map(Text, cells))  # as text: brackets are no markup here
-    out.print()
-    out.print(table)
-    file = inspect.getsourcefile(stage)
-    out.print(f"\nsource: {file}", style="dim", soft_wrap=True)
-
-
-def show_plugins(plugins: Plugins) -> None:
-    """Print every plugin, what it offers, and what is wrong with the broken ones."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("plugin", "package", "offers"):
-        table.add_column(column)
-    for row in plugins.rows:
-        offers = Text(", ".join(row.offers))
-        if row.trouble == "blocked":
-            offers = Text("blocked", style="yellow")
-        elif row.trouble:
-            offers = Text(f"not loaded: {row.trouble}", style="red")
-        table.add_row(row.name, row.package, offers)
-    out.print(table)
-    for slot, name, claims in plugins.catalog.collisions():
-        both = " and ".join(claim.package for claim in claims)
-        claim = f" is offered twice, by {both}; neither can be used."
-        out.print(Text.assemble((f"{slot}: {name}", "red"), claim), soft_wrap=True)
-        out.print(f"    {plugins.catalog.why_not(slot, name)[1]}", soft_wrap=True)
 
 
 def show_weights(assets: list[Asset]) -> None:
@@ -176,11 +123,6 @@ def _settings(stage: Any) -> str:
     return f"{stage.use} ({', '.join(f'{k} {_value(v)}' for k, v in settings.items())})"
 
 
-def _summary(offer: Offer) -> str:
-    line = (inspect.getdoc(offer.stage) or "").partition("\n")[0]
-    return line if offer.plugin == BUILTIN else f"{line} ({offer.package})"
-
-
 def _value(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_value, value))}]"
@@ -189,21 +131,3 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "none" if value is None else str(value)
-
-
-def _type(annotation: Any) -> str:
-    """Return a type as a person would say it."""
-    arguments = typing.get_args(annotation)
-    origin = typing.get_origin(annotation)
-    if origin is typing.Literal:
-        return " | ".join(map(str, arguments))
-    if origin is typing.Annotated:
-        return _type(arguments[0])
-    if origin in (tuple, list):
-        return f"list of {_type(arguments[0])}"
-    if origin is dict:
-        return f"{_type(arguments[0])}: {_type(arguments[1])}"
-    if arguments:
-        return " | ".join(dict.fromkeys(_type(a) for a in arguments if a is not type(None)))
-    names = {str: "text", int: "whole number", float: "number", bool: "true | false"}
-    return names.get(annotation) or getattr(annotation, "__name__", str(annotation)).lower()

@@ -14,13 +14,14 @@ import pluggy
 
 from nstflow import hookspecs
 from nstflow.catalog import Catalog, Offer, name_of
-from nstflow.errors import NstflowWarning, suggest
+from nstflow.errors import suggest
+from nstflow.observers import HOOKS, Observers
 from nstflow.plugin_files import PluginFile
 from nstflow.slots import slot_of
 from nstflow.stages import Stage
 
 BUILTIN = "nstflow"
-_HOOKS = tuple(name for name in vars(hookspecs) if name.startswith(f"{hookspecs.PROJECT}_"))
+_IMPORT = "import failed: "
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,17 @@ class PluginRow:
     package: str
     offers: tuple[str, ...] = ()
     trouble: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """What its user can do about the trouble."""
+        package = self.package.split()[0]
+        how = "reinstall" if self.trouble.startswith(_IMPORT) else "update"
+        option = "--force-reinstall" if how == "reinstall" else "--upgrade"
+        return (
+            f"{how} it with `pip install {option} {package}`, tell its author, or remove it with"
+            f" `pip uninstall {package}`"
+        )
 
 
 class Plugins:
@@ -90,7 +102,7 @@ class Plugins:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an import may raise anything
             where = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
-            self.rows.append(PluginRow(entry.name, package, trouble=f"import failed: {reason}"))
+            self.rows.append(PluginRow(entry.name, package, trouble=f"{_IMPORT}{reason}"))
         else:
             self._add(entry.name, package, plugin)
 
@@ -113,7 +125,8 @@ class Plugins:
         else:
             self._offers += [Offer(stage, name, package) for stage in stages]
             offered = [f"{slot.name}: {name_of(s)}" for s in stages if (slot := slot_of(s))]
-            observed = [hook for hook in self._hooks_of(plugin) if hook != "nstflow_stages"]
+            hooks = self._hooks_of(plugin)
+            observed = [hook for hook in HOOKS if hook in hooks and hook != "nstflow_stages"]
             self.rows.append(PluginRow(name, package, (*offered, *observed)))
             return
         if self._manager.is_registered(plugin):
@@ -122,8 +135,8 @@ class Plugins:
 
     def _check(self, plugin: object) -> list[type[Stage]]:
         for hook in self._hooks_of(plugin):
-            if hook not in _HOOKS:
-                raise _UnsoundPluginError(f"there is no hook {hook}. {suggest(hook, _HOOKS)}")
+            if hook not in HOOKS:
+                raise _UnsoundPluginError(f"there is no hook {hook}. {suggest(hook, HOOKS)}")
         if not self._hooks_of(plugin):
             raise _UnsoundPluginError("no function of it carries @nstflow.hookimpl")
         found = [stage for stages in self._ask(plugin, "nstflow_stages") for stage in stages]
@@ -145,39 +158,14 @@ class Plugins:
 
     def observers(self, extra: Iterable[object] = ()) -> Observers:
         """Return those who watch one run: the plugins, and the objects given."""
-        return Observers([*self._manager.list_name_plugin(), *((None, item) for item in extra)])
-
-
-class Observers:
-    """Those who watch one run. One that raises is switched off, and the run goes on."""
-
-    def __init__(self, plugins: Iterable[tuple[str | None, Any]]) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
-        self._manager.add_hookspecs(hookspecs)
-        for name, plugin in plugins:
-            title = str(name or getattr(plugin, "__name__", type(plugin).__name__))
-            taken = self._manager.has_plugin(title)
-            self._manager.register(plugin, None if taken else title)
-            for caller in self._manager.get_hookcallers(plugin) or ():
-                if not caller.has_spec():
-                    hint = suggest(caller.name, _HOOKS)
-                    raise TypeError(f"{title} has {caller.name}, which is no hook. {hint}")
-
-    def tell(self, hook: str, **news: Any) -> None:
-        """Call a hook of every observer; `news` are its arguments."""
-        for name, plugin in self._manager.list_name_plugin():
-            others = [other for other in self._manager.get_plugins() if other is not plugin]
-            try:
-                self._manager.subset_hook_caller(hook, others)(**news)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the run goes on
-                self._manager.unregister(plugin)
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                warnings.warn(
-                    f"the observer '{name}' is switched off: its {hook} raised"
-                    f" {type(error).__name__}: {error} ({where.filename}:{where.lineno})",
-                    NstflowWarning,
-                    stacklevel=2,
-                )
+        package = {row.name: row.package for row in self.rows if not row.trouble}
+        plugins = self._manager.list_name_plugin()
+        return Observers(
+            [
+                *((name, package[name], plugin) for name, plugin in plugins),
+                *((type(item).__name__, "", item) for item in extra),
+            ]
+        )
 
 
 def _package_of(entry: metadata.EntryPoint) -> str:

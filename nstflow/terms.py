@@ -78,7 +78,7 @@ class StatisticTerm(LossTerm):
 
     additive: ClassVar[bool] = True
 
-    image: ImageRef = Field(description="The image whose statistics to match.")
+    image: ImageRef = Field(description="The image whose statistics to match.", examples=["style"])
     layers: Layers = Field("style", description="A group, a list of layers, or layer: share.")
 
     @abstractmethod

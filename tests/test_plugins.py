@@ -461,7 +461,7 @@ def test_plugin_that_raises_while_it_watches_is_named(install: Any) -> None:
         """,
     )
     observers = Plugins().observers()
-    with pytest.warns(NstflowWarning, match=r"'nstflow-watch' is switched off.*no room"):
+    with pytest.warns(NstflowWarning, match=r"'nstflow-watch' \(nstflow-watch 1.0\) is .*no room"):
         observers.tell("nstflow_progress", progress=1)
     # another run of the same plugins asks it again
     observers = Plugins().observers()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from nstflow.plugins import Plugins
 
 app = typer.Typer(
     help="Neural style transfer as a pipeline of plugins, written down in YAML recipes.",
@@ -26,6 +29,18 @@ def choice(block: list[str] | None, plugins: list[Path] | None) -> dict[str, Any
     from nstflow.plugin_files import read_plugin
 
     return {"block": block or (), "plugins": tuple(map(read_plugin, plugins or ()))}
+
+
+def installed(block: list[str] | None, plugins: list[Path] | None) -> Plugins:
+    """Return the plugins that take part.
+
+    Raises:
+        NstflowError: A plugin file can't be read, or is no sound plugin.
+    """
+    from nstflow.plugins import Plugins
+
+    chosen = choice(block, plugins)
+    return Plugins(chosen["block"], chosen["plugins"])
 
 
 class DeviceName(enum.StrEnum):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nstflow.cli.app import Blocks, PluginFiles, RecipePath, Sets, app, choice
+from nstflow.cli.app import Blocks, PluginFiles, RecipePath, Sets, app, choice, installed
 from nstflow.errors import NstflowError, Problem, suggest
 
 
@@ -53,25 +53,26 @@ def plan(
 
 
 @app.command()
-def schema() -> None:
+def schema(block: Blocks = None, plugin: PluginFiles = None) -> None:
     """Print the JSON schema of recipes, with every stage that is installed, for editors."""
-    from nstflow.plugins import Plugins
     from nstflow.recipe.jsonschema import json_schema
 
-    typer.echo(json.dumps(json_schema(Plugins().catalog), indent=2, ensure_ascii=False))
+    catalog = installed(block, plugin).catalog
+    typer.echo(json.dumps(json_schema(catalog), indent=2, ensure_ascii=False))
 
 
 @app.command()
 def stages(
     slot: Annotated[str | None, typer.Argument(help="A slot, such as losses.")] = None,
     name: Annotated[str | None, typer.Argument(help="A stage, such as gram.")] = None,
+    block: Blocks = None,
+    plugin: PluginFiles = None,
 ) -> None:
-    """List what recipes can name; with a slot and a name, show one stage and its settings."""
-    from nstflow.listings import show_slots, show_stage
-    from nstflow.plugins import Plugins
+    """List what recipes can name; with a slot and a name, show one stage and an example."""
     from nstflow.slots import ALL_SLOTS
+    from nstflow.stage_listing import show_slots, show_stage
 
-    catalog = Plugins().catalog
+    catalog = installed(block, plugin).catalog
     if slot is not None and slot not in ALL_SLOTS:
         hint = f"{suggest(slot, ALL_SLOTS)} Slots: {', '.join(ALL_SLOTS)}.".strip()
         raise NstflowError(Problem("nstflow stages", "", f"there is no slot '{slot}'.", hint))
@@ -84,9 +85,8 @@ def stages(
 
 
 @app.command()
-def plugins() -> None:
+def plugins(block: Blocks = None, plugin: PluginFiles = None) -> None:
     """List the plugins, what they offer, and what is wrong with the broken ones."""
-    from nstflow.listings import show_plugins
-    from nstflow.plugins import Plugins
+    from nstflow.stage_listing import show_plugins
 
-    show_plugins(Plugins())
+    show_plugins(installed(block, plugin))

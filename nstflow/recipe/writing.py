@@ -10,22 +10,22 @@ import yaml
 from nstflow.recipe.parsing import IMPLICIT
 
 
-class _CoreDumper(yaml.SafeDumper):
+class CoreDumper(yaml.SafeDumper):
     """Quotes what this project's reader, or one of YAML 1.1, would not take for a text."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - of PyYAML
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002, D102 - of PyYAML
         return True
 
 
-def _text(dumper: _CoreDumper, text: str) -> yaml.ScalarNode:
+def _text(dumper: CoreDumper, text: str) -> yaml.ScalarNode:
     """Write a text; line breaks as escapes, for those of Unicode get lost in single quotes."""
     style = None if text.splitlines() in ([], [text]) else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_CoreDumper.add_representer(str, _text)
+CoreDumper.add_representer(str, _text)
 for _tag, _pattern, _first in IMPLICIT:
-    _CoreDumper.add_implicit_resolver(_tag, _pattern, _first)
+    CoreDumper.add_implicit_resolver(_tag, _pattern, _first)
 
 
 def to_yaml(data: Mapping[str, Any]) -> str:
@@ -35,7 +35,7 @@ def to_yaml(data: Mapping[str, Any]) -> str:
         gap = "\n" if isinstance(value, dict | list) and value else ""
         text += gap + yaml.dump(
             {key: value},
-            Dumper=_CoreDumper,
+            Dumper=CoreDumper,
             # None: a collection is on one line if it holds no other
             default_flow_style=None if gap else False,
             sort_keys=False,

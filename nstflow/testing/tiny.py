@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,12 @@ def tiny_images() -> dict[str, Image]:
 
 
 def run_tiny(
-    folder: Path, *, steps: int = 3, plugins: tuple[PluginFile, ...] = (), **slots: Any
+    folder: Path,
+    *,
+    steps: int = 3,
+    plugins: tuple[PluginFile, ...] = (),
+    observers: Iterable[object] = (),
+    **slots: Any,
 ) -> Result:
     """Run a small recipe of two images, with random weights, for a few steps.
 
@@ -32,6 +38,7 @@ def run_tiny(
         folder: Where to write the recipe and the run.
         steps: How many.
         plugins: Files that are plugins, beside what is installed.
+        observers: Objects whose methods are hooks, to be told of the run.
         slots: What the recipe has otherwise: `losses={"mine": {"use": "mine"}}`, and so on.
 
     Raises:
@@ -51,4 +58,4 @@ def run_tiny(
     }
     path = folder / "recipe.yaml"
     path.write_text(to_yaml(recipe), encoding="utf-8")
-    return run(make_plan(load_recipe(path, plugins=plugins)), folder / "run")
+    return run(make_plan(load_recipe(path, plugins=plugins)), folder / "run", observers=observers)

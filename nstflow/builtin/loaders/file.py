@@ -26,7 +26,10 @@ class File(Loader):
     """
 
     use: Literal["file"] = "file"
-    path: Path = Field(description="The file; a relative path starts at the recipe's folder.")
+    path: Path = Field(
+        description="The file; a relative path starts at the recipe's folder.",
+        examples=["photo.jpg"],
+    )
     max_megapixels: float = Field(
         64, gt=0, le=178, description="Refuse larger images before decoding, in million pixels."
     )

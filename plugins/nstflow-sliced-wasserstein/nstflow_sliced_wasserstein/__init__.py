@@ -29,7 +29,7 @@ class SlicedWasserstein(LossTerm):
     """
 
     use: Literal["sliced_wasserstein"] = "sliced_wasserstein"
-    image: ImageRef = Field(description="The image whose features to match.")
+    image: ImageRef = Field(description="The image whose features to match.", examples=["style"])
     layers: Layers = Field("style", description="A group, a list of layers, or layer: share.")
     directions: int | None = Field(
         None, ge=1, description="Directions a step; without it, one for each feature of a layer."
@@ -56,8 +56,8 @@ class SlicedWasserstein(LossTerm):
         shape = (features, self.directions or features)
         directions = tf.math.l2_normalize(tf.random.stateless_normal(shape, turn), axis=0)
         ranks, others = (
-            tf.sort(tf.matmul(directions, _drawn(*cloud, self.positions, draw), True, True))
-            for cloud in (canvas, image)
+            tf.sort(tf.matmul(directions, _drawn(points, summed, self.positions, draw), True, True))
+            for points, summed in (canvas, image)
         )
         n, m = ranks.shape[-1], others.shape[-1]
         if n != m:

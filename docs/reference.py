@@ -1,0 +1,118 @@
+"""Fills the references into the pages, from the models themselves: a hook of MkDocs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from typing import Any
+
+from nstflow import hookspecs
+from nstflow.describing import Setting, example_of, settings_of, text_of
+from nstflow.observers import HOOKS
+from nstflow.plugins import Plugins
+from nstflow.recipe.schema import DEFAULTS, Checkpoints, Compute, Lock, PluginChoice, Recipe
+from nstflow.slots import ALL_SLOTS, SLOTS
+
+SECTIONS = {
+    "compute": Compute,
+    "checkpoints": Checkpoints,
+    "plugins": PluginChoice,
+    "lock": Lock,
+}
+
+
+def stages() -> str:
+    """Return every built-in stage by slot: text, settings, example."""
+    others = {entry.name for entry in metadata.entry_points(group="nstflow")}
+    catalog = Plugins(others).catalog
+    parts = []
+    for slot in ALL_SLOTS.values():
+        parts.append(f"## {slot.name}\n\n{inspect.getdoc(slot.base)}")
+        for name, offer in catalog[slot.name].items():
+            language = "sh" if slot.name not in SLOTS else "yaml"
+            parts += [
+                f"### {slot.name}: {name}",
+                text_of(offer.stage),
+                _table(settings_of(offer.stage)),
+                f"```{language}\n{example_of(offer.stage, slot)}\n```",
+            ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def recipe() -> str:
+    """Return every key of a recipe, and those of its sections."""
+    keys = [
+        setting._replace(
+            type=f"[{SLOTS[setting.name].noun}](stages.md#{setting.name}): {_holds(setting.name)}"
+            if setting.name in SLOTS
+            else f"[section](#{setting.name})"
+            if setting.name in SECTIONS
+            else setting.type,
+            default=_default(setting),
+        )
+        for setting in settings_of(Recipe)
+    ]
+    parts = [_table(keys)]
+    for name, section in SECTIONS.items():
+        parts += [f"### {name}", inspect.getdoc(section) or "", _table(settings_of(section))]
+    return "\n\n".join(parts)
+
+
+def hooks() -> str:
+    """Return every hook: its signature and what it says."""
+    parts = []
+    for name in HOOKS:
+        hook = getattr(hookspecs, name)
+        parts += [
+            f"### {name}",
+            f"```python\ndef {name}{inspect.signature(hook)}: ...\n```",
+            inspect.getdoc(hook) or "",
+        ]
+    return "\n\n".join(parts)
+
+
+MARKS: dict[str, Callable[[], str]] = {
+    "<!-- every stage -->": stages,
+    "<!-- every key -->": recipe,
+    "<!-- every hook -->": hooks,
+}
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put a reference where a page has its mark: MkDocs calls this for each."""
+    for mark, make in MARKS.items():
+        if mark in markdown:
+            markdown = markdown.replace(mark, make())
+    return markdown
+
+
+def _holds(slot: str) -> str:
+    return {"one": "one", "list": "a list", "mapping": "by name"}[SLOTS[slot].holds]
+
+
+def _default(setting: Setting) -> str:
+    if setting.name in SECTIONS and setting.name != "lock":
+        return "as below"
+    used = DEFAULTS.get(setting.name)
+    if not used:
+        return "none" if setting.name in DEFAULTS else setting.default
+    return ", ".join(item["use"] for item in (used if isinstance(used, list) else [used]))
+
+
+def _table(settings: Iterable[Setting]) -> str:
+    rows = [
+        f"| `{name}` | {_cell(kind)} | {_code(default)} | {_cell(meaning)} |"
+        for name, kind, default, meaning in settings
+    ]
+    if not rows:
+        return ""
+    return "\n".join(["| setting | type | default | meaning |", "|---|---|---|---|", *rows])
+
+
+def _code(default: str) -> str:
+    return default if default in ("needed", "none", "as below") else f"`{_cell(default)}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
