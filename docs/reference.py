@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 from nstflow import hookspecs
 from nstflow.describing import Setting, example_of, settings_of, text_of
 from nstflow.observers import HOOKS
+from nstflow.plan import Plan
 from nstflow.plugins import Plugins
 from nstflow.recipe.schema import DEFAULTS, Checkpoints, Compute, Lock, PluginChoice, Recipe
+from nstflow.result import Progress, Result
 from nstflow.slots import ALL_SLOTS, SLOTS
 
 SECTIONS = {
@@ -64,10 +67,27 @@ def hooks() -> str:
     parts = []
     for name in HOOKS:
         hook = getattr(hookspecs, name)
+        signature = str(inspect.signature(hook)).replace("'", "")
         parts += [
             f"### {name}",
-            f"```python\ndef {name}{inspect.signature(hook)}: ...\n```",
+            f"```python\ndef {name}{signature}: ...\n```",
             inspect.getdoc(hook) or "",
+        ]
+    return "\n\n".join(parts)
+
+
+def told() -> str:
+    """Return what observers are handed: the attributes of each, as its docstring has them."""
+    parts = []
+    for told in (Plan, Progress, Result):
+        before, _, after = (inspect.getdoc(told) or "").partition("Attributes:\n")
+        rows = [" ".join(row.split()) for row in re.split(r"\n(?=    \w+: )", after.rstrip())]
+        attributes = (row.partition(": ") for row in rows)
+        parts += [
+            f"### {told.__name__}",
+            before.strip(),
+            "| attribute | what |\n|---|---|\n"
+            + "\n".join(f"| `{name}` | {_cell(text)} |" for name, _, text in attributes),
         ]
     return "\n\n".join(parts)
 
@@ -76,6 +96,7 @@ MARKS: dict[str, Callable[[], str]] = {
     "<!-- every stage -->": stages,
     "<!-- every key -->": recipe,
     "<!-- every hook -->": hooks,
+    "<!-- what is told -->": told,
 }
 
 

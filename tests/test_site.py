@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nstflow import hookspecs
+from nstflow import Plan, Progress, Result, hookspecs
 from nstflow.describing import summary_of
 from nstflow.plugins import BUILTIN, Plugins
 from nstflow.recipe.schema import Recipe
@@ -95,3 +96,10 @@ def test_every_hook_is_there(site: Path) -> None:
         assert f"def {name}(" in shown
         first = (getattr(hookspecs, name).__doc__ or "").partition("\n")[0]
         assert plain(first) in shown
+
+
+def test_what_observers_are_told_is_there(site: Path) -> None:
+    shown = text_of(site / "hooks.html")
+    for told in (Plan, Progress, Result):
+        for field in dataclasses.fields(told):
+            assert re.search(rf"\s{field.name}\s", shown), field.name
