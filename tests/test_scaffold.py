@@ -69,7 +69,7 @@ def test_a_new_package_works_at_once(kind: str, tmp_path: Path) -> None:
     if kind == "observers":
         assert "soft_focus: after epoch 2" in made.stdout
     else:
-        assert f"{kind}: soft_focus" in shown
+        assert f"\n  {kind}  soft_focus\n" in shown
 
 
 def test_a_new_package_can_be_installed(tmp_path: Path) -> None:
