@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nstflow.errors import NstflowError
+from nstflow.errors import NstflowError, Problem
 from nstflow.recipe.axes import EXCLUDE, MATRIX, Choice, MatrixReader, holds, names_file
 from nstflow.recipe.draft import in_order
 from nstflow.recipe.overrides import put_at
-from nstflow.recipe.parsing import Keys
+from nstflow.recipe.parsing import Keys, dotted
 from nstflow.recipe.source import Source
 
 MOST_CELLS = 1000
@@ -85,7 +85,18 @@ def _source_of(reader: MatrixReader, data: Mapping[str, Any], choices: Sequence[
                 reader.wrong(keys, str(error.args[0]))
             else:
                 places[put] = reader.source.where(keys)
+                _refuse_in_vain(reader, put, setting)
     return reader.source.with_data(own, places)
+
+
+def _refuse_in_vain(reader: MatrixReader, put: Keys, setting: str) -> None:
+    """Note each `--set` of what the matrix sets: it would count for nothing."""
+    for keys, option in reader.source.options.items():
+        if keys[: len(put)] == put:
+            hint = f"Say which values it takes instead: --set 'matrix.{setting}=[…]'."
+            problem = Problem(option, dotted(keys), "the matrix sets this in every run.", hint)
+            if problem not in reader.problems:
+                reader.problems.append(problem)
 
 
 def _short_names(settings: Sequence[str]) -> dict[str, str]:

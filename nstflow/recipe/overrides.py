@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from nstflow.errors import NstflowError, Problem
+from nstflow.recipe.axes import MATRIX
 from nstflow.recipe.parsing import MAX_DEPTH, Keys, describe, flaw_of, parse_yaml
 from nstflow.recipe.source import Source
 
@@ -16,7 +17,8 @@ def override(source: Source, settings: Sequence[str]) -> Source:
     """Return the source with each `PATH=VALUE` put in place, as if it were written there.
 
     A path has dots between its keys; items of a list go by their index, from 0, and the index
-    after the last adds one. Values are YAML: `512`, `avg`, `[block1_conv1]`, `{use: tv}`.
+    after the last adds one; an axis is `matrix.` and the setting. Values are YAML: `512`, `avg`,
+    `[block1_conv1]`, `{use: tv}`.
 
     Raises:
         NstflowError: A setting has no `=`, a value is no YAML, or a path leads nowhere.
@@ -50,7 +52,7 @@ def put_at(data: Any, path: str, value: Any) -> Keys:
     """Put a value at a dotted path, making mappings on the way; return the path's keys."""
     if flaw := flaw_of(path):
         raise LookupError(f"this path has {flaw}.")
-    *parents, last = path.split(".")
+    *parents, last = _parts(data, path)
     if len(parents) >= MAX_DEPTH:
         raise LookupError(f"this path has {len(parents) + 1} parts: {MAX_DEPTH} are the most.")
     keys: Keys = ()
@@ -68,6 +70,16 @@ def put_at(data: Any, path: str, value: Any) -> Keys:
     else:
         data[key] = value
     return (*keys, key)
+
+
+def _parts(data: Any, path: str) -> list[str]:
+    """Return the keys of a path; an axis of the matrix is one key, whatever dots are in it."""
+    first, _, rest = path.partition(".")
+    if first == MATRIX and rest and isinstance(data, dict):
+        axes = data.get(MATRIX)
+        if rest.partition(".")[0] not in (axes if isinstance(axes, dict) else ()):
+            return [MATRIX, rest]
+    return path.split(".")
 
 
 def _key(data: Any, part: str, keys: Keys) -> Any:

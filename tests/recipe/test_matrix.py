@@ -177,7 +177,7 @@ def test_patterns_stand_for_files_sorted(write: Callable[..., Path], tmp_path: P
 
 
 def test_overrides_come_before_the_matrix(cells: Cells) -> None:
-    (found,) = cells("seed: [3]\n", ["seed=9", "losses.look.weight=5"])
+    (found,) = cells("seed: [3]\n", ["name=grid", "losses.look.weight=5"])
     assert found.source.data["seed"] == 3
     assert found.source.data["losses"]["look"]["weight"] == 5
 
@@ -342,3 +342,42 @@ def test_a_pattern_for_an_image_in_short(write: Callable[..., Path]) -> None:
     assert [(cell.name, dict(cell.values)) for cell, _ in found] == [
         ("a", {"images.content": "photos/a.jpg"})
     ]
+
+
+def test_an_axis_can_be_set_from_the_command_line(cells: Cells) -> None:
+    axis = "losses.look.weight: [1, 2]\nseed: [3, 4]\n"
+    found = cells(axis, ["matrix.losses.look.weight=[5]", "matrix.seed=[6, 7, 8]"])
+    assert [cell.values for cell in found] == [
+        {"losses.look.weight": 5, "seed": seed} for seed in (6, 7, 8)
+    ]
+    found = cells("seed: [3, 4]\n", ["matrix.losses.look.weight=[5, 6]"])
+    assert len(found) == 4
+    found = cells("pair: [{seed: 1}, {seed: 2}]\n", ["matrix.pair.1.seed=9"])
+    assert [cell.values["seed"] for cell in found] == [1, 9]
+
+
+def test_a_matrix_can_be_set_from_the_command_line(write: Callable[[str], Path]) -> None:
+    path = write(BASE.removesuffix("matrix:\n"))
+    found = read_cells(path, ["matrix.losses.look.weight=[5, 6]"])
+    assert found is not None
+    assert [cell.values["losses.look.weight"] for cell, _ in found] == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("option", "setting"),
+    [
+        ("losses.look.weight=9", "losses.look.weight"),
+        ("images.style.seed=9", "images.style.seed"),
+    ],
+)
+def test_what_the_matrix_sets_can_not_be_set_in_vain(
+    cells: Cells, option: str, setting: str
+) -> None:
+    matrix = "losses.look.weight: [1, 2]\nimages.style.seed: [3, 4]\n"
+    with pytest.raises(NstflowError) as told:
+        cells(matrix, [option])
+    (problem,) = told.value.problems
+    assert problem.where == f"--set {setting}"
+    assert problem.got == "the matrix sets this in every run."
+    assert problem.hint == f"Say which values it takes instead: --set 'matrix.{setting}=[…]'."
+    assert len(cells(matrix, ["losses.look={use: gram, image: style, layers: [image]}"])) == 4
