@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nstflow.closing import write_summary
+from nstflow.closing import write_summary, write_table
 from nstflow.compare import Difference, differences, refusal
 from nstflow.facts import RECIPE_FILE, has_steps
 from nstflow.jobs import Job, JobResult, Tell
@@ -39,7 +39,8 @@ def run_matrix(
 ) -> list[JobResult]:
     """Make the runs, each in a directory of its own; one that fails does not stop the others.
 
-    Whatever happens, `summary.csv` and `contact_sheet.png` are written of those that have ended.
+    Whatever happens, `summary.csv` and `contact_sheet.png` are written of those that have ended;
+    the table is there from the first end on.
 
     Args:
         matrix: What to make.
@@ -76,6 +77,7 @@ def run_matrix(
                     end = f"one end too many of '{result.name}'"
                     raise RuntimeError(f"executor {executor.use}: {end}")
                 results[result.name] = result
+                write_table(matrix, list(results.values()), out)
                 ended(result)
             for name in jobs if not stop.requested else ():
                 if name not in results:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,15 @@ from nstflow.facts import SHEET_FILE, SUMMARY_FILE
 from nstflow.jobs import JobResult
 from nstflow.matrix import Matrix
 from nstflow.summary import rows_of, to_csv
+
+
+def write_table(matrix: Matrix, results: Sequence[JobResult], out: Path) -> None:
+    """Write the summary of what has ended so far, for whoever looks meanwhile.
+
+    Where that fails, nothing is said: it is written again.
+    """
+    with contextlib.suppress(OSError):
+        atomic.write(out / SUMMARY_FILE, to_csv(rows_of(matrix, results, out)).encode())
 
 
 def write_summary(matrix: Matrix, results: Sequence[JobResult], out: Path) -> dict[str, Path]:

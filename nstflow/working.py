@@ -7,6 +7,7 @@ import signal
 import time
 import traceback
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -55,8 +56,7 @@ def _work(job: Job, tell: Tell, stop: Stop) -> JobResult:
     try:
         result = _run(job, tell, stop)
     except NstflowError as error:
-        problems = [replace(each, where=each.where or job.name) for each in error.problems]
-        return JobResult(job.name, "failed", problems=tuple(problems))
+        return JobResult(job.name, "failed", problems=tuple(_placed(job, error)))
     except KeyboardInterrupt:
         stop.request(signal.SIGINT)  # nobody listened, who would have asked the others to stop
         return JobResult(job.name, "stopped")
@@ -67,6 +67,14 @@ def _work(job: Job, tell: Tell, stop: Stop) -> JobResult:
     if result.interrupted and not stop.requested:
         stop.request(signal.SIGINT)
     return result_of(job.name, result)
+
+
+def _placed(job: Job, error: NstflowError) -> Iterator[Problem]:
+    """Yield what is wrong with a run at the run's name: the file in its directory may be gone."""
+    own = str(job.folder / RECIPE_FILE)
+    for problem in error.problems:
+        known = problem.where and not problem.where.startswith(own)
+        yield problem if known else replace(problem, where=job.name)
 
 
 def _run(job: Job, tell: Tell, stop: Stop) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,18 @@ def test_every_run_is_planned(matrix: Matrix, grid: Path) -> None:
     assert matrix.label == str(grid)
     assert [cell.name for cell in matrix.cells] == NAMES
     assert [plan.terms["look"].weight for plan in matrix.plans] == [1, 1, 2, 2]
+
+
+def test_the_table_is_there_while_the_runs_last(matrix: Matrix, tmp_path: Path) -> None:
+    seen = []
+
+    def look(_: JobResult) -> None:
+        rows = csv.DictReader((tmp_path / "out" / "summary.csv").read_text().splitlines())
+        seen.append([row["state"] for row in rows])
+
+    run_matrix(matrix, Backwards(), tmp_path / "out", ended=look)
+    w, f = "waiting", "finished"
+    assert seen == [[w, w, w, f], [w, w, f, f], [w, f, f, f], [f, f, f, f]]
 
 
 def test_one_run_is_a_plan(write: Callable[[str], Path], grid: Path) -> None:

@@ -118,6 +118,8 @@ def test_a_file_that_changed_since(jobs: Jobs, tmp_path: Path) -> None:
     outcome = work(job, ignore, Stop())
     assert outcome.state == "failed"
     assert outcome.problems[0].what == "lock.files.images.content.path"
+    assert outcome.problems[0].where == job.name  # the run's own recipe is gone with its folder
+    assert not (job.folder / "recipe.yaml").exists()
     assert outcome.trace == ""
 
 
