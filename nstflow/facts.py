@@ -82,3 +82,11 @@ def has_steps(folder: Path) -> bool:
     with history.open("rb") as file:
         file.readline()  # the names of the columns
         return bool(file.readline())
+
+
+def not_a_run(folder: Path) -> tuple[str, str]:
+    """Say what a folder is that is no run's, and what to name instead."""
+    runs = sorted(file.parent for file in folder.glob(f"*/{FACTS_FILE}"))
+    if runs:
+        return f"this folder holds {len(runs)} runs.", f"Name one of them, such as {runs[0]}."
+    return "this folder holds no run.", "Name a run directory."

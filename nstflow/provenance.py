@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from nstflow.digest import sha256_of
 from nstflow.errors import NstflowError, Problem
-from nstflow.facts import LOCK_FILE, read_facts
+from nstflow.facts import LOCK_FILE, not_a_run, read_facts
 from nstflow.lock import keys_in, put, relative
 from nstflow.plan import named_files
 from nstflow.recipe import draft_of
@@ -43,8 +43,7 @@ def read_anything(path: Path) -> tuple[Source, Path | None]:
     except (OSError, ValueError) as error:
         raise NstflowError(Problem(str(path), "", f"it can't be read ({error}).")) from error
     if path.is_dir() and facts is None:
-        got = "this folder holds no run."
-        raise NstflowError(Problem(str(path), "", got, "Name a run directory, or a file."))
+        raise NstflowError(Problem(str(path), "", *not_a_run(path)))
     if head.startswith((_PNG, _JPEG)):
         source = parse_source(read_record(path), str(path))
         lock_of(source, needed=True)

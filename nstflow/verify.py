@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nstflow.agreement import tell_differences
 from nstflow.errors import NstflowError, Problem
-from nstflow.facts import LOCK_FILE, read_facts
+from nstflow.facts import LOCK_FILE, not_a_run, read_facts
 from nstflow.plan import make_plan
 from nstflow.recipe import load_recipe
 from nstflow.runner import run
@@ -67,12 +67,13 @@ def verify(
     """
     facts = read_facts(folder) if folder.is_dir() else None
     if facts is None or facts.state != "finished":
-        got = "this run has not ended."
-        if facts is None:
-            got = "this folder holds no run." if folder.is_dir() else "there is no such folder."
-            got = "this is a file." if folder.is_file() else got
-        hint = "Name a run directory." if facts is None else "Let it end first, with --resume."
-        if facts is not None and facts.state == "failed":
+        got, hint = "this run has not ended.", "Let it end first, with --resume."
+        if facts is None and folder.is_dir():
+            got, hint = not_a_run(folder)
+        elif facts is None:
+            got = "this is a file." if folder.is_file() else "there is no such folder."
+            hint = "Name a run directory."
+        elif facts.state == "failed":
             hint = "It broke off with an error; `nstflow run` on its recipe says with which."
         raise NstflowError(Problem(str(folder), "", got, hint))
     for name in facts.files:  # before all the steps are taken

@@ -181,6 +181,16 @@ def test_what_is_no_run(path: str, told: str, call: Any, tmp_path: Path) -> None
     assert f"{path}\n    {told} Name a run directory.\n" in answer.err
 
 
+@pytest.mark.parametrize("command", [["verify"], ["show"], ["diff", "out"]])
+def test_a_folder_of_many_runs(command: list[str], call: Any, tmp_path: Path) -> None:
+    for name in ("two", "one"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+        (tmp_path / "out" / name / "run.json").write_text("{}")
+    answer = call(*command, "out")
+    assert answer.code == 2
+    assert "out\n    this folder holds 2 runs. Name one of them, such as out/one.\n" in answer.err
+
+
 def test_names_outside_the_run_are_not_followed(call: Any, run: Path) -> None:
     facts = json.loads((run / "run.json").read_text())
     facts["files"] = ["../photo.png"]
