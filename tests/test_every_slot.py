@@ -252,18 +252,17 @@ def lock(folder: Path) -> str:
 def test_a_stage_of_the_package_takes_the_place_of_a_built_in_one(
     slot: str, call: Any, write: Any, tmp_path: Path
 ) -> None:
-    path = recipe(write, slot)
-    plain = call("run", recipe_of_built_ins(write), "--quiet", "--out", tmp_path / "plain")
-    assert plain.code == 0, plain.err
-    done = call("run", path, "--quiet", "--out", tmp_path / "own")
+    done = call("run", recipe(write, slot), "--quiet", "--out", "own")
     assert done.code == 0, done.err
     assert took_effect(slot, tmp_path / "own")
     assert "nstflow-own: '0.3'" in lock(tmp_path / "own")
+
+
+def test_without_them_the_package_takes_no_part(call: Any, write: Any, tmp_path: Path) -> None:
+    done = call("run", recipe(write), "--quiet", "--out", "plain")
+    assert done.code == 0, done.err
+    assert not any(took_effect(slot, tmp_path / "plain") for slot in SLOTS if slot != "outputs")
     assert "nstflow-own" not in lock(tmp_path / "plain")
-
-
-def recipe_of_built_ins(write: Any) -> Path:
-    return write(BUILT_IN, "plain.yaml")
 
 
 def test_all_at_once(call: Any, write: Any, tmp_path: Path) -> None:
