@@ -1,8 +1,8 @@
 """For authors of stages: what the built-in stages are made of.
 
 `conv3x3`, its `Method`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their
-weights; `gram_matrix`, `common_value` for losses; `fit_longest_side`, `resize_image`,
-`ResizeMethod` for resampling; `uniform_noise` and `to_bytes` for pixels; `suggest`, `size_text` and
+weights; `gram_matrix` for losses; `fit_longest_side`, `resize_image`, `ResizeMethod` for
+resampling; `uniform_noise` and `to_bytes` for pixels; `suggest`, `size_text` and
 `require_same_size` for problems; `cores` for executors.
 """
 
@@ -15,7 +15,7 @@ from nstflow.engine.device import cores
 from nstflow.engine.gram import gram_matrix
 from nstflow.engine.resampling import ResizeMethod, fit_longest_side, resize_image
 from nstflow.errors import NstflowError, Problem, suggest
-from nstflow.values import common_value, size_text
+from nstflow.values import size_text
 from nstflow.weights import load_weights, weights_asset
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Method",
     "ResizeMethod",
-    "common_value",
     "conv3x3",
     "cores",
     "fit_longest_side",

@@ -108,6 +108,10 @@ class Features(Mapping[str, Tensor]):
             flat = tf.fill(flat.shape, same)  # still known to be equal, as reshaped is not
         return tf.reshape(x, (-1, x.shape[-1])), flat
 
+    def uniform(self, layer: str) -> bool:
+        """Say whether all positions of a layer count the same, as far as is known beforehand."""
+        return common_value(self.weights[layer]) is not None
+
     def once(self, key: Any, compute: Callable[[], Any]) -> Any:
         """Return what `compute` gives, computed once for all keys that are equal.
 

@@ -6,21 +6,23 @@ import numpy as np
 from pydantic import Field
 
 from nstflow import Features, ImageRef, Layers, LossTerm, Tensor, hookimpl, tf
-from nstflow.toolkit import common_value
+
+Cloud = tuple[Tensor, Tensor | None]
 
 
 class SlicedWasserstein(LossTerm):
     """Match the distribution of the style's features, wherever they occur.
 
     Along a unit vector v, drawn at random, the points of a layer are numbers. With F `(n, c)` of
-    the canvas and S of the image, sorted and compared rank by rank, each layer has
+    the canvas and S `(m, c)` of the image, each layer has
 
-        mean over directions v and ranks k of (sort(F v)[k] - sort(S v)[k])²
+        mean over directions v of ∫₀¹ (q(F v, t) - q(S v, t))² dt
 
-    which is the squared Wasserstein distance of two clouds, seen from many sides; layers are summed
-    by share. Where the clouds differ in size, rank k of n meets the image's number at the quantile
-    (k + 1/2) / n. Directions are drawn anew at each step, and so are the points of a layer that has
-    more than `positions`: spread evenly over the image, in proportion to their weights.
+    where q(x, t) is the quantile of the numbers x, a staircase: sorted, each of n takes 1/n. Where
+    n = m that is the mean of (sort(F v) - sort(S v))². It is the squared Wasserstein distance
+    of the two clouds, seen from many sides; layers are summed by share. Directions are drawn anew
+    at each step, and so are the points of a layer that has more than `positions`: spread evenly
+    over the image, in proportion to their weights.
 
     It is not additive: a sorted whole is no mean of its sorted parts.
 
@@ -39,52 +41,68 @@ class SlicedWasserstein(LossTerm):
     )
 
     def target(self, features: Features) -> Any:
-        """Return the points of each layer, and what is needed to draw from them."""
+        """Return the points of each layer, and their weights where these differ."""
         return {layer: _cloud(features, layer) for layer in features}
 
     def score(self, features: Features, target: Any) -> Tensor:
-        """Return the mean squared difference of sorted projections."""
+        """Return the sum over the layers of share * squared distance."""
         losses = {}
         for index, layer in enumerate(features):
             seed = tf.random.fold_in(features.seed, index)
             losses[layer] = self._distance(_cloud(features, layer), target[layer], seed)
         return self.total(losses)
 
-    def _distance(self, canvas: Any, image: Any, seed: Tensor) -> Tensor:
+    def _distance(self, canvas: Cloud, image: Cloud, seed: Tensor) -> Tensor:
         turn, draw = tf.unstack(tf.random.split(seed))
         features = canvas[0].shape[-1]
         shape = (features, self.directions or features)
         directions = tf.math.l2_normalize(tf.random.stateless_normal(shape, turn), axis=0)
-        ranks, others = (
-            tf.sort(tf.matmul(directions, _drawn(points, summed, self.positions, draw), True, True))
-            for points, summed in (canvas, image)
-        )
-        n, m = ranks.shape[-1], others.shape[-1]
-        if n != m:
-            others = tf.gather(others, (2 * np.arange(n) + 1) * m // (2 * n), axis=-1)
-        return tf.reduce_mean(tf.square(ranks - others))
+        clouds = (_drawn(*cloud, most=self.positions, seed=draw) for cloud in (canvas, image))
+        sides = [tf.sort(tf.matmul(directions, points, True, True)) for points in clouds]
+        return _apart(*sides)
 
 
-def _cloud(features: Features, layer: str) -> tuple[Tensor, Tensor | None]:
-    """Return points `(n, c)` and their summed weights `(n,)`, or None where all weigh the same."""
+def _apart(one: Tensor, two: Tensor) -> Tensor:
+    """Return ∫ (difference)² of sorted numbers `(d, n)` and `(d, m)`, the mean over d."""
+    n, m = one.shape[-1], two.shape[-1]
+    if n == m:
+        return tf.reduce_mean(tf.square(one - two))
+    # both staircases are flat between neighbouring multiples of 1/n and 1/m
+    edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
+    share = tf.constant(np.diff(edges) / (n * m), tf.float32)
+    apart = tf.gather(one, edges[:-1] // m, axis=-1) - tf.gather(two, edges[:-1] // n, axis=-1)
+    return tf.reduce_mean(tf.reduce_sum(share * tf.square(apart), axis=-1))
+
+
+def _cloud(features: Features, layer: str) -> Cloud:
+    """Return points `(n, c)` and their weights `(n,)`, or None where all weigh the same."""
     points, weights = features.points(layer)
-    equal = common_value(weights) is not None
-    return points, None if equal else tf.cumsum(weights[:, 0])
+    return points, None if features.uniform(layer) else weights[:, 0]
 
 
-def _drawn(points: Tensor, summed: Tensor | None, most: int, seed: Tensor) -> Tensor:
-    """Return at most so many points, which all count the same."""
+def _drawn(points: Tensor, weights: Tensor | None, *, most: int, seed: Tensor) -> Tensor:
+    """Return at most so many points, which all count the same.
+
+    The whole is cut into as many equal parts, and each gives the point at a random place of it. The
+    same seed draws the same from two images.
+    """
     n = points.shape[0]
     count = min(n, most)
-    if summed is None and count == n:
+    if weights is None and count == n:
         return points
-    # one in each of `count` equal parts of the whole; the same seed draws the same from two images
-    parts = tf.range(count, dtype=tf.float32) + tf.random.stateless_uniform((count,), seed)
-    if summed is None:
-        index = tf.cast(parts * (n / count), tf.int32)
-    else:
-        index = tf.searchsorted(summed, parts * (summed[-1] / count), side="right")
-    return tf.gather(points, tf.minimum(index, n - 1))
+    place = tf.random.stateless_uniform((count,), seed, dtype=tf.float64)
+    if weights is None:
+        index = tf.cast((tf.range(count, dtype=tf.float64) + place) * (n / count), tf.int32)
+        return tf.gather(points, tf.minimum(index, n - 1))
+    # of which parts a point ends before the place: tf.searchsorted, compiled, compares all with all
+    ends = tf.cumsum(tf.cast(weights, tf.float64))
+    ends *= count / ends[-1]
+    part = tf.minimum(tf.cast(ends, tf.int32), count - 1)
+    before = ends - tf.cast(part, tf.float64) <= tf.gather(place, part)
+    ended = tf.math.unsorted_segment_sum(
+        tf.ones_like(part), tf.where(before, part, part + 1), count + 1
+    )
+    return tf.gather(points, tf.minimum(tf.cumsum(ended)[:count], n - 1))
 
 
 @hookimpl

@@ -1,12 +1,15 @@
+import resource
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
-from nstflow_sliced_wasserstein import SlicedWasserstein
+from nstflow_sliced_wasserstein import SlicedWasserstein, _drawn
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from nstflow import Features, Tensor, tf
+from nstflow import Features, Stop, Tensor, hookimpl, load_recipe, make_plan, run, tf
 from nstflow.testing import check_stage, run_tiny
 
 Points = NDArray[np.float32]  # (n, c)
@@ -71,11 +74,16 @@ def test_an_image_of_twice_the_positions_is_the_same() -> None:
     assert score(features(np.repeat(points, 2, axis=0)), features(points)) == 0
 
 
-def test_unequal_numbers_meet_at_their_quantiles() -> None:
-    image = np.array([[30.0], [10.0], [20.0]], np.float32)
-    canvas = np.array([[0.0], [0.0]], np.float32)
-    # quantiles 1/4 and 3/4 of three numbers are the first and the last
-    assert score(features(canvas), features(image)) == pytest.approx((100 + 900) / 2, rel=1e-5)
+@pytest.mark.parametrize(("n", "m"), [(2, 3), (7, 19), (100, 64), (40, 80), (1, 5)])
+def test_unequal_numbers_are_compared_by_their_whole_quantile_functions(n: int, m: int) -> None:
+    one, two = cloud(0, n, 1), 1 + cloud(1, m, 1)
+    # each number as often as it takes to have the same number of both
+    repeated = [
+        np.repeat(np.sort(x[:, 0]).astype(float), times) for x, times in ((one, m), (two, n))
+    ]
+    expected = np.mean((repeated[0] - repeated[1]) ** 2)
+    assert score(features(one), features(two)) == pytest.approx(expected, rel=1e-5)
+    assert score(features(two), features(one)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_what_weighs_nothing_does_not_count() -> None:
@@ -92,6 +100,44 @@ def test_points_are_drawn_in_proportion_to_their_weights() -> None:
     ones = features(np.ones((100, 1), np.float32))
     found = score(ones, features(points, weights), positions=100)
     assert found == pytest.approx(0.1, abs=0.011)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_each_point_is_drawn_as_often_as_it_weighs(jit: bool) -> None:
+    n, count = 500, 200
+    weights = np.random.default_rng(0).random(n).astype(np.float32) ** 4
+    weights[:50] = weights[200:300] = weights[-70:] = 0
+    weights /= weights.sum()
+    points = tf.range(n, dtype=tf.float32)[:, None]
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def drawn(step: Tensor) -> Tensor:
+        return _drawn(points, tf.constant(weights), most=count, seed=tf.stack([0, step]))
+
+    found = np.zeros(n)
+    for step in range(300):
+        index = drawn(tf.constant(step)).numpy()[:, 0].astype(int)
+        assert (np.diff(index) >= 0).all()  # spread over the image
+        np.add.at(found, index, 1)
+    assert found.sum() == 300 * count
+    assert not found[weights == 0].any()
+    # one draw in each of the equal parts: a point's count differs by less than 1 from its share
+    assert np.abs(found / 300 - count * weights).max() < 0.15
+
+
+def test_drawing_by_weight_takes_little_memory() -> None:
+    n = 200_000
+    weights = np.random.default_rng(0).random(n).astype(np.float32)
+    points, weights = tf.zeros((n, 1)), tf.constant(weights / weights.sum())
+
+    @tf.function(jit_compile=True, autograph=False)
+    def drawn() -> Tensor:
+        return _drawn(points, weights, most=4096, seed=tf.constant([0, 1]))
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert drawn().shape == (4096, 1)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 300_000  # kB; a comparison of all with all takes 3 GB
 
 
 def test_few_positions_stand_for_all() -> None:
@@ -158,6 +204,44 @@ def test_a_run_is_the_same_each_time(tmp_path: Any) -> None:
         made.append(run_tiny(tmp_path / name, losses=losses))
     assert made[0].history["new"] == made[1].history["new"]
     assert made[0].image.pixels.tobytes() == made[1].image.pixels.tobytes()
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    losses = {"new": {"use": "sliced_wasserstein", "image": "style", "positions": 64}}
+    whole = run_tiny(tmp_path, losses=losses, steps=6)
+    plan, stops = make_plan(load_recipe(tmp_path / "recipe.yaml")), Stops()
+    assert run(plan, tmp_path / "two", observers=[stops], stop=stops.stop).interrupted
+    resumed = run(plan, tmp_path / "two", resume=True)
+    assert resumed.resumed_from > 0
+    assert resumed.image.pixels.tobytes() == whole.image.pixels.tobytes()
+
+
+class Stops:
+    """Asks a run to stop once a step is done."""
+
+    def __init__(self) -> None:
+        self.stop = Stop()
+
+    @hookimpl
+    def nstflow_progress(self) -> None:
+        self.stop.request()
+
+
+def test_a_style_that_is_transparent(tmp_path: Path) -> None:
+    pixels = np.full((32, 32, 4), 255, np.uint8)
+    pixels[:, 16:] = (255, 0, 0, 0)
+    PIL.Image.fromarray(pixels).save(tmp_path / "style.png")
+    style = {"use": "file", "path": "style.png", "transparency": "weight"}
+    content = {"use": "noise", "height": 32, "width": 48}
+    use = {"use": "sliced_wasserstein", "image": "style", "layers": ["image"], "weight": 1e4}
+    result = run_tiny(
+        tmp_path,
+        images={"content": content, "style": style},
+        losses={"new": use},
+        optimizer={"use": "adam", "learning_rate": 0.1},
+        steps=60,
+    )
+    assert result.image.pixels.mean() > 0.97  # white, and nothing of the red
 
 
 @pytest.mark.parametrize(
