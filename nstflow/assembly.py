@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from nstflow.blame import blaming
+from nstflow.blame import blaming, require
 from nstflow.errors import NstflowError, Problem
 from nstflow.lazy import Tensor
 from nstflow.plan import Plan, scaled
@@ -55,7 +55,7 @@ def build_network(plan: Plan, shared: RunCache) -> Described:
 
     def described(canvas: Tensor) -> Mapping[str, Tensor]:
         with guard(plan, "extractor"):
-            maps: Mapping[str, Tensor] = network(canvas)
+            maps: Mapping[str, Tensor] = require(network(canvas), Mapping, "function of build()")
             if missing := [layer for layer in plan.layers if layer not in maps]:
                 hint = f"It gives {', '.join(maps) or 'none'}."
                 raise NstflowError(Problem("", "", f"it gives no layer {missing[0]}.", hint))
@@ -77,7 +77,7 @@ def first_canvas(plan: Plan, images: Mapping[str, Image], size: Size) -> Tensor:
 
     recipe = plan.recipe
     with guard(plan, "start"):
-        image = recipe.start.paint(images, size, recipe.seed)
+        image = require(recipe.start.paint(images, size, recipe.seed), Image, "paint()")
         if image.size != size:
             got = f"it painted {size_text(image.size)} where {size_text(size)} was asked for."
             raise NstflowError(Problem("", "", got, "This is a mistake in the stage."))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nstflow.blame import accuse, require
 from nstflow.closing import write_summary, write_table
 from nstflow.compare import Difference, differences, refusal
+from nstflow.errors import NstflowError
 from nstflow.facts import RECIPE_FILE, has_steps
 from nstflow.jobs import Job, JobResult, Tell
 from nstflow.lock import make_lock, to_text, with_hashes
@@ -72,10 +74,7 @@ def run_matrix(
             _check_same(list(jobs.values()))
         begun()
         try:
-            for result in executor.run(list(jobs.values()), work, tell, stop):
-                if result.name not in jobs or result.name in results:
-                    end = f"one end too many of '{result.name}'"
-                    raise RuntimeError(f"executor {executor.use}: {end}")
+            for result in _ends(matrix, executor, jobs, tell, stop):
                 results[result.name] = result
                 write_table(matrix, list(results.values()), out)
                 ended(result)
@@ -90,6 +89,25 @@ def run_matrix(
             results = {name: results[name] for name in jobs if name in results}
             write_summary(matrix, list(results.values()), out)
     return list(results.values())
+
+
+def _ends(
+    matrix: Matrix, executor: Executor, jobs: Mapping[str, Job], tell: Tell, stop: Stop
+) -> Iterator[JobResult]:
+    """Yield how each run ended, each once; what goes wrong is the executor's."""
+    left = set(jobs)
+    try:
+        for result in executor.run(list(jobs.values()), work, tell, stop):
+            require(result, JobResult, "run()")
+            if result.name not in left:
+                raise RuntimeError(f"it tells one end too many of '{result.name}'")
+            left.remove(result.name)
+            yield result
+    except NstflowError:
+        raise
+    except Exception as error:
+        accuse(error, executor, "the executor", matrix.plans[0].recipe.installed)
+        raise
 
 
 def _check_same(jobs: Sequence[Job]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from nstflow.errors import NstflowError, Problem
+from nstflow.plugins import BUILTIN, Plugins
 from nstflow.recipe.draft import Draft
 from nstflow.recipe.parsing import Keys, dotted
 from nstflow.recipe.schema import Recipe
@@ -33,21 +35,40 @@ def blaming(
     try:
         yield
     except NstflowError as error:
-        placed = [_placed(problem, recipe, keys) for problem in error.problems]
+        placed = [_placed(problem, recipe, keys, stage) for problem in error.problems]
         if into is None:
             raise NstflowError(placed, recipe.source.label) from error
         into += placed
+    except SystemExit as error:  # else the command would end as if all were well
+        told = RuntimeError(f"it asked Python to exit ({error.code!r})")
+        accuse(told, stage, dotted(keys), recipe.installed)
+        raise told from error
     except Exception as error:
-        offer = recipe.installed.catalog.offer_of(stage)
-        whose = f", which {offer.package} offers" if offer else ""
-        if not any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ())):
-            # the innermost stage is the one
-            error.add_note(f"{_BLAME} {dotted(keys)} (use: {stage.use}){whose}.")
+        accuse(error, stage, dotted(keys), recipe.installed)
         raise
 
 
-def _placed(problem: Problem, recipe: Recipe | Draft, keys: Keys) -> Problem:
+def accuse(error: Exception, stage: Stage, place: str, installed: Plugins) -> None:
+    """Note on an error which stage, and whose, it came from: the innermost is the one."""
+    offer = installed.catalog.offer_of(stage)
+    whose = f", which {offer.package} offers" if offer else ""
+    if not any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ())):
+        error.add_note(f"{_BLAME} {place} (use: {stage.use}){whose}.")
+
+
+def require(value: Any, kind: type, call: str) -> Any:
+    """Return what a stage's method gave, or raise a `TypeError` that names the method."""
+    if not isinstance(value, kind):
+        raise TypeError(f"its {call} should give {kind.__name__}, but gave {value!r:.200}")
+    return value
+
+
+def _placed(problem: Problem, recipe: Recipe | Draft, keys: Keys, stage: Stage) -> Problem:
     if problem.where:
         return problem
     path = (*keys, problem.what) if problem.what else keys
-    return replace(problem, where=recipe.source.where(path), what=dotted(path))
+    offer = recipe.installed.catalog.offer_of(stage)
+    hint = problem.hint
+    if offer is not None and offer.plugin != BUILTIN:
+        hint = f"{hint} '{offer.name}' is of {offer.package}.".strip()
+    return replace(problem, where=recipe.source.where(path), what=dotted(path), hint=hint)

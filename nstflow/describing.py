@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 import typing
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import yaml
 from pydantic.fields import FieldInfo
+from pydantic_core import to_json
 
 from nstflow.catalog import name_of
 from nstflow.fields import IMAGE_REF
@@ -17,6 +19,7 @@ from nstflow.slots import EXECUTOR, Slot
 from nstflow.stages import Stage
 
 _WIDTH = 100
+_OPEN = "\0"
 
 
 class Setting(NamedTuple):
@@ -24,7 +27,7 @@ class Setting(NamedTuple):
 
     Attributes:
         type: As a person would say it.
-        default: As YAML; `needed`, or `none` for what is left out.
+        default: As YAML; `needed`, `none` for what is left out, `made` for what others decide.
     """
 
     name: str
@@ -35,12 +38,12 @@ class Setting(NamedTuple):
 
 def summary_of(stage: type[Stage]) -> str:
     """Return the first line of what it does."""
-    return text_of(stage).partition("\n")[0]
+    return text_of(stage).partition("\n")[0] or "(it has no docstring)"
 
 
 def text_of(stage: type[Stage]) -> str:
     """Return what it does: its formula, its errors, its source."""
-    return inspect.getdoc(stage) or ""
+    return inspect.cleandoc(stage.__doc__ or "")  # its own: that of its base says something else
 
 
 def settings_of(stage: type[Stage]) -> list[Setting]:
@@ -63,7 +66,7 @@ def example_of(stage: type[Stage], slot: Slot) -> str:
     for name, field in stage.model_fields.items():
         if field.is_required():
             settings[name] = _sample(field)
-        elif name != "use" and _plain(field) not in (None, {}, []):
+        elif name != "use" and _plain(field) not in (None, {}, [], _OPEN):
             settings[name] = _plain(field)
     if slot == EXECUTOR:
         return f"nstflow run recipe.yaml --executor '{in_yaml(settings)}'"
@@ -103,20 +106,18 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
     value = _plain(field)
+    if value == _OPEN:
+        return "made"
     return "none" if value is None else in_yaml(value)
 
 
 def _plain(field: FieldInfo) -> Any:
-    """Return a default as data of YAML."""
-    return _as_data(field.get_default(call_default_factory=True, validated_data={}))
-
-
-def _as_data(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _as_data(item) for key, item in value.items()}
-    if isinstance(value, tuple | list | set | frozenset):
-        return [_as_data(item) for item in value]
-    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
+    """Return a default as data of YAML; `_OPEN` where only making the stage can tell it."""
+    try:
+        default = field.get_default(call_default_factory=True, validated_data={})
+        return json.loads(to_json(default, inf_nan_mode="strings"))
+    except Exception:  # noqa: BLE001 - a factory may raise anything, a default be anything
+        return _OPEN
 
 
 def _sample(field: FieldInfo) -> Any:
@@ -125,10 +126,12 @@ def _sample(field: FieldInfo) -> Any:
         return field.examples[0]
     if IMAGE_REF in field.metadata:
         return "content"
+    least = max((n for m in field.metadata if (n := getattr(m, "ge", None)) is not None), default=1)
+    samples: dict[Any, Any] = {str: "text", int: least, float: float(least), bool: True}
+    arguments = typing.get_args(field.annotation)
     if typing.get_origin(field.annotation) is typing.Literal:
-        return typing.get_args(field.annotation)[0]
-    samples: dict[Any, Any] = {str: "text", int: 1, float: 1.0, bool: True}
-    return samples.get(field.annotation, "…")
+        return arguments[0]
+    return next((samples[kind] for kind in (field.annotation, *arguments) if kind in samples), "…")
 
 
 def _type(annotation: Any) -> str:

@@ -148,7 +148,9 @@ class Execution:
                     check_unchanged(self.plan, lock)
                     is_first = False
                 saving.after(progress)
-                self.watching.tell("nstflow_progress", progress=progress)
+                self.watching.tell(
+                    "nstflow_progress", progress=progress, folder=self.directory.path
+                )
                 if self.stop.requested and progress.step < progress.steps:
                     saving.now()
                     return True

@@ -2,7 +2,7 @@
 
 A plugin is a module, or any object, whose functions carry `@nstflow.hookimpl` and one of these
 names. It is found through an entry point of the group `nstflow`. A hook may leave out arguments
-that it does not need.
+that it does not need. `folder` is the run's directory: what tells runs of one process apart.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def nstflow_run_started(plan: Plan, folder: Path) -> None:
 
 
 @hookspec
-def nstflow_progress(progress: Progress) -> None:
+def nstflow_progress(progress: Progress, folder: Path) -> None:
     """Observe a dispatch, a few times a second. What takes long here delays the run.
 
     An observer that raises is switched off with a warning, and the run goes on; so it is with the
@@ -49,5 +49,5 @@ def nstflow_run_finished(result: Result) -> None:
 
 
 @hookspec
-def nstflow_run_failed(plan: Plan, error: BaseException) -> None:
+def nstflow_run_failed(plan: Plan, error: BaseException, folder: Path) -> None:
     """Observe that a run broke off with an error."""

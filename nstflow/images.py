@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from nstflow.blame import blaming
+from nstflow.blame import blaming, require
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.schema import Recipe
@@ -25,14 +25,15 @@ def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
             hashes = hashes_of(loader.files(recipe.folder).values())
             # a loader that names no file may yet read one, from the recipe's folder
             key = None if hashes is None else (loader, hashes, hashes or recipe.folder)
-            images[name] = shared.images.get(key, partial(loader.load, recipe.folder))
+            loaded = shared.images.get(key, partial(loader.load, recipe.folder))
+            images[name] = require(loaded, Image, "load()")
             _expect(images[name], plan.sources[name], "Has the file changed? Run it again.")
     for index, stage in enumerate(recipe.preprocess):
         before = dict(images)
         for name, image in before.items():
             if stage.only is None or name in stage.only:
                 with blaming(recipe, ("preprocess", index), stage):
-                    images[name] = stage.apply(image, before)
+                    images[name] = require(stage.apply(image, before), Image, "apply()")
                     hint = "This is a mistake in the stage: its size() says otherwise."
                     _expect(images[name], stage.size(image.size), hint)
     return images
@@ -42,7 +43,7 @@ def finish(recipe: Recipe, image: Image, images: Mapping[str, Image]) -> Image:
     """Return the picture after postprocessing; `images` are the prepared ones."""
     for index, stage in enumerate(recipe.postprocess):
         with blaming(recipe, ("postprocess", index), stage):
-            image = stage.apply(image, images)
+            image = require(stage.apply(image, images), Image, "apply()")
     return image
 
 
@@ -52,7 +53,8 @@ def write(result: Result, directory: RunDirectory) -> Sequence[Path]:
     recipe = result.plan.recipe
     for index, stage in enumerate(recipe.outputs):
         with directory.scratch() as folder, blaming(recipe, ("outputs", index), stage):
-            files.append(directory.place(stage.write(result, folder), folder))
+            file = require(stage.write(result, folder), Path, "write()")
+            files.append(directory.place(file, folder))
     return files
 
 

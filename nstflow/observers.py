@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import pluggy
 
 from nstflow import hookspecs
 from nstflow.errors import NstflowWarning, suggest
+from nstflow.mishaps import home_of, told_of
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith(f"{hookspecs.PROJECT}_"))
 """Every hook, in the order in which a run calls them."""
@@ -41,13 +41,14 @@ class Observers:
             others = [other for other in self._manager.get_plugins() if other is not plugin]
             try:
                 self._manager.subset_hook_caller(hook, others)(**news)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the run goes on
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the run goes on
                 self._manager.unregister(plugin)
-                where = traceback.extract_tb(error.__traceback__)[-1]
                 of = f" ({self._packages[name]})" if name in self._packages else ""
                 warnings.warn(
                     f"the observer '{name}'{of} is switched off: its {hook} raised"
-                    f" {type(error).__name__}: {error} ({where.filename}:{where.lineno})",
+                    f" {told_of(error, home_of(plugin))}",
                     NstflowWarning,
                     stacklevel=2,
                 )

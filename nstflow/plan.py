@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from nstflow.blame import blaming
+from nstflow.blame import blaming, require
 from nstflow.errors import NstflowError, Problem
 from nstflow.plugin_files import PluginFile
 from nstflow.recipe import read_draft
@@ -200,7 +200,8 @@ def _in_order(recipe: Recipe, layers: Iterable[str]) -> tuple[str, ...]:
 
 def _phases(recipe: Recipe, canvas: Size) -> tuple[Phase, ...]:
     with blaming(recipe, ("schedule",), recipe.schedule):
-        phases = tuple(recipe.schedule.phases(canvas))
+        given = recipe.schedule.phases(canvas)
+        phases = tuple(require(phase, Phase, "phases()") for phase in given)
         if not phases:
             raise ValueError("a schedule has at least one phase")
     return phases

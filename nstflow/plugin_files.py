@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import linecache
 import sys
-import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 from nstflow.errors import NstflowError, Problem
+from nstflow.mishaps import told_of
 
 MAX_BYTES = 1 << 20
 
@@ -56,9 +56,11 @@ class PluginFile:
         linecache.cache[self.path] = len(text), None, text.splitlines(keepends=True), self.path
         try:
             exec(compile(self.source, self.path, "exec"), module.__dict__)  # noqa: S102 - asked for
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             del sys.modules[name]
-            raise self.unsound(f"{type(error).__name__}: {error}{_place(error)}") from error
+            raise self.unsound(told_of(error, self.path)) from error
         return module
 
     def unsound(self, why: str) -> NstflowError:
@@ -91,10 +93,3 @@ def read_plugin(path: str | Path) -> PluginFile:
     if len(source) > MAX_BYTES:
         raise refuse(f"the file is larger than {MAX_BYTES >> 10} KiB.")
     return PluginFile(path.name, str(path), source)
-
-
-def _place(error: BaseException) -> str:
-    if isinstance(error, SyntaxError):
-        return f" ({error.filename}:{error.lineno})"
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return f" ({where.filename}:{where.lineno})"

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import inspect
-import traceback
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import pluggy
 
-from nstflow import hookspecs
+from nstflow import builtin, hookspecs
 from nstflow.catalog import Catalog, Offer, name_of
-from nstflow.errors import suggest
+from nstflow.errors import Problem, suggest
+from nstflow.mishaps import home_of, told_of
 from nstflow.observers import HOOKS, Observers
 from nstflow.plugin_files import PluginFile
 from nstflow.slots import slot_of
+from nstflow.soundness import UnsoundPluginError, check_schema, check_stage
 from nstflow.stages import Stage
 
 BUILTIN = "nstflow"
 _IMPORT = "import failed: "
+_TAKEN = "is loaded already: block one, by its package's name"
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,17 @@ class PluginRow:
     @property
     def remedy(self) -> str:
         """What its user can do about the trouble."""
-        package = self.package.split()[0]
-        how = "reinstall" if self.trouble.startswith(_IMPORT) else "update"
-        option = "--force-reinstall" if how == "reinstall" else "--upgrade"
+        package, _, version = self.package.partition(" ")
+        if self.trouble.endswith(_TAKEN):
+            return f"leave one out: --block-plugin {package}"
+        if not version:
+            return f"tell its author, or leave it out: --block-plugin {self.name}"
+        how = "install it again, with all that it needs, or update it"
+        if not self.trouble.startswith(_IMPORT):
+            how = "update it, or tell its author"
         return (
-            f"{how} it with `pip install {option} {package}`, tell its author, or remove it with"
-            f" `pip uninstall {package}`"
+            f"{how}, from where you had it; `pip uninstall {package}` removes it,"
+            f" --block-plugin {self.name} leaves it out"
         )
 
 
@@ -69,14 +76,12 @@ class Plugins:
     """
 
     def __init__(self, blocked: Collection[str] = (), files: Sequence[PluginFile] = ()) -> None:
-        self.files = tuple(dict.fromkeys(files))
+        self.files = tuple({file.sha256: file for file in files}.values())
         self.blocked = tuple(sorted(set(blocked)))
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self.rows: list[PluginRow] = []
         self._offers: list[Offer] = []
-        from nstflow import builtin
-
         self._add(BUILTIN, f"nstflow {metadata.version('nstflow')}", builtin)
         for entry in sorted(metadata.entry_points(group=hookspecs.PROJECT)):
             package = _package_of(entry)
@@ -85,7 +90,12 @@ class Plugins:
             else:
                 self._load(entry, package)
         for file in self.files:
-            self._add(file.name.removesuffix(".py"), file.package, file.load())
+            names = {file.name, file.name.removesuffix(".py")}
+            if names & set(blocked):
+                self.rows.append(PluginRow(file.name, file.package, trouble="blocked"))
+                continue
+            taken = self._manager.has_plugin(file.name)
+            self._add(file.path if taken else file.name, file.package, file.load())
             if trouble := self.rows[-1].trouble:
                 raise file.unsound(trouble)
         self.catalog = Catalog(
@@ -93,35 +103,49 @@ class Plugins:
         )
         others = [row for row in self.rows if row.name != BUILTIN]
         self.unknown_blocks = sorted(
-            set(blocked) - {row.name for row in others} - {row.package.split()[0] for row in others}
+            set(blocked)
+            - {name for row in others for name in (row.name, row.name.removesuffix(".py"))}
+            - {row.package.split()[0] for row in others}
         )
+
+    def unknown(self, name: str) -> Problem:
+        """Return what to say of one of the `unknown_blocks`."""
+        names = [row.name for row in self.rows if row.name != BUILTIN]
+        hint = f"{suggest(name, names)} Installed: {', '.join(names) or 'none'}.".strip()
+        return Problem(f"--block-plugin {name}", "", f"there is no plugin '{name}' to block.", hint)
 
     def _load(self, entry: metadata.EntryPoint, package: str) -> None:
         try:
             plugin = entry.load()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - an import may raise anything
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            reason = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
-            self.rows.append(PluginRow(entry.name, package, trouble=f"{_IMPORT}{reason}"))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - an import may raise anything
+            self.rows.append(PluginRow(entry.name, package, trouble=f"{_IMPORT}{told_of(error)}"))
         else:
             self._add(entry.name, package, plugin)
 
     def _add(self, name: str, package: str, plugin: object) -> None:
         """Register a plugin, or record why it can't be."""
-        same = self._manager.get_name(plugin) or (name if self._manager.has_plugin(name) else None)
+        plugins = self._manager.list_name_plugin()  # told apart by identity: == may do anything
+        same = next((known for known, other in plugins if known == name or other is plugin), None)
         if same is not None:
-            trouble = f"a plugin '{same}' is loaded already: block one, by its package's name"
+            trouble = f"a plugin '{same}' {_TAKEN}"
             self.rows.append(PluginRow(name, package, trouble=trouble))
             return
         try:
+            if inspect.isclass(plugin):
+                raise UnsoundPluginError("it is a class: let the entry point name an instance")
+            hash(plugin)  # pluggy needs it
             self._manager.register(plugin, name)
             stages = self._check(plugin)
-        except _UnsoundPluginError as error:
+        except UnsoundPluginError as error:
             trouble = str(error)
         except pluggy.PluginValidationError as error:
             trouble = " ".join(str(error).split())
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a hook may raise anything
-            trouble = f"nstflow_stages failed: {type(error).__name__}: {error}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a hook may raise anything
+            trouble = f"nstflow_stages failed: {told_of(error, home_of(plugin))}"
         else:
             self._offers += [Offer(stage, name, package) for stage in stages]
             offered = [f"{slot.name}: {name_of(s)}" for s in stages if (slot := slot_of(s))]
@@ -129,23 +153,29 @@ class Plugins:
             observed = [hook for hook in HOOKS if hook in hooks and hook != "nstflow_stages"]
             self.rows.append(PluginRow(name, package, (*offered, *observed)))
             return
-        if self._manager.is_registered(plugin):
-            self._manager.unregister(plugin)
+        if self._manager.get_plugin(name) is plugin:
+            self._manager.unregister(name=name)
         self.rows.append(PluginRow(name, package, trouble=trouble))
 
     def _check(self, plugin: object) -> list[type[Stage]]:
         for hook in self._hooks_of(plugin):
             if hook not in HOOKS:
-                raise _UnsoundPluginError(f"there is no hook {hook}. {suggest(hook, HOOKS)}")
+                raise UnsoundPluginError(f"there is no hook {hook}. {suggest(hook, HOOKS)}")
         if not self._hooks_of(plugin):
-            raise _UnsoundPluginError("no function of it carries @nstflow.hookimpl")
+            raise UnsoundPluginError("no function of it carries @nstflow.hookimpl")
+        for hook in self._hooks_of(plugin):
+            function = getattr(plugin, hook, None)
+            if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+                raise UnsoundPluginError(f"its {hook} is async or a generator: nobody would run it")
         found = [stage for stages in self._ask(plugin, "nstflow_stages") for stage in stages]
         for stage in found:
-            _check_stage(stage)
+            check_stage(stage)
+            if plugin is not builtin:
+                check_schema(stage)
         names = [(slot_of(stage), name_of(stage)) for stage in found]
         for index, (slot, name) in enumerate(names):
             if slot is not None and (slot, name) in names[:index]:
-                raise _UnsoundPluginError(f"it offers '{name}' twice, for {slot.name}")
+                raise UnsoundPluginError(f"it offers '{name}' twice, for {slot.name}")
         return cast("list[type[Stage]]", found)
 
     def _hooks_of(self, plugin: object) -> list[str]:
@@ -163,7 +193,7 @@ class Plugins:
         return Observers(
             [
                 *((name, package[name], plugin) for name, plugin in plugins),
-                *((type(item).__name__, "", item) for item in extra),
+                *((getattr(item, "__name__", type(item).__name__), "", item) for item in extra),
             ]
         )
 
@@ -173,24 +203,8 @@ def _package_of(entry: metadata.EntryPoint) -> str:
     try:
         with warnings.catch_warnings():  # of a backport that other packages bring
             warnings.simplefilter("ignore", DeprecationWarning)
-            return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+            if entry.dist and entry.dist.name:
+                return f"{entry.dist.name} {entry.dist.version or 'of no version'}"
     except KeyError:
-        return entry.value
-
-
-def _check_stage(stage: Any) -> None:
-    if not (inspect.isclass(stage) and issubclass(stage, Stage)):
-        raise _UnsoundPluginError(f"nstflow_stages gives {stage!r}, which is no stage class")
-    if slot_of(stage) is None:
-        raise _UnsoundPluginError(f"{stage.__name__} derives from no slot's base class")
-    use = stage.model_fields["use"]
-    if not isinstance(use.default, str) or get_args(use.annotation) != (use.default,):
-        raise _UnsoundPluginError(
-            f'{stage.__name__} has no name: give it `use: Literal["x"] = "x"`'
-        )
-    if abstract := ", ".join(sorted(stage.__abstractmethods__)):
-        raise _UnsoundPluginError(f"{stage.__name__} lacks {abstract}")
-
-
-class _UnsoundPluginError(Exception):
-    """A plugin that does not keep to the contract; the text says where."""
+        pass
+    return entry.value

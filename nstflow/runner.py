@@ -83,7 +83,7 @@ def run(
         except BaseException as error:
             directory.fail()
             told = work.explained(error)
-            watching.tell("nstflow_run_failed", plan=plan, error=told)
+            watching.tell("nstflow_run_failed", plan=plan, error=told, folder=path)
             if told is error:
                 raise
             raise told from error

@@ -11,6 +11,7 @@ from rich.text import Text
 from nstflow.catalog import Catalog, Offer
 from nstflow.console import out, show_facts
 from nstflow.describing import example_of, settings_of, summary_of, text_of
+from nstflow.errors import printable
 from nstflow.plugins import BUILTIN, PluginRow, Plugins
 from nstflow.slots import ALL_SLOTS
 
@@ -26,18 +27,20 @@ def show_stage(offer: Offer, slot: str) -> None:
     """Print one stage: its text, its settings, an example to paste, and where it is written."""
     stage = offer.stage
     out.print(Text.assemble((offer.name, "bold"), (f" ({slot}, from {offer.package})\n", "dim")))
-    out.print(Text(text_of(stage)), soft_wrap=True)
+    out.print(Text(printable(text_of(stage), lines=True)), soft_wrap=True)
     settings = settings_of(stage)
     if settings:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("setting", "type", "default", "meaning"):
             table.add_column(column)
         for setting in settings:
-            table.add_row(*map(Text, setting))  # as text: brackets are no markup here
+            table.add_row(
+                *(Text(printable(cell)) for cell in setting)
+            )  # as text: brackets are no markup here
         out.print()
         out.print(table)
-    out.print("\nexample, with every default", style="dim")
-    out.print(Text(example_of(stage, ALL_SLOTS[slot])), soft_wrap=True)
+    out.print("\nexample", style="dim")
+    out.print(Text(printable(example_of(stage, ALL_SLOTS[slot]), lines=True)), soft_wrap=True)
     file = inspect.getsourcefile(stage)
     out.print(Text(f"\nsource: {file}", style="dim"), soft_wrap=True)
 
@@ -45,7 +48,8 @@ def show_stage(offer: Offer, slot: str) -> None:
 def show_plugins(plugins: Plugins) -> None:
     """Print every plugin, what it offers, what is wrong with the broken ones, and what helps."""
     for row in plugins.rows:
-        out.print(Text.assemble((row.name, "bold cyan"), (f"  {row.package}", "dim")))
+        name, package = printable(row.name), printable(row.package)
+        out.print(Text.assemble((name, "bold cyan"), (f"  {package}", "dim")))
         show_facts(_facts(row), "  ")
     for slot, name, claims in plugins.catalog.collisions():
         both = " and ".join(claim.package for claim in claims)
@@ -58,7 +62,8 @@ def _facts(row: PluginRow) -> list[tuple[str, str | Text]]:
     if row.trouble == "blocked":
         return [("blocked", Text("by --block-plugin", style="yellow"))]
     if row.trouble:
-        return [("not loaded", Text(row.trouble, style="red")), ("what to do", row.remedy)]
+        trouble = Text(printable(row.trouble), style="red")
+        return [("not loaded", trouble), ("what to do", printable(row.remedy))]
     stages = [offer.split(": ") for offer in row.offers if ": " in offer]
     facts: list[tuple[str, str | Text]] = [
         (slot, ", ".join(name for _, name in offers))
@@ -69,5 +74,5 @@ def _facts(row: PluginRow) -> list[tuple[str, str | Text]]:
 
 
 def _summary(offer: Offer) -> str:
-    line = summary_of(offer.stage)
+    line = printable(summary_of(offer.stage))
     return line if offer.plugin == BUILTIN else f"{line} ({offer.package})"

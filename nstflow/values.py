@@ -56,12 +56,15 @@ class Image:
 
 
 def _check(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:
-    if array.shape != shape or array.dtype != "float32" or 0 in shape:
-        got = f"{array.dtype} {array.shape}"
-        raise ValueError(f"an image's {name} are float32 {shape}, none of them 0, but got {got}")
+    if array.dtype != "float32":
+        hint = 'convert them by .astype("float32")'
+        raise ValueError(f"an image's {name} are float32, but these are {array.dtype}: {hint}")
+    if array.shape != shape or 0 in shape:
+        raise ValueError(f"an image's {name} have the shape {shape}, but these {array.shape}")
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 1):  # phrased so that NaN fails too
-        raise ValueError(f"an image's {name} lie in [0, 1], but these span [{low:g}, {high:g}]")
+        span = f"these span [{low:g}, {high:g}]: clip them"
+        raise ValueError(f"an image's {name} lie in [0, 1], but {span}")
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:

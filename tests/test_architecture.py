@@ -17,6 +17,7 @@ PACKAGE = Path(nstflow.__file__).parent
 # A module imports only from lines above its own.
 LAYERS = [
     ("errors", "lazy", "fields", "atomic", "digest", "checkpoint", "stopping"),
+    ("mishaps",),
     ("values", "facts", "plugin_files"),
     ("result", "claim", "jobs"),
     ("stages",),
@@ -26,7 +27,7 @@ LAYERS = [
     ("weights", "engine"),
     ("toolkit",),
     ("builtin",),
-    ("observers",),
+    ("observers", "soundness"),
     ("plugins",),
     ("recipe",),
     ("blame", "describing"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
 import pytest
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from nstflow import ImageRef, LossTerm, Output, Schedule
 from nstflow.describing import Setting, example_of, in_yaml, settings_of, summary_of
@@ -99,6 +100,35 @@ def test_an_example_has_a_value_for_what_is_needed() -> None:
     assert pasted["made"] == ["x"]
     assert "often" not in pasted
     assert "pairs" not in pasted
+
+
+def test_defaults_of_all_kinds_are_shown() -> None:
+    class Tone(enum.Enum):
+        WARM = "warm"
+
+    class Inner(BaseModel):
+        a: int = 3
+
+    class Odd(LossTerm):
+        use: Literal["odd"] = "odd"
+        tone: Tone = Field(Tone.WARM, description="A tone.")
+        inner: Inner = Field(Inner(), description="A model.")
+        follows: int = Field(default_factory=lambda data: data["weight"] * 2, description="Made.")
+        raises: int = Field(default_factory=lambda: 1 // 0, description="Broken.")
+        least: int = Field(ge=5, description="A bound.")
+        maybe: int | None = Field(description="One or none.")
+
+        def score(self, features: Any, target: Any) -> Any:
+            raise NotImplementedError
+
+    defaults = {setting.name: setting.default for setting in settings_of(Odd)}
+    assert defaults["tone"] == "warm"
+    assert defaults["inner"] == "{a: 3}"
+    assert defaults["follows"] == defaults["raises"] == "made"
+    pasted = parse_yaml(example_of(Odd, SLOTS["losses"]), "")[0]["losses"]["odd"]
+    assert (pasted["tone"], pasted["least"], pasted["maybe"]) == ("warm", 5, 1)
+    assert "follows" not in pasted
+    assert summary_of(Odd) == "(it has no docstring)"
 
 
 @pytest.mark.parametrize(

@@ -185,4 +185,4 @@ def test_two_files_that_offer_one_name_collide(write: Write) -> None:
     assert "spread" not in catalog["losses"]
     got, hint = catalog.why_not("losses", "spread")
     assert "terms1.py" in got
-    assert "--block-plugin terms1 or --block-plugin terms2" in hint
+    assert "--block-plugin terms1.py or --block-plugin terms2.py" in hint

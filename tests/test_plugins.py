@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import types
 import warnings
 from pathlib import Path
 from typing import Any
@@ -415,20 +416,20 @@ class Raises:
 
 def test_observers_are_told_in_turn() -> None:
     watch = Watch()
-    observers = Plugins().observers([watch])
+    observers = Plugins({"tensorboard"}).observers([watch])
     observers.tell("nstflow_run_started", plan=1, folder=Path())
-    observers.tell("nstflow_progress", progress=2)
+    observers.tell("nstflow_progress", progress=2, folder=Path())
     observers.tell("nstflow_run_finished", result=3)
-    observers.tell("nstflow_run_failed", plan=4, error=5)
+    observers.tell("nstflow_run_failed", plan=4, error=5, folder=Path())
     assert watch.told == ["started", "progress 2", "finished 3", "failed 4 5"]
 
 
 def test_observer_that_raises_is_switched_off_and_the_others_are_told() -> None:
     first, bad, last = Watch(), Raises(), Watch()
-    observers = Plugins().observers([first, bad, last])
-    observers.tell("nstflow_progress", progress=1)
+    observers = Plugins({"tensorboard"}).observers([first, bad, last])
+    observers.tell("nstflow_progress", progress=1, folder=Path())
     with pytest.warns(NstflowWarning) as caught:
-        observers.tell("nstflow_progress", progress=2)
+        observers.tell("nstflow_progress", progress=2, folder=Path())
     (warning,) = caught
     text = str(warning.message)
     assert "the observer 'Raises' is switched off: its nstflow_progress raised" in text
@@ -436,7 +437,7 @@ def test_observer_that_raises_is_switched_off_and_the_others_are_told() -> None:
     assert "test_plugins.py:" in text
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        observers.tell("nstflow_progress", progress=3)
+        observers.tell("nstflow_progress", progress=3, folder=Path())
         observers.tell("nstflow_run_finished", result=4)
     assert bad.count == 2
     news = ["progress 1", "progress 2", "progress 3", "finished 4"]
@@ -445,7 +446,9 @@ def test_observer_that_raises_is_switched_off_and_the_others_are_told() -> None:
 
 def test_two_observers_of_one_class() -> None:
     one, two = Watch(), Watch()
-    Plugins().observers([one, two]).tell("nstflow_progress", progress=1)
+    Plugins({"tensorboard"}).observers([one, two]).tell(
+        "nstflow_progress", progress=1, folder=Path()
+    )
     assert one.told == two.told == ["progress 1"]
 
 
@@ -462,11 +465,11 @@ def test_plugin_that_raises_while_it_watches_is_named(install: Any) -> None:
     )
     observers = Plugins().observers()
     with pytest.warns(NstflowWarning, match=r"'nstflow-watch' \(nstflow-watch 1.0\) is .*no room"):
-        observers.tell("nstflow_progress", progress=1)
+        observers.tell("nstflow_progress", progress=1, folder=Path())
     # another run of the same plugins asks it again
     observers = Plugins().observers()
     with pytest.warns(NstflowWarning, match="nstflow-watch"):
-        observers.tell("nstflow_progress", progress=1)
+        observers.tell("nstflow_progress", progress=1, folder=Path())
 
 
 def test_interrupt_is_no_error_of_an_observer() -> None:
@@ -476,7 +479,9 @@ def test_interrupt_is_no_error_of_an_observer() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Plugins().observers([Interrupts()]).tell("nstflow_progress", progress=1)
+        Plugins({"tensorboard"}).observers([Interrupts()]).tell(
+            "nstflow_progress", progress=1, folder=Path()
+        )
 
 
 def test_every_hook_is_documented() -> None:
@@ -613,4 +618,54 @@ def test_problem_that_a_stage_finds_is_placed_in_the_recipe(install: Any, write:
         plan_file(path, ["extractor.weights=random"])
     (found,) = caught.value.problems
     assert (found.where, found.what) == (f"{path}:3:3", "images.content.path")
-    assert (found.got, found.hint) == ("no good.", "Try another.")
+    assert (found.got, found.hint) == (
+        "no good.",
+        "Try another. 'bug' is of nstflow-bug 1.0.",
+    )
+
+
+def test_observer_that_is_a_module_is_named() -> None:
+    module = types.ModuleType("my_watch")
+    exec("import nstflow\n@nstflow.hookimpl\ndef nstflow_run_finished(): 1 / 0", module.__dict__)  # noqa: S102
+    observers = Plugins({"tensorboard"}).observers([module])
+    with pytest.warns(NstflowWarning, match=r"'my_watch' is switched off.*ZeroDivisionError"):
+        observers.tell("nstflow_run_finished", result=1)
+
+
+RAISES = "class Odd(BaseException):\n    def __str__(self): raise ValueError\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (RAISES + "raise Odd\n", ["import failed: Odd: with a text that raises ValueError"]),
+        ("import numpy, sys\nsys.modules[__name__] = numpy.zeros(3)", ["unhashable type"]),
+        (RAISES + stages("raise Odd"), ["nstflow_stages failed: Odd: ", "nstflow_broken.py:5)"]),
+        ("import pytest\npytest.skip('no', allow_module_level=True)", ["Skipped: "]),
+        (
+            "import nstflow\n@nstflow.hookimpl\nasync def nstflow_stages(): return []\n",
+            ["nstflow_stages is async or a generator"],
+        ),
+        (
+            "import sys\nclass Plugin: pass\nsys.modules[__name__] = Plugin\n",
+            ["it is a class"],
+        ),
+        (
+            stage("LossTerm", SCORE, name='use: Literal["a: b"] = "a: b"'),
+            ["Grey can't be called 'a: b'"],
+        ),
+        (
+            stage("LossTerm", SCORE, name='use: Literal["null"] = "null"'),
+            ["Grey can't be called 'null'"],
+        ),
+        (
+            stage("LossTerm", SCORE + "\nlevel: 'Unknown' = 1"),
+            ["the settings of Grey have no schema"],
+        ),
+    ],
+)
+def test_odd_plugin_is_a_row_too(source: str, words: list[str], install: Any, call: Any) -> None:
+    install("nstflow-broken", source)
+    row = row_of(Plugins(), "nstflow-broken")
+    assert [word for word in words if word not in row.trouble] == []
+    assert call("plugins").code == call("schema").code == call("stages").code == 0

@@ -64,12 +64,12 @@ def test_an_observer_is_shown_with_its_hooks_in_the_order_of_a_run(call: Any, in
         (
             "import nowhere_at_all",
             "import failed: ModuleNotFoundError: No module named 'nowhere_at_all' (",
-            "pip install --force-reinstall nstflow-broken",
+            "install it again, with all that it needs",
         ),
         (
             GREY.replace("def nstflow_stages", "def nstflow_stage"),
             "there is no hook nstflow_stage. Did you mean 'nstflow_stages'?",
-            "pip install --upgrade nstflow-broken",
+            "update it, or tell its author",
         ),
     ],
 )
@@ -83,7 +83,8 @@ def test_a_broken_plugin_is_shown_with_the_reason_and_what_to_do(
     facts = facts_of(answer.out, "nstflow-broken")
     assert facts["not loaded"].startswith(reason)
     assert remedy in facts["what to do"]
-    assert "pip uninstall nstflow-broken" in facts["what to do"]
+    assert "`pip uninstall nstflow-broken` removes it" in facts["what to do"]
+    assert "--block-plugin nstflow-broken leaves it out" in facts["what to do"]
 
 
 def test_a_blocked_plugin_is_shown_as_one(call: Any, install: Any) -> None:
@@ -110,7 +111,7 @@ def test_a_collision_is_shown_with_both_packages_and_what_settles_it(
 
 def test_a_file_is_shown_as_a_plugin(call: Any, write: Any) -> None:
     file = write(GREY, "mine.py")
-    assert facts_of(call("plugins", "--plugin", file).out, "mine") == {"losses": "grey"}
+    assert facts_of(call("plugins", "--plugin", file).out, "mine.py") == {"losses": "grey"}
     assert '"grey"' in call("schema", "--plugin", file).out
     assert '"grey"' not in call("schema").out
     shown = call("stages", "losses", "--plugin", file).out

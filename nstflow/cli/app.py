@@ -35,12 +35,16 @@ def installed(block: list[str] | None, plugins: list[Path] | None) -> Plugins:
     """Return the plugins that take part.
 
     Raises:
-        NstflowError: A plugin file can't be read, or is no sound plugin.
+        NstflowError: A plugin file can't be read, or is no sound plugin; there is none to block.
     """
+    from nstflow.errors import NstflowError
     from nstflow.plugins import Plugins
 
     chosen = choice(block, plugins)
-    return Plugins(chosen["block"], chosen["plugins"])
+    found = Plugins(chosen["block"], chosen["plugins"])
+    if found.unknown_blocks:
+        raise NstflowError([found.unknown(name) for name in found.unknown_blocks])
+    return found
 
 
 class DeviceName(enum.StrEnum):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from nstflow.catalog import Catalog
-from nstflow.errors import NstflowError, Problem, suggest
+from nstflow.errors import NstflowError, Problem
 from nstflow.fields import Name
-from nstflow.plugins import BUILTIN, Plugins
+from nstflow.plugins import Plugins
 from nstflow.recipe.checks import check
 from nstflow.recipe.explain import explain
 from nstflow.recipe.parsing import Keys, describe, dotted
@@ -175,18 +175,16 @@ def blocked_names(data: Mapping[str, Any]) -> list[Any]:
 
 
 def _unknown_blocks(source: Source, plugins: Plugins) -> Iterator[Problem]:
-    names = [row.name for row in plugins.rows if row.name != BUILTIN]
     places: dict[str, Keys] = {}
     for index, item in enumerate(blocked_names(source.data)):
         if isinstance(item, str):
             places.setdefault(item, ("plugins", "block", index))
     for name in plugins.unknown_blocks:
-        got = f"there is no plugin '{name}' to block."
-        hint = f"{suggest(name, names)} Installed: {', '.join(names) or 'none'}.".strip()
+        problem = plugins.unknown(name)
         if name in places:
-            yield Problem(source.where(places[name]), dotted(places[name]), got, hint)
-        else:
-            yield Problem(f"--block-plugin {name}", "", got, hint)
+            at = places[name]
+            problem = replace(problem, where=source.where(at), what=dotted(at))
+        yield problem
 
 
 def in_order(problems: list[Problem]) -> list[Problem]:

@@ -28,6 +28,7 @@ from nstflow import (
     Stage,
     Start,
 )
+from nstflow.mishaps import home_of, told_of
 from nstflow.testing import behaviour, form, losses
 from nstflow.testing.tiny import run_tiny, tiny_images
 
@@ -57,10 +58,26 @@ def check_stage(stage: type[Stage], **settings: Any) -> None:
     Raises:
         AssertionError: It does not; the text says how, and what to do.
     """
+    if form.is_asked_by_itself():
+        return
     form.check_class(stage)
     made = form.make(stage, settings)
     form.check_round_trip(made)
+    form.check_example(stage)
     form.check_import(stage)
     for base, check in _CHECKS.items():
         if isinstance(made, base):
-            check(made)
+            _ask(check, made)
+
+
+def _ask(check: Callable[[Any], None], stage: Stage) -> None:
+    """Let a check speak of whatever the stage raises."""
+    try:
+        check(stage)
+    except (AssertionError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        told = told_of(error, home_of(type(stage)))
+        raise AssertionError(
+            f"{type(stage).__name__} can't do what its slot asks; it ended in {told}"
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,15 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from nstflow import Stage
+from nstflow import NstflowError, Stage
+from nstflow.catalog import name_of
+from nstflow.describing import example_of
 from nstflow.recipe.parsing import parse_yaml
 from nstflow.recipe.writing import to_yaml
-from nstflow.slots import slot_of
+from nstflow.slots import EXECUTOR, slot_of
+
+_ASKED = "NSTFLOW_CHECKING_IMPORT"
+_PATIENCE = 120  # seconds
 
 
 def check_class(stage: type[Stage]) -> None:
@@ -98,6 +104,28 @@ sys.exit(3 if "tensorflow" in sys.modules else 0)
 """
 
 
+def check_example(stage: type[Stage]) -> None:
+    """Check that the example which `nstflow stages` shows can be pasted."""
+    slot = slot_of(stage)
+    assert slot is not None
+    text = example_of(stage, slot)
+    try:
+        data = parse_yaml(text, "")[0] if slot != EXECUTOR else None
+        while isinstance(data, dict | list) and "use" not in data:
+            data = next(iter(data.values())) if isinstance(data, dict) else data[0]
+        stage.model_validate_json(json.dumps(data or {"use": name_of(stage)}))
+    except (NstflowError, ValidationError) as error:
+        raise AssertionError(
+            f"the example of {stage.__name__} can't be pasted; give its needed settings one,"
+            f" `Field(examples=[…], …)`:\n{text}\n{error}"
+        ) from error
+
+
+def is_asked_by_itself() -> bool:
+    """Say whether this process only imports a module: one that calls `check_stage` itself."""
+    return _ASKED in os.environ
+
+
 def check_import(stage: type[Stage]) -> None:
     """Check that the stage's module does not import TensorFlow before something computes."""
     try:
@@ -107,7 +135,10 @@ def check_import(stage: type[Stage]) -> None:
     if file is None or not Path(file).is_file():
         return
     command = [sys.executable, "-c", _IMPORT, stage.__module__, file]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    env = {**os.environ, _ASKED: "1"}
+    done = subprocess.run(  # noqa: S603 - ours
+        command, capture_output=True, text=True, check=False, env=env, timeout=_PATIENCE
+    )
     assert done.returncode != 3, (  # noqa: PLR2004 - as above
         f"{file} imports TensorFlow, which takes seconds of every `nstflow --help`: write"
         " `from nstflow import tf`, and annotate with `nstflow.Tensor`."

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nstflow import Image, Progress, hookimpl
+from nstflow import Image, Progress, Result, hookimpl
 from nstflow.toolkit import to_bytes
 
-if TYPE_CHECKING:
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-_SUFFIX = ".nstflow"
+_NAMES = "events.out.tfevents.*.nstflow"
 
 
 class TensorBoard:
@@ -26,67 +24,99 @@ class TensorBoard:
     """
 
     def __init__(self) -> None:
-        self._folder = Path()
-        self._writer: EventFileWriter | None = None
+        self._files: dict[Path, EventFile] = {}  # of each run at work
 
     @hookimpl
-    def nstflow_run_started(self, folder: Path) -> None:
-        """Remember where the run is; nothing is written before it has a step to show."""
-        self._close()
-        self._folder = folder
-
-    @hookimpl
-    def nstflow_progress(self, progress: Progress) -> None:
+    def nstflow_progress(self, progress: Progress, folder: Path) -> None:
         """Write the losses of a few steps, and the canvas."""
-        if os.environ.get("NSTFLOW_TENSORBOARD") == "off":
+        if os.environ.get("NSTFLOW_TENSORBOARD", "").lower() in ("off", "0", "no", "false"):
             return
         first = progress.step - len(progress.total) + 1
-        if self._writer is None:
-            self._open(first)
-        columns = {"total": progress.total, **progress.losses}
-        for offset in range(len(progress.total)):
-            losses = {f"loss/{name}": float(loss[offset]) for name, loss in columns.items()}
-            self._write(first + offset, [{"tag": t, "simple_value": x} for t, x in losses.items()])
-        if progress.ends_epoch and self._writer is not None:
-            image = _encoded(progress.canvas())
-            self._write(progress.step, [{"tag": "canvas", "image": image}])
-            self._writer.flush()
+        if folder not in self._files:
+            self._files[folder] = EventFile(folder, first)
+        try:
+            _tell(self._files[folder], progress, first)
+        except BaseException:
+            self._files.pop(folder).close()
+            raise
 
     @hookimpl
-    def nstflow_run_finished(self) -> None:
-        """Close the file."""
-        self._close()
+    def nstflow_run_finished(self, result: Result) -> None:
+        """Close the file; it stands for those of a run that was overwritten."""
+        if file := self._files.pop(result.folder, None):
+            file.close()
+            file.remove_replaced()
 
     @hookimpl
-    def nstflow_run_failed(self) -> None:
-        """Close the file."""
-        self._close()
+    def nstflow_run_failed(self, folder: Path) -> None:
+        """Close the file, and remove it where the run leaves nothing else."""
+        if file := self._files.pop(folder, None):
+            file.close()
+            facts = folder / "run.json"
+            if facts.is_file() and '"failed"' in facts.read_text(encoding="utf-8"):
+                file.remove_replaced()
+            else:  # the folder is as it was before the run
+                file.path.unlink(missing_ok=True)
 
-    def _open(self, first: int) -> None:
-        """Begin a file whose steps, from `first` on, stand for those of earlier files."""
+
+class EventFile:
+    """One event file; what is written is on its way to the disk at once.
+
+    Args:
+        folder: Where.
+        first: Its first step: from there on it stands for the files that are there.
+    """
+
+    def __init__(self, folder: Path, first: int) -> None:
         # tensorboard is imported here: a recipe is checked without it
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.compat.proto.event_pb2 import SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-        if first == 1:
-            for old in self._folder.glob(f"events.out.tfevents.*{_SUFFIX}"):
-                old.unlink()
-        self._writer = EventFileWriter(str(self._folder), filename_suffix=_SUFFIX)
-        start = SessionLog(status=SessionLog.START)
-        self._writer.add_event(Event(wall_time=time.time(), step=first, session_log=start))
+        there = sorted(folder.glob(_NAMES))
+        stamps = [file.name.split(".")[3] for file in there]
+        # files are read in the order of their names
+        stamp = max([int(time.time()), *(int(s) + 1 for s in stamps if s.isdecimal())])
+        self._replaced = there if first == 1 else []
+        name = f"{stamp:010}.{socket.gethostname()}.{os.getpid()}"
+        self.path = folder / _NAMES.replace("*", name)
+        self._writer = RecordWriter(self.path.open("wb"))
+        self._write(file_version="brain.Event:2")
+        self._write(step=first, session_log=SessionLog(status=SessionLog.START))
 
-    def _write(self, step: int, values: list[dict[str, Any]]) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
+    def write(self, step: int, values: list[dict[str, Any]]) -> None:
+        """Write what a step came to."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        if self._writer is not None:
-            summary = Summary(value=[Summary.Value(**value) for value in values])
-            self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        summary = Summary(value=[Summary.Value(**value) for value in values])
+        self._write(step=step, summary=summary)
 
-    def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+    def flush(self) -> None:
+        """Let others see what is written."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write no more."""
+        self._writer.close()
+
+    def remove_replaced(self) -> None:
+        """Remove the files of the run that this one has overwritten."""
+        for file in self._replaced:
+            file.unlink(missing_ok=True)
+
+    def _write(self, **fields: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._writer.write(Event(wall_time=time.time(), **fields).SerializeToString())
+
+
+def _tell(file: EventFile, progress: Progress, first: int) -> None:
+    columns = {"total": progress.total, **progress.losses}
+    for offset in range(len(progress.total)):
+        losses = {f"loss/{name}": float(loss[offset]) for name, loss in columns.items()}
+        file.write(first + offset, [{"tag": t, "simple_value": x} for t, x in losses.items()])
+    if progress.ends_epoch:
+        file.write(progress.step, [{"tag": "canvas", "image": _encoded(progress.canvas())}])
+    file.flush()
 
 
 def _encoded(image: Image) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import PIL.Image
 import pytest
 from nstflow_tensorboard import TensorBoard
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from nstflow import NstflowError, Progress, Result, Stop, hookimpl, load_recipe, make_plan, run
+from nstflow.plugin_files import read_plugin
 from nstflow.testing import run_tiny, tiny_images
 
 Run = Callable[..., Result]
@@ -41,6 +44,12 @@ def pixels(event: Any) -> Any:
 LOSSES = {
     "keep": {"use": "content", "layers": ["image"], "weight": 10},
     "look": {"use": "gram", "image": "style", "layers": ["image"], "weight": 1e5},
+}
+RECIPE = {
+    "name": "tiny",
+    "images": {"content": {"use": "noise", "height": 16, "width": 16}},
+    "preprocess": [],
+    "schedule": {"epochs": 1, "steps_per_epoch": 4},
 }
 TWO_EPOCHS = {"epochs": 2, "steps_per_epoch": 3}
 
@@ -74,8 +83,11 @@ def test_watching_changes_nothing(nstflow_run: Run, tmp_path: Path) -> None:
     assert watched.image.pixels.tobytes() == alone.image.pixels.tobytes()
 
 
-def test_it_can_be_switched_off(nstflow_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NSTFLOW_TENSORBOARD", "off")
+@pytest.mark.parametrize("word", ["off", "OFF", "0", "false"])
+def test_it_can_be_switched_off(
+    word: str, nstflow_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NSTFLOW_TENSORBOARD", word)
     assert not files(nstflow_run().folder)
 
 
@@ -97,9 +109,9 @@ def test_a_resumed_run_goes_on_in_the_same_curves(nstflow_run: Run, tmp_path: Pa
     assert run(plan, out, observers=[stops], stop=stops.stop).interrupted
     # the step before the checkpoint may have been told of, as when the run was killed
     told = TensorBoard()
-    told.nstflow_run_started(out)
-    told.nstflow_progress(progress(step=6))
-    told.nstflow_run_failed()
+    told.nstflow_progress(progress(step=6), out)
+    (out / "run.json").write_text((out / "run.json").read_text().replace("stopped", "failed"))
+    told.nstflow_run_failed(out)
     result = run(plan, out, resume=True)
     found = events(out)
     assert len(files(out)) == 3
@@ -148,11 +160,78 @@ def test_a_run_that_fails_before_its_first_step_leaves_nothing(tmp_path: Path) -
     assert not list(tmp_path.rglob("events.out.tfevents.*"))
 
 
-def test_what_a_failed_run_told_is_on_the_disk(tmp_path: Path) -> None:
+NAN = """
+from typing import Literal
+from nstflow import LossTerm, hookimpl, tf
+
+class Nan(LossTerm):
+    \"\"\"Become no number.\"\"\"
+
+    use: Literal["nan"] = "nan"
+    steps: int = 1
+
+    def score(self, features, target):
+        gone = tf.cast(features.seed[1] > self.steps, tf.float32)
+        return tf.reduce_mean(features["image"]) + tf.math.log(-gone)
+
+@hookimpl
+def nstflow_stages():
+    return [Nan]
+"""
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_run_that_leaves_nothing_leaves_no_file(tmp_path: Path, before: bool) -> None:
+    (tmp_path / "nan.py").write_text(NAN)
+    if before:
+        result = run_tiny(tmp_path, steps=2)
+        old = {file: file.read_bytes() for file in result.folder.iterdir()}
+    losses = {"new": {"use": "nan", "layers": ["image"]}}
+    recipe = {**RECIPE, "losses": losses}
+    (tmp_path / "nan.yaml").write_text(json.dumps(recipe))
+    plan = make_plan(load_recipe(tmp_path / "nan.yaml", plugins=[read_plugin(tmp_path / "nan.py")]))
+    with pytest.raises(NstflowError, match="finite"):
+        run(plan, tmp_path / "run", overwrite=before)
+    if before:
+        assert {file: file.read_bytes() for file in (tmp_path / "run").iterdir()} == old
+    else:
+        assert not (tmp_path / "run").exists()
+
+
+def test_two_runs_at_once_have_a_file_each(tmp_path: Path) -> None:
     told = TensorBoard()
-    told.nstflow_run_started(tmp_path)
-    told.nstflow_progress(progress(step=1))
-    told.nstflow_run_failed()
-    (loss,) = events(tmp_path).Scalars("loss/total")
-    assert (loss.step, loss.value) == (1, 7)
-    told.nstflow_run_failed()  # there is nothing to close
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+        told.nstflow_progress(progress(step=1), folder)
+    told.nstflow_run_failed(tmp_path / "another")
+    told.nstflow_progress(progress(step=2), one)
+    told.nstflow_progress(progress(step=2), two)
+    told.nstflow_progress(progress(step=3), two)
+    assert steps(events(one), "loss/total") == [1, 2]  # there to be seen while the run lasts
+    assert steps(events(two), "loss/total") == [1, 2, 3]
+    told.nstflow_run_failed(one)
+    told.nstflow_run_failed(two)
+
+
+def test_files_are_read_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
+    (tmp_path / "events.out.tfevents.9876543210.z.9.nstflow").write_bytes(b"")
+    for step in (5, 6):
+        told = TensorBoard()
+        told.nstflow_progress(progress(step), tmp_path)
+        (tmp_path / "run.json").write_text('{"state": "failed"}')
+        told.nstflow_run_failed(tmp_path)
+    assert [file.name.split(".")[3] for file in sorted(files(tmp_path))] == [
+        *("9876543210", "9876543211", "9876543212")
+    ]
+
+
+def test_a_full_disk_is_an_error_of_the_observer(tmp_path: Path) -> None:
+    told = TensorBoard()
+    told.nstflow_progress(progress(step=1), tmp_path)
+    file = told._files[tmp_path]
+    file.close()
+    file._writer = RecordWriter(Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
+    with pytest.raises(OSError, match="space"):
+        told.nstflow_progress(progress(step=2), tmp_path)
+    assert not told._files
