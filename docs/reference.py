@@ -16,6 +16,7 @@ from nstflow.plugins import Plugins
 from nstflow.recipe.schema import DEFAULTS, Checkpoints, Compute, Lock, PluginChoice, Recipe
 from nstflow.result import Progress, Result
 from nstflow.slots import ALL_SLOTS, SLOTS
+from nstflow.terms import LossTerm, StatisticTerm
 
 SECTIONS = {
     "compute": Compute,
@@ -32,6 +33,10 @@ def stages() -> str:
     parts = []
     for slot in ALL_SLOTS.values():
         parts.append(f"## {slot.name}\n\n{inspect.getdoc(slot.base)}")
+        parts.append(_contract(slot.base))
+        if slot.base is LossTerm:
+            parts.append(f"A `StatisticTerm`: {inspect.getdoc(StatisticTerm)}")
+            parts.append(_contract(StatisticTerm))
         for name, offer in catalog[slot.name].items():
             language = "sh" if slot.name not in SLOTS else "yaml"
             parts += [
@@ -102,10 +107,26 @@ MARKS: dict[str, Callable[[], str]] = {
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put a reference where a page has its mark: MkDocs calls this for each."""
+    lines = markdown.split("\n")
     for mark, make in MARKS.items():
-        if mark in markdown:
-            markdown = markdown.replace(mark, make())
-    return markdown
+        lines = [make() if line.endswith(mark) else line for line in lines]
+    return "\n".join(lines)
+
+
+def _contract(base: type) -> str:
+    """Return the methods that a base asks for or offers, as its docstrings say."""
+    rows = [
+        f"- `{name}{_signature(method)}`: {' '.join((inspect.getdoc(method) or '').split())}"
+        for name, method in vars(base).items()
+        if inspect.isfunction(method) and not name.startswith("_")
+    ]
+    return "\n".join(rows)
+
+
+def _signature(function: Callable[..., Any]) -> str:
+    return (
+        str(inspect.signature(function)).replace("'", "").replace("self, ", "").replace("self", "")
+    )
 
 
 def _holds(slot: str) -> str:

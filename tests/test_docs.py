@@ -59,9 +59,10 @@ def blocks(language: str) -> list[Block]:
 
 def test_every_block_has_a_known_language() -> None:
     text = "".join(page.read_text() for page in PAGES)
-    languages = set(re.findall(r"^```(\w+)$", text, re.MULTILINE))
-    assert languages == {"sh", "yaml", "python", "text"}
-    assert text.count("\n```\n") >= len(re.findall(r"^```\w+$", text, re.MULTILINE))
+    opened = re.findall(r"^ *```(.+)$", text, re.MULTILINE)
+    assert set(opened) == {"sh", "yaml", "python", "text"}
+    assert len(opened) == sum(len(blocks(language)) for language in set(opened))
+    assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(opened)
 
 
 def commands() -> list[Any]:

@@ -15,6 +15,7 @@ from nstflow.recipe.parsing import parse_yaml
 from nstflow.recipe.writing import to_yaml
 from nstflow.slots import ALL_SLOTS, SLOTS
 from nstflow.testing import check_stage
+from nstflow.toolkit import uniform_noise
 
 SOURCE = '''
 """One stage for each slot, smaller and plainer than the built-in ones."""
@@ -225,44 +226,82 @@ def picture(folder: Path) -> Any:
         return np.asarray(image)
 
 
-def took_effect(slot: str, folder: Path) -> bool:
-    """Say whether what a run left shows that the slot was the package's."""
-    if slot == "images":
-        return picture(folder).shape == (48, 48, 3)
-    if slot == "preprocess":
-        return picture(folder).shape == (48, 32, 3)
-    if slot == "outputs":
-        return np.load(folder / "pixels.npy").shape == (32, 48, 3)
-    if slot == "schedule":
-        return len(history(folder)) == 4
-    return len(history(folder)) == 3 and f"use: {use_of(slot)}" in lock(folder)
-
-
-def use_of(slot: str) -> str:
-    own = OWN[slot]
-    first = own if "use" in own else next(iter(own.values() if isinstance(own, dict) else own))
-    return first["use"]
-
-
 def lock(folder: Path) -> str:
     return (folder / "recipe.lock.yaml").read_text()
+
+
+BARE: dict[str, Any] = {"preprocess": [], "postprocess": []}
+PIXELS = {"look": {"use": "gram", "image": "style", "layers": ["image"]}}
+STILL = {"use": "adam", "learning_rate": 1e-6}
+MEANS = {"look": {"use": "mean", "image": "style", "layers": ["image"]}}
+
+# slot -> what else the recipe has, so that the effect of the package's stage can be told
+MORE: dict[str, dict[str, Any]] = {
+    "extractor": {**BARE, "losses": {"look": {"use": "gram", "image": "style", "layers": "style"}}},
+    "start": {**BARE, "losses": PIXELS, "optimizer": STILL},
+    "losses": {**BARE, "losses": MEANS},
+    "optimizer": {**BARE, "losses": MEANS, "optimizer": {"use": "descent", "share": 32 * 48 / 4}},
+    "postprocess": {"preprocess": [], "losses": PIXELS, "optimizer": STILL},
+}
+
+CONTENT, STYLE = uniform_noise((32, 48), 0), uniform_noise((32, 32), 1)
+
+
+def check_effect(slot: str, folder: Path) -> None:
+    """Check that what a run left is what the package's stage makes of it."""
+    losses = [float(row["look"]) for row in history(folder)]
+    if slot == "images":
+        assert picture(folder).shape == (48, 48, 3)
+    elif slot == "preprocess":
+        assert picture(folder).shape == (48, 32, 3)
+    elif slot == "extractor":
+        apart = np.square(products(CONTENT) - products(STYLE)).mean()
+        assert losses[0] == pytest.approx(apart, rel=1e-3)
+    elif slot == "start":
+        assert (picture(folder) == round(0.25 * 255)).all()
+    elif slot == "losses":
+        apart = np.square(CONTENT.mean((0, 1)) - STYLE.mean((0, 1))).sum()
+        assert losses[0] == pytest.approx(apart, rel=1e-3)
+    elif slot == "optimizer":  # this share of the gradient takes the mean half the way
+        assert losses[1] == pytest.approx(losses[0] / 4, rel=0.1)
+    elif slot == "schedule":
+        assert len(losses) == 4
+    elif slot == "postprocess":
+        apart = picture(folder) - 255 * (1 - CONTENT)
+        assert np.abs(apart).max() < 1
+    else:
+        assert slot == "outputs"
+        assert np.load(folder / "pixels.npy").shape == (32, 48, 3)
+
+
+def products(pixels: Any) -> Any:
+    """Return the Gram matrix of an image at half its size."""
+    height, width, _ = pixels.shape
+    half = pixels.reshape(height // 2, 2, width // 2, 2, 3).mean((1, 3)).reshape(-1, 3)
+    return half.T @ half / len(half)
 
 
 @pytest.mark.parametrize("slot", SLOTS)
 def test_a_stage_of_the_package_takes_the_place_of_a_built_in_one(
     slot: str, call: Any, write: Any, tmp_path: Path
 ) -> None:
-    done = call("run", recipe(write, slot), "--quiet", "--out", "own")
+    done = call("run", recipe(write, slot, **MORE.get(slot, {})), "--quiet", "--out", "own")
     assert done.code == 0, done.err
-    assert took_effect(slot, tmp_path / "own")
+    check_effect(slot, tmp_path / "own")
     assert "nstflow-own: '0.3'" in lock(tmp_path / "own")
 
 
-def test_without_them_the_package_takes_no_part(call: Any, write: Any, tmp_path: Path) -> None:
-    done = call("run", recipe(write), "--quiet", "--out", "plain")
+@pytest.mark.parametrize("slot", SLOTS)
+def test_without_it_the_effect_is_not_there(
+    slot: str, call: Any, write: Any, tmp_path: Path
+) -> None:
+    more = {k: v for k, v in MORE.get(slot, {}).items() if k not in (slot, "losses")}
+    if slot != "losses":
+        more["losses"] = MORE.get(slot, {}).get("losses", PIXELS)
+    done = call("run", recipe(write, **more), "--quiet", "--out", "plain")
     assert done.code == 0, done.err
-    assert not any(took_effect(slot, tmp_path / "plain") for slot in SLOTS if slot != "outputs")
-    assert "nstflow-own" not in lock(tmp_path / "plain")
+    with pytest.raises((AssertionError, FileNotFoundError)):
+        check_effect(slot, tmp_path / "plain")
 
 
 def test_all_at_once(call: Any, write: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -252,9 +253,60 @@ def test_each_check_can_fail(stage: Any, words: str) -> None:
 
 @pytest.mark.parametrize("stage", [Vector, Reading])
 def test_what_the_engine_itself_refuses(stage: type[Stage]) -> None:
-    with pytest.raises(Exception) as told:  # noqa: PT011 - TensorFlow's own
+    with pytest.raises(AssertionError) as told:
         check_stage(stage)
-    assert f"{stage.__name__}.score failed on tiny features" in str(told.value.__notes__)
+    assert f"{stage.__name__} can't do what its slot asks (score, or distance," in str(told.value)
+    assert re.search(r"it ended in \w+Error: .*\.py:\d+\)$", str(told.value), re.DOTALL)
+
+
+class Unsure(LossTerm):
+    """Need what no example can guess."""
+
+    use: Literal["unsure"] = "unsure"
+    layers: Layers = LAYERS
+    names: list[str] = Field(description="Names.")
+
+    def score(self, features: Any, target: Any) -> Any:  # noqa: ARG002 - the contract
+        return tf.reduce_mean(features["image"])
+
+
+def test_an_example_that_can_not_be_pasted() -> None:
+    with pytest.raises(AssertionError, match=r"the example of Unsure can't be pasted.*examples="):
+        check_stage(Unsure, names=["a"])
+
+
+def test_a_script_may_check_its_own_stage(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, "sound\n"), done.stderr
+
+
+SCRIPT = """
+from typing import Literal
+from nstflow import StatisticTerm, tf
+from nstflow.testing import check_stage
+
+class Mean(StatisticTerm):
+    \"\"\"Match the mean.\"\"\"
+
+    use: Literal["mean"] = "mean"
+
+    def summarize(self, points, weights):
+        return tf.reduce_sum(weights * points, axis=0)
+
+    def distance(self, summary, target):
+        return tf.reduce_mean(tf.square(summary - target))
+
+check_stage(Mean)
+print("sound")
+"""
 
 
 def test_a_setting_that_hides_a_method() -> None:

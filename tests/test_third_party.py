@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nstflow.plugins import PluginRow, Plugins
 
@@ -60,7 +61,7 @@ class Package(NamedTuple):
         return found[0]
 
 
-HOOKS = ("run_started", "progress", "run_finished", "run_failed")
+HOOKS = ("progress", "run_finished", "run_failed")
 PACKAGES = (
     Package("nstflow-laplacian", "laplacian", ("losses: laplacian",)),
     Package("nstflow-sliced-wasserstein", "sliced_wasserstein", ("losses: sliced_wasserstein",)),
@@ -168,7 +169,9 @@ def test_its_recipe_is_sound(package: Package) -> None:
 def test_its_recipe_runs(package: Package, tmp_path: Path) -> None:
     sets = [part for path, value in SMALL.items() for part in ("--set", f"{path}={value}")]
     out = tmp_path / "run"
-    nstflow("run", str(package.recipe), "--device", "cpu", "--quiet", "--out", str(out), *sets)
+    words = ["run", str(package.recipe), "--device", "cpu", "--quiet", "--out", str(out), *sets]
+    done = python("-m", "nstflow", *words, NSTFLOW_TENSORBOARD="on")
+    assert done.returncode == 0, done.stderr
     folders = [file.parent for file in out.rglob("result.png")]
     assert len(folders) == (3 if package.plugin == "tensorboard" else 1)
     for folder in folders:
@@ -177,6 +180,9 @@ def test_its_recipe_runs(package: Package, tmp_path: Path) -> None:
         with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == 4
+        (events,) = folder.glob("events.out.tfevents.*.nstflow")
+        told = EventAccumulator(str(events)).Reload().Scalars("loss/total")
+        assert [event.step for event in told] == [1, 2, 3, 4]
         assert all(math.isfinite(float(value)) for row in rows for value in row.values())
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import keyword
+import os
 import re
 import shutil
+import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +21,12 @@ __all__ = ["KINDS", "new_plugin"]
 
 KINDS = (*SLOTS, OBSERVERS)
 """What a package can be made for: slots, and observers."""
+
+_LONGEST = 64
+_TAKEN = {"True", "False", "None", "Null", "Literal", "Field", "Tensor", "Image", "Mapping"} | {
+    *("StatisticTerm", "Preprocessor", "Postprocessor", "Progress", "Result")
+}
+"""Names of classes that a module of ours has already, or YAML's words."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -42,24 +51,27 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
     if kind not in KINDS:
         hint = f"{suggest(kind, KINDS)} Choose from {', '.join(KINDS)}.".strip()
         raise refuse(f"there is no template for '{kind}'.", hint)
-    if not _NAME.fullmatch(name) or name == "nstflow":
+    if not _NAME.fullmatch(name) or name == "nstflow" or len(name) > _LONGEST:
         hint = "Use small letters and digits, with hyphens between: nstflow-moments."
         raise refuse("this is no name for a package.", hint)
     module = name.replace("-", "_")
     use = module.removeprefix("nstflow_")
-    if not use.isidentifier() or keyword.iskeyword(use):
+    title = "".join(part.capitalize() for part in use.split("_"))
+    if not use.isidentifier() or keyword.iskeyword(use) or title in _TAKEN:
         raise refuse(f"'{use}' can't be the name of a stage.", "Choose another name.")
+    if module in sys.stdlib_module_names or importlib.util.find_spec(module):
+        raise refuse(f"there is a module '{module}' already.", "Choose another name.")
     offer = Plugins().catalog[kind].get(use) if kind in SLOTS else None
     if offer is not None:
         raise refuse(f"{offer.package} offers '{use}' already.", "Choose another name.")
     folder = parent / name
-    if folder.exists() or folder.is_symlink():
+    if os.path.lexists(folder):
         raise refuse(f"'{folder}' is there already.", "Choose another name, or remove it.")
     words = {
         "NAME": name,
         "MODULE": module,
         "USE": use,
-        "CLASS": "".join(part.capitalize() for part in use.split("_")),
+        "CLASS": title,
         "KIND": kind,
         "VERSION": version("nstflow"),
     }

@@ -66,6 +66,9 @@ summary: A first try.
 images: # any file will do: `content: photo.jpg`
   content: {use: noise, height: 96, width: 128}
   style: {use: noise, height: 96, width: 96, seed: 1}
+
+preprocess:
+  - {use: resize, longest_side: 128}
 PREPROCESS
 losses:
   content: {use: content, weight: 10000}
@@ -74,7 +77,7 @@ schedule: {use: epochs, epochs: 2, steps_per_epoch: 10}
 POSTPROCESS"""
 
 PARTS = {
-    "PREPROCESS": {"preprocess": "\npreprocess:\n  - {use: USE}\n"},
+    "PREPROCESS": {"preprocess": "  - {use: USE}\n"},
     "LOSS": {"losses": "  mine: {use: USE, image: style}\n"},
     "POSTPROCESS": {"postprocess": "\npostprocess:\n  - {use: USE}\n"},
 }

@@ -48,6 +48,20 @@ _CHECKS: dict[type[Stage], Callable[[Any], None]] = {
 }
 
 
+_ASKED: dict[type[Stage], str] = {
+    LossTerm: "score, or distance, gives a scalar tensor, made by TensorFlow",
+    Loader: "load gives an Image: float32 (h, w, 3) in [0, 1]",
+    Preprocessor: "apply gives an Image: float32 (h, w, 3) in [0, 1]",
+    Start: "paint gives an Image: float32 (h, w, 3) in [0, 1]",
+    Optimizer: "start gives the state, step canvas, state and losses; the canvas in [0, 1]",
+    Schedule: "phases gives a list of Phase",
+    Postprocessor: "apply gives an Image: float32 (h, w, 3) in [0, 1]",
+    Output: "write gives the path of a file in the folder it is handed",
+    Extractor: "build gives a function: canvas -> layer -> feature map",
+    Executor: "run yields a JobResult for each job",
+}
+
+
 def check_stage(stage: type[Stage], **settings: Any) -> None:
     """Check that a stage keeps to the contract of its slot.
 
@@ -67,17 +81,17 @@ def check_stage(stage: type[Stage], **settings: Any) -> None:
     form.check_import(stage)
     for base, check in _CHECKS.items():
         if isinstance(made, base):
-            _ask(check, made)
+            _ask(base, check, made)
 
 
-def _ask(check: Callable[[Any], None], stage: Stage) -> None:
+def _ask(base: type[Stage], check: Callable[[Any], None], stage: Stage) -> None:
     """Let a check speak of whatever the stage raises."""
     try:
         check(stage)
     except (AssertionError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        told = told_of(error, home_of(type(stage)))
+        title, told = type(stage).__name__, told_of(error, home_of(type(stage)))
         raise AssertionError(
-            f"{type(stage).__name__} can't do what its slot asks; it ended in {told}"
+            f"{title} can't do what its slot asks ({_ASKED[base]}); it ended in {told}"
         ) from error

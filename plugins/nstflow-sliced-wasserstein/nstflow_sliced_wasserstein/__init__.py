@@ -34,10 +34,13 @@ class SlicedWasserstein(LossTerm):
     image: ImageRef = Field(description="The image whose features to match.", examples=["style"])
     layers: Layers = Field("style", description="A group, a list of layers, or layer: share.")
     directions: int | None = Field(
-        None, ge=1, description="Directions a step; without it, one for each feature of a layer."
+        None,
+        ge=1,
+        le=4096,
+        description="Directions a step; without it, one for each feature of a layer.",
     )
     positions: int = Field(
-        4096, ge=1, description="Points of a layer that count at a step, at most."
+        4096, ge=1, le=2**24, description="Points of a layer that count at a step, at most."
     )
 
     def target(self, features: Features) -> Any:
