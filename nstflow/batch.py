@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nstflow.blame import accuse, require
+from nstflow.blame import accusing, require
 from nstflow.closing import write_summary, write_table
 from nstflow.compare import Difference, differences, refusal
-from nstflow.errors import NstflowError
 from nstflow.facts import RECIPE_FILE, has_steps
 from nstflow.jobs import Job, JobResult, Tell
 from nstflow.lock import make_lock, to_text, with_hashes
@@ -96,18 +95,13 @@ def _ends(
 ) -> Iterator[JobResult]:
     """Yield how each run ended, each once; what goes wrong is the executor's."""
     left = set(jobs)
-    try:
+    with accusing(executor, "the executor", matrix.plans[0].recipe.installed):
         for result in executor.run(list(jobs.values()), work, tell, stop):
             require(result, JobResult, "run()")
             if result.name not in left:
                 raise RuntimeError(f"it tells one end too many of '{result.name}'")
             left.remove(result.name)
             yield result
-    except NstflowError:
-        raise
-    except Exception as error:
-        accuse(error, executor, "the executor", matrix.plans[0].recipe.installed)
-        raise
 
 
 def _check_same(jobs: Sequence[Job]) -> None:

@@ -33,27 +33,34 @@ def blaming(
         NstflowError: The stage's own, placed, unless `into` takes it.
     """
     try:
-        yield
+        with accusing(stage, dotted(keys), recipe.installed):
+            yield
     except NstflowError as error:
         placed = [_placed(problem, recipe, keys, stage) for problem in error.problems]
         if into is None:
             raise NstflowError(placed, recipe.source.label) from error
         into += placed
-    except SystemExit as error:  # else the command would end as if all were well
-        told = RuntimeError(f"it asked Python to exit ({error.code!r})")
-        accuse(told, stage, dotted(keys), recipe.installed)
-        raise told from error
-    except Exception as error:
-        accuse(error, stage, dotted(keys), recipe.installed)
+
+
+@contextlib.contextmanager
+def accusing(stage: Stage, place: str, installed: Plugins) -> Iterator[None]:
+    """Note on what a stage raises in here which it is, and whose; problems pass as they are."""
+    try:
+        yield
+    except NstflowError:
         raise
-
-
-def accuse(error: Exception, stage: Stage, place: str, installed: Plugins) -> None:
-    """Note on an error which stage, and whose, it came from: the innermost is the one."""
-    offer = installed.catalog.offer_of(stage)
-    whose = f", which {offer.package} offers" if offer else ""
-    if not any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ())):
-        error.add_note(f"{_BLAME} {place} (use: {stage.use}){whose}.")
+    except (Exception, SystemExit) as error:
+        told: Exception = RuntimeError(f"it asked Python to exit ({error})")
+        if isinstance(error, Exception):  # an exit would end the command as if all were well
+            told = error
+        offer = installed.catalog.offer_of(stage)
+        whose = f", which {offer.title} offers" if offer else ""
+        if not any(note.startswith(_BLAME) for note in getattr(told, "__notes__", ())):
+            # the innermost stage is the one
+            told.add_note(f"{_BLAME} {place} (use: {stage.use}){whose}.")
+        if told is error:
+            raise
+        raise told from error
 
 
 def require(value: Any, kind: type, call: str) -> Any:
@@ -70,5 +77,5 @@ def _placed(problem: Problem, recipe: Recipe | Draft, keys: Keys, stage: Stage) 
     offer = recipe.installed.catalog.offer_of(stage)
     hint = problem.hint
     if offer is not None and offer.plugin != BUILTIN:
-        hint = f"{hint} '{offer.name}' is of {offer.package}.".strip()
+        hint = f"{hint} '{offer.name}' is of {offer.title}.".strip()
     return replace(problem, where=recipe.source.where(path), what=dotted(path), hint=hint)

@@ -9,6 +9,8 @@ from nstflow.errors import suggest
 from nstflow.slots import ALL_SLOTS, slot_of
 from nstflow.stages import Stage
 
+_HASH = 64  # digits of sha256
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -24,9 +26,20 @@ class Offer:
     package: str
 
     @property
+    def title(self) -> str:
+        """The package and its version, for people."""
+        return title_of(self.package)
+
+    @property
     def name(self) -> str:
         """What a recipe writes after `use:`."""
         return name_of(self.stage)
+
+
+def title_of(package: str) -> str:
+    """Return a package and its version for people: a hash for a version is cut short."""
+    name, _, version = package.partition(" ")
+    return f"{name} {version[:12]}" if len(version) == _HASH else package
 
 
 def name_of(stage: type[Stage]) -> str:
@@ -67,7 +80,7 @@ class Catalog:
         """Say why a name can't be used, and what to do: the two texts of a `Problem`."""
         offers = self._slots[slot].get(name, [])
         if offers:
-            both = " and ".join(offer.package for offer in offers)
+            both = " and ".join(offer.title for offer in offers)
             options = " or ".join(
                 # the built-in stages can't be left out
                 f"--block-plugin {offer.plugin}"

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pluggy
 
 from nstflow import builtin, hookspecs
-from nstflow.catalog import Catalog, Offer, name_of
+from nstflow.catalog import Catalog, Offer, name_of, title_of
 from nstflow.errors import Problem, suggest
 from nstflow.mishaps import home_of, told_of
 from nstflow.observers import HOOKS, Observers
@@ -192,7 +192,7 @@ class Plugins:
         plugins = self._manager.list_name_plugin()
         return Observers(
             [
-                *((name, package[name], plugin) for name, plugin in plugins),
+                *((name, title_of(package[name]), plugin) for name, plugin in plugins),
                 *((getattr(item, "__name__", type(item).__name__), "", item) for item in extra),
             ]
         )

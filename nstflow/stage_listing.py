@@ -8,7 +8,7 @@ from itertools import groupby
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.catalog import Catalog, Offer
+from nstflow.catalog import Catalog, Offer, title_of
 from nstflow.console import out, show_facts
 from nstflow.describing import example_of, settings_of, summary_of, text_of
 from nstflow.errors import printable
@@ -26,7 +26,7 @@ def show_slots(catalog: Catalog, slot: str | None = None) -> None:
 def show_stage(offer: Offer, slot: str) -> None:
     """Print one stage: its text, its settings, an example to paste, and where it is written."""
     stage = offer.stage
-    out.print(Text.assemble((offer.name, "bold"), (f" ({slot}, from {offer.package})\n", "dim")))
+    out.print(Text.assemble((offer.name, "bold"), (f" ({slot}, from {offer.title})\n", "dim")))
     out.print(Text(printable(text_of(stage), lines=True)), soft_wrap=True)
     settings = settings_of(stage)
     if settings:
@@ -48,11 +48,11 @@ def show_stage(offer: Offer, slot: str) -> None:
 def show_plugins(plugins: Plugins) -> None:
     """Print every plugin, what it offers, what is wrong with the broken ones, and what helps."""
     for row in plugins.rows:
-        name, package = printable(row.name), printable(row.package)
+        name, package = printable(row.name), printable(title_of(row.package))
         out.print(Text.assemble((name, "bold cyan"), (f"  {package}", "dim")))
         show_facts(_facts(row), "  ")
     for slot, name, claims in plugins.catalog.collisions():
-        both = " and ".join(claim.package for claim in claims)
+        both = " and ".join(claim.title for claim in claims)
         claim = f" is offered twice, by {both}; neither can be used."
         out.print(Text.assemble((f"{slot}: {name}", "red"), claim), soft_wrap=True)
         out.print(f"    {plugins.catalog.why_not(slot, name)[1]}", soft_wrap=True)
@@ -75,4 +75,4 @@ def _facts(row: PluginRow) -> list[tuple[str, str | Text]]:
 
 def _summary(offer: Offer) -> str:
     line = printable(summary_of(offer.stage))
-    return line if offer.plugin == BUILTIN else f"{line} ({offer.package})"
+    return line if offer.plugin == BUILTIN else f"{line} ({offer.title})"

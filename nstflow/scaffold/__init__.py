@@ -63,7 +63,7 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
         raise refuse(f"there is a module '{module}' already.", "Choose another name.")
     offer = Plugins().catalog[kind].get(use) if kind in SLOTS else None
     if offer is not None:
-        raise refuse(f"{offer.package} offers '{use}' already.", "Choose another name.")
+        raise refuse(f"{offer.title} offers '{use}' already.", "Choose another name.")
     folder = parent / name
     if os.path.lexists(folder):
         raise refuse(f"'{folder}' is there already.", "Choose another name, or remove it.")
