@@ -15,6 +15,7 @@ from nstflow.catalog import Catalog
 from nstflow.fields import Name
 from nstflow.recipe.schema import DEFAULTS, Recipe
 from nstflow.slots import SLOTS, Slot
+from nstflow.soundness import Lenient
 
 
 def json_schema(catalog: Catalog) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def _generator(catalog: Catalog) -> type[GenerateJsonSchema]:
         if name != slot.default
     }
 
-    class Generator(GenerateJsonSchema):
+    class Generator(Lenient):
         ignored_warning_kinds: set[JsonSchemaWarningKind] = {  # noqa: RUF012 - as pydantic has it
             *("skipped-choice", "non-serializable-default")
         }
@@ -62,9 +63,6 @@ def _generator(catalog: Catalog) -> type[GenerateJsonSchema]:
             if "patternProperties" in made:  # else a bad name would let anything pass
                 made["additionalProperties"] = False
             return made
-
-        def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:  # noqa: ARG002
-            return {}  # a plugin's own type, which only it can judge
 
     return Generator
 
