@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from nstflow import Executor, Job, JobProgress, JobResult, NstflowError, Problem, Stop, Tell, Work
-from nstflow.builtin.executors.dask_worker import make_run, sees
+from nstflow.builtin.executors.dask_worker import be_quiet, make_run, sees
 from nstflow.builtin.executors.machine import deaf, gpus_here
 from nstflow.toolkit import cores
 
@@ -113,6 +113,7 @@ class Dask(Executor):
                 silence_logs=logging.ERROR,
             )
         with cluster, Client(cluster, set_as_default=False) as client:
+            client.run(be_quiet)
             yield client
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from dataclasses import asdict
@@ -11,6 +12,11 @@ from typing import Any
 from nstflow import Job, JobProgress, JobResult, Problem, Stop, Work
 
 _one_at_a_time = threading.Lock()  # TensorFlow takes the whole process
+
+
+def be_quiet() -> None:
+    """Let this worker log nothing: when its cluster closes it is full of tracebacks."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
 def make_run(job: Job, work: Work, session: str, marks: Path) -> JobResult | None:
