@@ -45,9 +45,7 @@ class Dask(Executor):
     workers: int | None = Field(
         None, ge=1, le=256, description="Workers of a cluster here; else one per two cores."
     )
-    threads: int | None = Field(
-        None, ge=1, le=1024, description="Threads that compute in each; here, else a share."
-    )
+    threads: int | None = Field(None, ge=1, le=1024, description="Threads in each; else a share.")
 
     @model_validator(mode="after")
     def _one_cluster(self) -> Dask:
