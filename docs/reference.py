@@ -10,7 +10,7 @@ from typing import Any
 
 from nstflow import hookspecs
 from nstflow.describing import Setting, example_of, settings_of, text_of
-from nstflow.observers import HOOKS
+from nstflow.hookspecs import HOOKS
 from nstflow.plan import Plan
 from nstflow.plugins import Plugins
 from nstflow.recipe.schema import DEFAULTS, Checkpoints, Compute, Lock, PluginChoice, Recipe
@@ -72,10 +72,9 @@ def hooks() -> str:
     parts = []
     for name in HOOKS:
         hook = getattr(hookspecs, name)
-        signature = str(inspect.signature(hook)).replace("'", "")
         parts += [
             f"### {name}",
-            f"```python\ndef {name}{signature}: ...\n```",
+            f"```python\ndef {name}{_signature(hook)}: ...\n```",
             inspect.getdoc(hook) or "",
         ]
     return "\n\n".join(parts)
@@ -84,12 +83,12 @@ def hooks() -> str:
 def told() -> str:
     """Return what observers are handed: the attributes of each, as its docstring has them."""
     parts = []
-    for told in (Plan, Progress, Result):
-        before, _, after = (inspect.getdoc(told) or "").partition("Attributes:\n")
+    for kind in (Plan, Progress, Result):
+        before, _, after = (inspect.getdoc(kind) or "").partition("Attributes:\n")
         rows = [" ".join(row.split()) for row in re.split(r"\n(?=    \w+: )", after.rstrip())]
         attributes = (row.partition(": ") for row in rows)
         parts += [
-            f"### {told.__name__}",
+            f"### {kind.__name__}",
             before.strip(),
             "| attribute | what |\n|---|---|\n"
             + "\n".join(f"| `{name}` | {_cell(text)} |" for name, _, text in attributes),
@@ -124,9 +123,8 @@ def _contract(base: type) -> str:
 
 
 def _signature(function: Callable[..., Any]) -> str:
-    return (
-        str(inspect.signature(function)).replace("'", "").replace("self, ", "").replace("self", "")
-    )
+    """Return what a function takes and gives, as its author wrote it, without `self`."""
+    return re.sub(r"'|\bself(, )?", "", str(inspect.signature(function)))
 
 
 def _holds(slot: str) -> str:

@@ -51,3 +51,7 @@ def nstflow_run_finished(result: Result) -> None:
 @hookspec
 def nstflow_run_failed(plan: Plan, error: BaseException, folder: Path) -> None:
     """Observe that a run broke off with an error."""
+
+
+HOOKS = tuple(name for name in dict(globals()) if name.startswith(f"{PROJECT}_"))
+"""The names of all of them, in that order."""

@@ -10,10 +10,8 @@ import pluggy
 
 from nstflow import hookspecs
 from nstflow.errors import NstflowWarning, suggest
+from nstflow.hookspecs import HOOKS
 from nstflow.mishaps import home_of, told_of
-
-HOOKS = tuple(name for name in vars(hookspecs) if name.startswith(f"{hookspecs.PROJECT}_"))
-"""Every hook, in the order in which a run calls them."""
 
 
 class Observers:

@@ -14,8 +14,9 @@ import pluggy
 from nstflow import builtin, hookspecs
 from nstflow.catalog import Catalog, Offer, name_of, title_of
 from nstflow.errors import Problem, suggest
+from nstflow.hookspecs import HOOKS
 from nstflow.mishaps import home_of, told_of
-from nstflow.observers import HOOKS, Observers
+from nstflow.observers import Observers
 from nstflow.plugin_files import PluginFile
 from nstflow.slots import slot_of
 from nstflow.soundness import UnsoundPluginError, check_schema, check_stage
