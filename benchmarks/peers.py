@@ -61,7 +61,7 @@ def run_tutorial(folder: Path, size: common.Size, steps: int) -> dict[str, Any]:
     import keras
     import tensorflow as tf
 
-    from nstflow.weights import load_weights
+    from nstflow.engine.weights import load_weights
 
     vgg = keras.applications.VGG19(include_top=False, weights=None)
     shapes = {layer.name: tuple(layer.kernel.shape) for layer in vgg.layers if layer.weights}

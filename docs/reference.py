@@ -9,14 +9,14 @@ from importlib import metadata
 from typing import Any
 
 from nstflow import hookspecs
-from nstflow.describing import Setting, example_of, settings_of, text_of
 from nstflow.hookspecs import HOOKS
 from nstflow.plan import Plan
-from nstflow.plugins import Plugins
-from nstflow.recipe.schema import DEFAULTS, Checkpoints, Compute, Lock, PluginChoice, Recipe
-from nstflow.result import Progress, Result
-from nstflow.slots import ALL_SLOTS, SLOTS
-from nstflow.terms import LossTerm, StatisticTerm
+from nstflow.plugins.manager import Plugins
+from nstflow.recipe.model import DEFAULTS, Checkpoints, Compute, Lock, PluginChoice, Recipe
+from nstflow.recipe.stage_docs import Setting, example_of, settings_of, text_of
+from nstflow.stages.loss import LossTerm, StatisticTerm
+from nstflow.stages.result import Progress, Result
+from nstflow.stages.slots import ALL_SLOTS, SLOTS
 
 SECTIONS = {
     "compute": Compute,

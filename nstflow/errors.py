@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,24 @@ def suggest(got: str, choices: Iterable[str]) -> str:
     return f"Did you mean '{near[0]}'?" if near else ""
 
 
+def describe_value(value: Any) -> str:
+    """Name a value of YAML as a person would: "the text 'abc'", "a list"."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case str():
+            return f"the text '{value}'" if len(value) < 80 else f"a text of {len(value)} letters"  # noqa: PLR2004
+        case dict():
+            return "a mapping" if value else "an empty mapping"
+        case list():
+            return "a list" if value else "an empty list"
+        case _:
+            text = str(value)
+            return text if len(text) < 40 else f"a number of {len(text)} digits"  # noqa: PLR2004
+
+
 def printable(text: str, *, lines: bool = False) -> str:
     """Return a text whose control characters are written out: they could command a terminal.
 
@@ -79,3 +102,46 @@ def printable(text: str, *, lines: bool = False) -> str:
         else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+_LONGEST = 400
+
+
+def describe_exception(error: BaseException, home: str | None = None) -> str:
+    """Return the type of an error, its text and its place: `KeyError: 'x' (plugin.py:3)`.
+
+    Args:
+        error: What was raised.
+        home: The file, or the folder, of the code that is to blame: the place is in it, if the
+            error passed through it.
+    """
+    try:
+        text = " ".join(str(error).split())
+    except BaseException as broken:  # noqa: BLE001 - its own text raises
+        text = f"with a text that raises {type(broken).__name__}"
+    text = printable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
+    place = _place(error, home)
+    return f"{type(error).__name__}: {text}" + (f" ({printable(place)})" if place else "")
+
+
+def source_path_of(plugin: object) -> str | None:
+    """Return where the module of something lies: its file, or the folder of its package."""
+    module = plugin if isinstance(plugin, ModuleType) else sys.modules.get(_module_of(plugin))
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str):
+        return None
+    return str(Path(file).parent) if Path(file).name == "__init__.py" else file
+
+
+def _module_of(plugin: object) -> str:
+    return plugin.__module__ if isinstance(plugin, type) else type(plugin).__module__
+
+
+def _place(error: BaseException, home: str | None) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}" if error.lineno else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if home and frame.filename.startswith(home)]
+    real = [frame for frame in frames if not frame.filename.startswith("<frozen")]
+    chosen = (own or real or frames)[-1:]
+    return "".join(f"{frame.filename}:{frame.lineno}" for frame in chosen)

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nstflow.plan import Plan
-    from nstflow.result import Progress, Result
-    from nstflow.stages import Stage
+    from nstflow.stages.result import Progress, Result
+    from nstflow.stages.stage import Stage
+
 
 PROJECT = "nstflow"
 
+
 hookspec = pluggy.HookspecMarker(PROJECT)
+
+
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 

@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from nstflow.blame import blaming, require
 from nstflow.errors import NstflowError, Problem
-from nstflow.plugin_files import PluginFile
-from nstflow.recipe import read_draft
-from nstflow.recipe.draft import Draft, in_order
-from nstflow.recipe.parsing import Keys, dotted
-from nstflow.recipe.schema import Recipe
-from nstflow.sizes import size_problems
-from nstflow.stages import Extractor, Loader, Stage
-from nstflow.terms import LossTerm
-from nstflow.values import PIXELS, Asset, Cost, Phase, Size
+from nstflow.plugins.single_file import PluginFile
+from nstflow.recipe.attribution import attribute_errors, check_type
+from nstflow.recipe.model import Recipe
+from nstflow.recipe.paths import Keys, format_path
+from nstflow.recipe.reader import Draft, read_one
+from nstflow.recipe.source import sort_problems
+from nstflow.stages.loss import LossTerm
+from nstflow.stages.stage import Extractor, Loader, Stage
+from nstflow.stages.types import PIXELS, Asset, Cost, Phase, Size
 
 # Of the memory model, fitted to measured runs: TensorFlow, the compiler, and the factors of `Cost`.
 _EVERY_RUN, _MAPS, _SCRATCH = 780_000_000, 1.5, 2.0
@@ -57,7 +56,7 @@ class Plan:
         """Return the plan for a kind of device, if it is known; it is made for the CPU."""
         if device is None:
             return self
-        with blaming(self.recipe, ("extractor",), self.recipe.extractor):
+        with attribute_errors(self.recipe, ("extractor",), self.recipe.extractor):
             settled = self.recipe.extractor.settled(self.layers, self.canvas, device)
             return replace(self, extractor=settled, cost=settled.cost(self.layers, self.canvas))
 
@@ -102,7 +101,7 @@ def plan_file(
     Raises:
         NstflowError: With all of them.
     """
-    return plan_draft(read_draft(path, overrides, block=block, plugins=plugins))
+    return plan_draft(read_one(path, overrides, block=block, plugins=plugins))
 
 
 def plan_draft(made: Draft) -> Plan:
@@ -115,12 +114,12 @@ def plan_draft(made: Draft) -> Plan:
         return make_plan(made.recipe)
     problems = list(made.problems)
     for keys, stage in made.stages.items():
-        with blaming(made, keys, stage, into=problems):
+        with attribute_errors(made, keys, stage, into=problems):
             if isinstance(stage, Loader):
                 stage.size(made.folder)
             elif isinstance(stage, Extractor):
                 stage.assets(made.folder)
-    raise NstflowError(in_order(problems), made.source.label)
+    raise NstflowError(sort_problems(problems), made.source.label)
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -135,23 +134,23 @@ def make_plan(recipe: Recipe) -> Plan:
     assets: tuple[Asset, ...] = ()
     extractor = recipe.extractor
     for name, image in recipe.images.items():
-        with blaming(recipe, ("images", name), image, into=problems):
+        with attribute_errors(recipe, ("images", name), image, into=problems):
             sources[name] = image.size(recipe.folder)
-    with blaming(recipe, ("extractor",), extractor, into=problems):
+    with attribute_errors(recipe, ("extractor",), extractor, into=problems):
         assets = tuple(extractor.assets(recipe.folder))
     sizes = {name: _prepared(recipe, name, size) for name, size in sources.items()}
     terms = {name: _resolved(recipe, name, term) for name, term in recipe.losses.items()}
     layers = _in_order(recipe, (layer for term in terms.values() for layer in term.shares))
     problems += size_problems(recipe, terms, layers, sizes)
     if problems:
-        raise NstflowError(in_order(problems), recipe.source.label)
+        raise NstflowError(sort_problems(problems), recipe.source.label)
     canvas = sizes[recipe.start.like]
     phases = _phases(recipe, canvas)
     for scale in sorted({phase.scale for phase in phases} - {1.0}):
         scaled_sizes = {name: scaled(size, scale) for name, size in sizes.items()}
         if problems := size_problems(recipe, terms, layers, scaled_sizes):
-            raise NstflowError(in_order(problems), recipe.source.label)
-    with blaming(recipe, ("extractor",), extractor):
+            raise NstflowError(sort_problems(problems), recipe.source.label)
+    with attribute_errors(recipe, ("extractor",), extractor):
         settled = extractor.settled(layers, canvas, "cpu")
         cost = settled.cost(layers, canvas)
     files = named_files(recipe, recipe.stages(), recipe.folder)
@@ -164,16 +163,16 @@ def named_files(
     """Return the files that stages name: setting, as `images.content.path` → where it is."""
     files: dict[str, Path] = {}
     for keys, stage in stages:
-        with blaming(recipe, keys, stage):
+        with attribute_errors(recipe, keys, stage):
             named = stage.files(folder)
-            files |= {dotted((*keys, setting)): file for setting, file in named.items()}
+            files |= {format_path((*keys, setting)): file for setting, file in named.items()}
     return files
 
 
 def _prepared(recipe: Recipe, name: str, size: Size) -> Size:
     for index, stage in enumerate(recipe.preprocess):
         if stage.only is None or name in stage.only:
-            with blaming(recipe, ("preprocess", index), stage):
+            with attribute_errors(recipe, ("preprocess", index), stage):
                 size = stage.size(size)
     return size
 
@@ -185,7 +184,7 @@ def _resolved(recipe: Recipe, name: str, term: LossTerm) -> LossTerm:
     layers = term.layers
     if isinstance(layers, str):
         layers = recipe.extractor.layers[layers]
-    with blaming(recipe, ("losses", name), term):
+    with attribute_errors(recipe, ("losses", name), term):
         share = term.share_of_each(len(layers))
     return term.model_copy(update={"layers": dict.fromkeys(layers, share)})
 
@@ -193,15 +192,15 @@ def _resolved(recipe: Recipe, name: str, term: LossTerm) -> LossTerm:
 def _in_order(recipe: Recipe, layers: Iterable[str]) -> tuple[str, ...]:
     """Return the network's layers among these, each once, in its order where that is known."""
     needed = set(layers) - {PIXELS}
-    with blaming(recipe, ("extractor",), recipe.extractor):
+    with attribute_errors(recipe, ("extractor",), recipe.extractor):
         known = recipe.extractor.layer_names()
     return tuple(sorted(needed) if known is None else (name for name in known if name in needed))
 
 
 def _phases(recipe: Recipe, canvas: Size) -> tuple[Phase, ...]:
-    with blaming(recipe, ("schedule",), recipe.schedule):
+    with attribute_errors(recipe, ("schedule",), recipe.schedule):
         given = recipe.schedule.phases(canvas)
-        phases = tuple(require(phase, Phase, "phases()") for phase in given)
+        phases = tuple(check_type(phase, Phase, "phases()") for phase in given)
         if not phases:
             raise ValueError("a schedule has at least one phase")
     return phases
@@ -211,3 +210,36 @@ def scaled(size: Size, scale: float) -> Size:
     """Return the size that an image has in a phase."""
     height, width = (max(1, round(side * scale)) for side in size)
     return height, width
+
+
+def size_problems(
+    recipe: Recipe,
+    terms: Mapping[str, LossTerm],
+    layers: Sequence[str],
+    sizes: Mapping[str, Size],
+) -> list[Problem]:
+    """Return what the extractor and the terms say of the sizes of a phase."""
+    problems: list[Problem] = []
+    # each of these goes through the whole network: the canvas, and what terms refer to
+    described = {recipe.start.like, *(term.image for term in terms.values())}
+    for name, size in sizes.items():
+        if name in described and (small := _too_small(recipe, layers, size)):
+            keys, hint = ("images", name), "Prepare it, or begin the schedule, at a larger size."
+            problems.append(Problem(recipe.source.where(keys), format_path(keys), small, hint))
+    if problems or not described - {None} <= set(sizes):
+        return problems
+    for name, term in terms.items():
+        with attribute_errors(recipe, ("losses", name), term, into=problems):
+            reference = None if term.image is None else sizes[term.image]
+            term.check(sizes[recipe.start.like], reference)
+    return problems
+
+
+def _too_small(recipe: Recipe, layers: Sequence[str], size: Size) -> str:
+    """Return why an image of this size can't be described by these layers, or an empty string."""
+    with attribute_errors(recipe, ("extractor",), recipe.extractor):
+        try:
+            recipe.extractor.cost(layers, size)
+        except ValueError as error:
+            return f"{error}."
+    return ""

@@ -14,15 +14,15 @@ from nstflow.engine.convolution import Method, conv3x3, pool2x2
 from nstflow.engine.device import cores
 from nstflow.engine.gram import gram_matrix
 from nstflow.engine.resampling import ResizeMethod, fit_longest_side, resize_image
+from nstflow.engine.weights import load_weights, weights_asset
 from nstflow.errors import NstflowError, Problem, suggest
-from nstflow.values import size_text
-from nstflow.weights import load_weights, weights_asset
+from nstflow.stages.types import size_text
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nstflow.values import Image, Size
+    from nstflow.stages.types import Image, Size
 
 __all__ = [
     "Method",

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from nstflow import Stop, console, hookimpl, ledger
+from nstflow import Stop, hookimpl
 from nstflow import cli as command_line
-from nstflow.matrix import Matrix, plan_matrix
+from nstflow.cli.console import output as console
+from nstflow.matrix.plan import Matrix, plan_matrix
+from nstflow.runner import timings
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,11 @@ Install = Callable[..., None]
 
 @pytest.fixture(scope="session", autouse=True)
 def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests' runs out of the user's ledger, and free of what a plugin would add."""
-    path = tmp_path_factory.mktemp("ledger") / "runs.jsonl"
+    """Keep the tests' runs out of the user's timings, and free of what a plugin would add."""
+    path = tmp_path_factory.mktemp("timings") / "runs.jsonl"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NSTFLOW_TENSORBOARD", "off")  # of plugins/nstflow-tensorboard
-        patch.setattr(ledger, "_path", lambda: path)
+        patch.setattr(timings, "_path", lambda: path)
         yield
 
 

@@ -14,8 +14,8 @@ import pytest
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan, make_plan, plan_file
-from nstflow.recipe import load_recipe
-from nstflow.values import Phase
+from nstflow.recipe.reader import load_recipe
+from nstflow.stages.types import Phase
 
 HEAD = "name: x\nextractor: {weights: random}\n"
 IMAGES = """\

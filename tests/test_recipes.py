@@ -9,10 +9,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from nstflow.matrix import Matrix, plan_any, plan_matrix
+from nstflow.matrix.plan import Matrix, plan_any, plan_matrix
 from nstflow.plan import Plan, plan_file
-from nstflow.plugins import Plugins
-from nstflow.recipe.jsonschema import json_schema
+from nstflow.plugins.manager import Plugins
+from nstflow.recipe.json_schema import json_schema
 from nstflow.recipe.source import read_source
 
 ROOT = Path(__file__).parents[1]

@@ -1,15 +1,17 @@
-"""What all commands share: the application, and the options that several have."""
+"""The application: every command, and what happens to errors and warnings."""
 
 from __future__ import annotations
 
-import enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+import io
+import os
+import sys
+import warnings
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from nstflow.plugins import Plugins
+from nstflow.cli import inspect, lockfile, new_plugin, run, weights
+from nstflow.errors import NstflowError
 
 app = typer.Typer(
     help="Neural style transfer as a pipeline of plugins, written down in YAML recipes.",
@@ -19,77 +21,52 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-
-def choice(block: list[str] | None, plugins: list[Path] | None) -> dict[str, Any]:
-    """Return which plugins take part, as the library's functions take it.
-
-    Raises:
-        NstflowError: A plugin file can't be read.
-    """
-    from nstflow.plugin_files import read_plugin
-
-    return {"block": block or (), "plugins": tuple(map(read_plugin, plugins or ()))}
+for command in (
+    *(run.run, run.rerun, run.verify),
+    *(inspect.validate, inspect.plan, inspect.schema, inspect.stages, inspect.plugins),
+    *(lockfile.lock, lockfile.diff, lockfile.show),
+):
+    app.command()(command)
+app.add_typer(weights.app, name="weights")
+app.command("new-plugin")(new_plugin.command)
 
 
-def installed(block: list[str] | None, plugins: list[Path] | None) -> Plugins:
-    """Return the plugins that take part.
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
 
-    Raises:
-        NstflowError: A plugin file can't be read, or is no sound plugin; there is none to block.
-    """
-    from nstflow.errors import NstflowError
-    from nstflow.plugins import Plugins
-
-    chosen = choice(block, plugins)
-    found = Plugins(chosen["block"], chosen["plugins"])
-    if found.unknown_blocks:
-        raise NstflowError([found.unknown(name) for name in found.unknown_blocks])
-    return found
+        typer.echo(f"nstflow {version('nstflow')}")
+        raise typer.Exit
 
 
-class DeviceName(enum.StrEnum):
-    """Where to compute."""
+@app.callback()
+def _options(
+    _show: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
 
-    auto = "auto"
-    cpu = "cpu"
-    gpu = "gpu"
+
+def _show_warning(*warning: Any) -> None:
+    from nstflow.cli.console.output import show_warning
+
+    show_warning(*warning)
 
 
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file (YAML).")]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Set any field: losses.style.weight=0.3"),
-]
-Blocks = Annotated[
-    list[str] | None,
-    typer.Option("--block-plugin", metavar="NAME", help="Leave a plugin out."),
-]
-PluginFiles = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="Use a Python file as a plugin, too."),
-]
-Device = Annotated[DeviceName, typer.Option(help="Where to compute.")]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run directory; else runs/NAME.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
-]
-Plain = Annotated[
-    bool, typer.Option("--no-metadata", help="Do not write into the picture how it was made.")
-]
-ExecutorName = Annotated[
-    str | None,
-    typer.Option(
-        "--executor",
-        metavar="NAME",
-        help="Where the runs of a matrix are made: serial, processes, dask, or a plugin's.",
-    ),
-]
-Workers = Annotated[int | None, typer.Option(help="How many runs of a matrix are made at a time.")]
-Threads = Annotated[
-    int | None, typer.Option(help="How many threads compute in each worker of a matrix.")
-]
-Scheduler = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="Dask's scheduler; else a cluster here.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result's path.")]
+def main() -> None:
+    """Run the command line; exit 2 for what the user can put right, 1 with a traceback for bugs."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a Windows console may lack our letters
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # what it takes, it hands on
+    try:
+        app()
+    except NstflowError as error:
+        from nstflow.cli.console.output import show_problems
+
+        show_problems(error)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

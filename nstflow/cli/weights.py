@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import typer
 
-from nstflow.cli.app import app
 from nstflow.errors import NstflowError, Problem
 
-weights_app = typer.Typer(help="The weights of the networks.", no_args_is_help=True)
-app.add_typer(weights_app, name="weights")
+app = typer.Typer(help="The weights of the networks.", no_args_is_help=True)
 
 
-@weights_app.command("list")
+@app.command("list")
 def weights_list() -> None:
     """List the weights that recipes can name."""
-    from nstflow.listings import show_weights
-    from nstflow.weights import named_assets
+    from nstflow.cli.console.plan_view import show_weights
+    from nstflow.engine.weights import named_assets
 
     show_weights(named_assets())
 
 
-@weights_app.command("fetch")
+@app.command("fetch")
 def weights_fetch() -> None:
     """Fetch the ImageNet weights ahead of the first run; replace them if they are damaged."""
-    from nstflow import console
-    from nstflow.weights import imagenet
+    from nstflow.cli.console import output as console
+    from nstflow.engine.weights import imagenet
 
     console.fetch([imagenet.asset(replace_damaged=True)])
-    console.show_sound(str(imagenet.path), "whole")
+    console.show_ok(str(imagenet.path), "whole")
 
 
-@weights_app.command("verify")
+@app.command("verify")
 def weights_verify() -> None:
     """Check the fetched weights against their sha256."""
-    from nstflow import console
-    from nstflow.weights import imagenet
+    from nstflow.cli.console import output as console
+    from nstflow.engine.weights import imagenet
 
     state = imagenet.state()
     if state == "missing":
@@ -42,4 +40,4 @@ def weights_verify() -> None:
         raise NstflowError(Problem(str(imagenet.path), "", "the weights are not here yet.", hint))
     if state == "damaged":
         raise NstflowError(imagenet.damage())
-    console.show_sound(str(imagenet.path), "whole")
+    console.show_ok(str(imagenet.path), "whole")

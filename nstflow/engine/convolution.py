@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nstflow.engine.winograd import convolve as winograd
 from nstflow.engine.winograd import mix_kernel
-from nstflow.lazy import Tensor, tf
+from nstflow.stages.tensorflow import Tensor, tf
 
 if TYPE_CHECKING:
     import numpy as np

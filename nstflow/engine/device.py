@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.lazy import tf
+from nstflow.stages.tensorflow import tf
 
 DeviceChoice = Literal["auto", "cpu", "gpu"]
 

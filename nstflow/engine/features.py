@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nstflow.engine.resampling import canvas_of
-from nstflow.lazy import Tensor, tf
-from nstflow.values import PIXELS, Features, Image
+from nstflow.stages.tensorflow import Tensor, tf
+from nstflow.stages.types import PIXELS, Features, Image
 
 Network = Callable[[Tensor], Mapping[str, Tensor]]
 """canvas `(1, h, w, 3)` → layer → feature map, as `Extractor.build` returns it."""

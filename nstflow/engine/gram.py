@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nstflow.lazy import Tensor, tf
-from nstflow.values import common_value
+from nstflow.stages.tensorflow import Tensor, tf
+from nstflow.stages.types import common_value
 
 
 def gram_matrix(points: Tensor, weights: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from nstflow.lazy import tf
+from nstflow.stages.tensorflow import tf
 
 _MADV_HUGEPAGE = 14  # <sys/mman.h> of Linux
 _LEAST = 8 << 20  # bytes: a page of 2 MB is no loss in these

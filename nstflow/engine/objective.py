@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from nstflow.engine.features import Network, describe, seed_of
-from nstflow.lazy import Tensor, tf
-from nstflow.terms import LossTerm
-from nstflow.values import Features
+from nstflow.stages.loss import LossTerm
+from nstflow.stages.tensorflow import Tensor, tf
+from nstflow.stages.types import Features
 
 
 def make_target(term: LossTerm, name: str, seed: int, features: Features) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from nstflow.lazy import Tensor, tf
-from nstflow.values import Image, Size
+from nstflow.stages.tensorflow import Tensor, tf
+from nstflow.stages.types import Image, Size
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
-from nstflow.lazy import Tensor, tf
+from nstflow.stages.tensorflow import Tensor, tf
 
 if TYPE_CHECKING:
     import numpy as np

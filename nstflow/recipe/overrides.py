@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.recipe.axes import MATRIX
-from nstflow.recipe.parsing import MAX_DEPTH, Keys, describe, flaw_of, parse_yaml
+from nstflow.recipe.matrix import MATRIX
+from nstflow.recipe.paths import Keys, set_path
 from nstflow.recipe.source import Source
+from nstflow.recipe.yaml import flaw_of, parse_yaml
 
 
 def override(source: Source, settings: Sequence[str]) -> Source:
@@ -34,7 +35,10 @@ def override(source: Source, settings: Sequence[str]) -> Source:
             problems.append(Problem(label, "", "this is not PATH=VALUE.", hint))
             continue
         try:
-            keys = put_at(data, path.strip(), parse_yaml(text, label, controls=False)[0])
+            value = parse_yaml(text, label, controls=False)[0]
+            if flaw := flaw_of(path):
+                raise LookupError(f"this path has {flaw}.")
+            keys = set_path(data, _split(data, path.strip()), value)
         except NstflowError as error:  # a line and column of its own value help nobody
             problems += [replace(problem, where=label) for problem in error.problems]
         except LookupError as error:
@@ -48,31 +52,7 @@ def override(source: Source, settings: Sequence[str]) -> Source:
     return source.with_data(data, options)
 
 
-def put_at(data: Any, path: str, value: Any) -> Keys:
-    """Put a value at a dotted path, making mappings on the way; return the path's keys."""
-    if flaw := flaw_of(path):
-        raise LookupError(f"this path has {flaw}.")
-    *parents, last = _parts(data, path)
-    if len(parents) >= MAX_DEPTH:
-        raise LookupError(f"this path has {len(parents) + 1} parts: {MAX_DEPTH} are the most.")
-    keys: Keys = ()
-    for part in parents:
-        key = _key(data, part, keys)
-        if isinstance(data, list) and key == len(data):
-            data.append(None)
-        if (data.get(key) if isinstance(data, dict) else data[key]) is None:
-            data[key] = {}
-        data = data[key]
-        keys = (*keys, key)
-    key = _key(data, last, keys)
-    if isinstance(data, list) and key == len(data):
-        data.append(value)
-    else:
-        data[key] = value
-    return (*keys, key)
-
-
-def _parts(data: Any, path: str) -> list[str]:
+def _split(data: Any, path: str) -> list[str]:
     """Return the keys of a path; an axis of the matrix is one key, whatever dots are in it."""
     first, _, rest = path.partition(".")
     if first == MATRIX and rest and isinstance(data, dict):
@@ -80,15 +60,3 @@ def _parts(data: Any, path: str) -> list[str]:
         if rest.partition(".")[0] not in (axes if isinstance(axes, dict) else ()):
             return [MATRIX, rest]
     return path.split(".")
-
-
-def _key(data: Any, part: str, keys: Keys) -> Any:
-    where = ".".join(map(str, keys)) or "the recipe"
-    if isinstance(data, dict):
-        return part
-    if isinstance(data, list):
-        if part in map(str, range(len(data) + 1)):
-            return int(part)
-        items = f"its items go from 0 to {len(data) - 1}" if data else "it is empty"
-        raise LookupError(f"{where} is a list: {items}, and {len(data)} adds one.")
-    raise LookupError(f"{where} is {describe(data)}, which has no '{part}'.")

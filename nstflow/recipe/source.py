@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nstflow.errors import NstflowError, Problem
-from nstflow.facts import LOCK_FILE
-from nstflow.recipe.parsing import Keys, Marks, describe, parse_yaml
+from nstflow.errors import NstflowError, Problem, describe_value
+from nstflow.recipe.paths import Keys
+from nstflow.recipe.yaml import Positions, parse_yaml
+from nstflow.storage.run_record import LOCK_FILE
 
 MAX_BYTES = 1 << 18
 
@@ -22,14 +24,14 @@ class Source:
         label: The file's name, as the user gave it.
         text: The file, as written.
         data: Dictionaries, lists, strings, numbers, booleans and None.
-        marks: Path → where its key and its value are.
+        positions: Path → where its key and its value are.
         options: Path → the `--set` option that put it there.
     """
 
     label: str
     text: str = field(repr=False)
     data: Any
-    marks: Marks = field(repr=False)
+    positions: Positions = field(repr=False)
     options: Mapping[Keys, str] = field(default_factory=dict)
 
     def where(self, keys: Keys, *, key: bool = False) -> str:
@@ -38,8 +40,8 @@ class Source:
             if keys[:length] in self.options:
                 return self.options[keys[:length]]
         for length in range(len(keys), -1, -1):
-            if keys[:length] in self.marks:
-                line, column = self.marks[keys[:length]][0 if key or length < len(keys) else 1]
+            if keys[:length] in self.positions:
+                line, column = self.positions[keys[:length]][0 if key or length < len(keys) else 1]
                 return f"{self.label}:{line}:{column}"
         return self.label
 
@@ -99,6 +101,16 @@ def parse_source(text: str, label: str, *, controls: bool = True) -> Source:
     if source.data is None:
         raise refuse("the recipe is empty.", "It needs at least name, images and losses.")
     if not isinstance(source.data, dict):
-        kind = describe(source.data)
+        kind = describe_value(source.data)
         raise refuse(f"a recipe is a mapping of keys to values, but this is {kind}.")
     return source
+
+
+def sort_problems(problems: list[Problem]) -> list[Problem]:
+    """Return the problems in the order of the file."""
+
+    def line(problem: Problem) -> tuple[int, int]:
+        place = re.search(r":(\d+):(\d+)$", problem.where)
+        return (int(place[1]), int(place[2])) if place else (0, 0)
+
+    return sorted(problems, key=line)

@@ -28,23 +28,23 @@ from nstflow import (
     Stage,
     Start,
 )
-from nstflow.mishaps import home_of, told_of
-from nstflow.testing import behaviour, form, losses
+from nstflow.errors import describe_exception, source_path_of
+from nstflow.testing import class_checks, loss_checks, stage_checks
 from nstflow.testing.tiny import run_tiny, tiny_images
 
 __all__ = ["check_stage", "run_tiny", "tiny_images"]
 
 _CHECKS: dict[type[Stage], Callable[[Any], None]] = {
-    LossTerm: losses.check,
-    Loader: behaviour.check_loader,
-    Preprocessor: behaviour.check_preprocessor,
-    Start: behaviour.check_start,
-    Optimizer: behaviour.check_optimizer,
-    Schedule: behaviour.check_schedule,
-    Postprocessor: behaviour.check_postprocessor,
-    Output: behaviour.check_output,
-    Extractor: behaviour.check_extractor,
-    Executor: behaviour.check_executor,
+    LossTerm: loss_checks.check,
+    Loader: stage_checks.check_loader,
+    Preprocessor: stage_checks.check_preprocessor,
+    Start: stage_checks.check_start,
+    Optimizer: stage_checks.check_optimizer,
+    Schedule: stage_checks.check_schedule,
+    Postprocessor: stage_checks.check_postprocessor,
+    Output: stage_checks.check_output,
+    Extractor: stage_checks.check_extractor,
+    Executor: stage_checks.check_executor,
 }
 
 
@@ -72,13 +72,13 @@ def check_stage(stage: type[Stage], **settings: Any) -> None:
     Raises:
         AssertionError: It does not; the text says how, and what to do.
     """
-    if form.is_asked_by_itself():
+    if class_checks.is_asked_by_itself():
         return
-    form.check_class(stage)
-    made = form.make(stage, settings)
-    form.check_round_trip(made)
-    form.check_example(stage)
-    form.check_import(stage)
+    class_checks.check_class(stage)
+    made = class_checks.make(stage, settings)
+    class_checks.check_round_trip(made)
+    class_checks.check_example(stage)
+    class_checks.check_import(stage)
     for base, check in _CHECKS.items():
         if isinstance(made, base):
             _ask(base, check, made)
@@ -91,7 +91,7 @@ def _ask(base: type[Stage], check: Callable[[Any], None], stage: Stage) -> None:
     except (AssertionError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        title, told = type(stage).__name__, told_of(error, home_of(type(stage)))
+        title, told = type(stage).__name__, describe_exception(error, source_path_of(type(stage)))
         raise AssertionError(
             f"{title} can't do what its slot asks ({_ASKED[base]}); it ended in {told}"
         ) from error

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nstflow import Image, Result, load_recipe, make_plan, run
-from nstflow.plugin_files import PluginFile
-from nstflow.recipe.writing import to_yaml
+from nstflow.plugins.single_file import PluginFile
+from nstflow.recipe.yaml import to_yaml
 
 
 def tiny_images() -> dict[str, Image]:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from nstflow import Image, Preprocessor, Size, images, load_recipe, make_plan
+from nstflow import Image, Preprocessor, Size, load_recipe, make_plan
 from nstflow.builtin.preprocessors.crop import Crop
 from nstflow.builtin.preprocessors.resize import Resize
-from nstflow.run_cache import RunCache
+from nstflow.runner import images
+from nstflow.runner.cache import RunCache
 
 METHODS = ("nearest", "area", "bilinear", "bicubic", "lanczos3", "mitchellcubic")
 SIZES = [(1, 1), (1, 2), (2, 1), (1, 64), (64, 1), (3, 50), (17, 16), (33, 64), (64, 64)]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nstflow.engine.pace import MOST_SECONDS, Pace
+from nstflow.engine.loop import MOST_SECONDS, Pace
 
 
 def walk(seconds: Callable[[int], float], dispatches: int = 40) -> list[int]:

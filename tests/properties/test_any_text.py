@@ -97,11 +97,13 @@ scalars = some.one_of(
     some.text(max_size=20).map(ascii),
     some.sampled_from(["*a", "*b", "*c"]),
 )
-marks = some.sampled_from(["", "", "", "&a ", "&b ", "&c ", "!!map ", "!!seq ", "!!float ", "!x "])
+positions = some.sampled_from(
+    ["", "", "", "&a ", "&b ", "&c ", "!!map ", "!!seq ", "!!float ", "!x "]
+)
 trees = some.recursive(
     scalars,
     lambda inner: some.tuples(
-        marks,
+        positions,
         some.one_of(
             some.lists(inner, max_size=5).map(lambda items: f"[{', '.join(items)}]"),
             some.lists(some.tuples(keys, inner), max_size=5).map(mapping),

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as some
 
+from nstflow.engine.weights import formats, hdf5, load_weights
 from nstflow.errors import NstflowError
-from nstflow.weights import formats, hdf5, load_weights
 
 Tried = Callable[..., Counter[str]]
 Outcome = Callable[[bytes], str]

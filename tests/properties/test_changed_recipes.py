@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import strategies as some
 
-from nstflow.recipe.parsing import dotted, parse_yaml
-from nstflow.recipe.writing import to_yaml
+from nstflow.recipe.paths import format_path
+from nstflow.recipe.yaml import parse_yaml, to_yaml
 
 Tried = Callable[..., Counter[str]]
 Outcome = Callable[..., str]
@@ -122,8 +122,8 @@ parts = some.one_of(
     some.text(some.characters(), max_size=4),  # half letters too, as a shell may give them
 )
 paths = some.one_of(
-    some.sampled_from(PATHS).map(dotted),
-    some.tuples(some.sampled_from(PATHS).map(dotted), parts).map(".".join),
+    some.sampled_from(PATHS).map(format_path),
+    some.tuples(some.sampled_from(PATHS).map(format_path), parts).map(".".join),
     some.lists(parts, max_size=5).map(".".join),
     some.integers(30, 6000).map(lambda count: ".".join(["name"] * count)),
     some.integers(30, 6000).map(lambda count: f"images.new{'.a' * count}"),
@@ -134,7 +134,7 @@ written = some.one_of(
     some.text(some.characters(), max_size=20),
     some.integers(1, 400).map(lambda count: "[" * count + "]" * count),
 )
-sound = [f"{dotted(keys)}={json.dumps(at(DATA, keys))}" for keys in PATHS]
+sound = [f"{format_path(keys)}={json.dumps(at(DATA, keys))}" for keys in PATHS]
 options = some.one_of(
     some.sampled_from(sound),
     some.tuples(paths, written).map("=".join),

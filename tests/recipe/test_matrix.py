@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from nstflow import NstflowError, load_recipe
-from nstflow.recipe import read_cells
 from nstflow.recipe.matrix import MOST_CELLS, Cell
+from nstflow.recipe.reader import read_cells
 
 BASE = """\
 name: grid

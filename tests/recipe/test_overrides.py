@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.recipe import load_recipe
 from nstflow.recipe.overrides import override
-from nstflow.recipe.parsing import MAX_DEPTH, parse_yaml
+from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import Source
+from nstflow.recipe.yaml import MAX_DEPTH, parse_yaml
 
 TEXT = """\
 name: x

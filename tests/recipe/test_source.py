@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from nstflow.errors import NstflowError, Problem
-from nstflow.recipe import parsing
-from nstflow.recipe.parsing import MAX_DEPTH, describe, parse_yaml
+from nstflow.errors import NstflowError, Problem, describe_value
+from nstflow.recipe import yaml as parsing
+from nstflow.recipe.paths import MAX_DEPTH
 from nstflow.recipe.source import MAX_BYTES, read_source
+from nstflow.recipe.yaml import parse_yaml
 
 
 def data_of(text: str) -> Any:
@@ -422,10 +423,10 @@ def test_what_is_no_regular_file_is_not_read() -> None:
     assert "no regular file" in file_refused(Path("/dev/zero")).got  # it never ends
 
 
-def test_describe() -> None:
-    assert describe("x" * 80) == "a text of 80 letters"
-    assert describe(10**50) == "a number of 51 digits"
-    assert [describe(x) for x in (None, True, {}, [], {1: 2}, 2.5)] == [
+def test_describe_value() -> None:
+    assert describe_value("x" * 80) == "a text of 80 letters"
+    assert describe_value(10**50) == "a number of 51 digits"
+    assert [describe_value(x) for x in (None, True, {}, [], {1: 2}, 2.5)] == [
         *("nothing", "true", "an empty mapping", "an empty list", "a mapping", "2.5"),
     ]
 

@@ -19,13 +19,13 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from nstflow import Executor, Job, JobProgress, JobResult, NstflowError, Problem, Stop, Tell, Work
-from nstflow.builtin.executors.dask_worker import be_quiet, make_run, sees
-from nstflow.builtin.executors.machine import deaf, gpus_here
+from nstflow.builtin.executors.dask_worker import make_run, sees, silence_logging
+from nstflow.builtin.executors.machine import block_signals, gpus_here
 from nstflow.toolkit import cores
 
 _SESSION = "nstflow-dask-"
-_PATIENCE = 0.1  # seconds between two looks at what has ended
-_FAREWELL = 60  # seconds that runs at work have to stop
+POLL_INTERVAL = 0.1  # seconds between two looks at what has ended
+STOP_TIMEOUT = 60  # seconds that runs at work have to stop
 _ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d{1,5}")
 _WAIT = 30  # seconds for a first worker
 
@@ -102,7 +102,9 @@ class Dask(Executor):
             got = "a cluster on this machine has one GPU at most."
             raise _refused(got, "Use --executor processes, or start one worker for each GPU.")
         count = min(self.workers or len(gpus) or max(2, cores() // 2), len(jobs))
-        with deaf(signal.SIGINT):  # Ctrl-C is not for the workers, nor for the thread of Dask
+        with block_signals(
+            signal.SIGINT
+        ):  # Ctrl-C is not for the workers, nor for the thread of Dask
             cluster = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
@@ -111,7 +113,7 @@ class Dask(Executor):
                 silence_logs=logging.ERROR,
             )
         with cluster, Client(cluster, set_as_default=False) as client:
-            client.run(be_quiet)
+            client.run(silence_logging)
             yield client
 
 
@@ -158,7 +160,7 @@ def _check(client: Any, marks: Path, stop: Stop) -> bool:
             return False
         if time.monotonic() > until:
             raise _refused("the cluster has no worker.", "Start one with `dask worker`.")
-        time.sleep(_PATIENCE)
+        time.sleep(POLL_INTERVAL)
     answers = client.run(sees, marks, on_error="return")
     blind = [
         f"{worker} ({answer if isinstance(answer, Exception) else answer[0]})"
@@ -194,7 +196,7 @@ def _follow(
                 yield result
         if stop.requested and until == float("inf"):
             (marks / "stop").touch()
-            until = time.monotonic() + _FAREWELL
+            until = time.monotonic() + STOP_TIMEOUT
             begun = {path.stem for path in marks.glob("*.taken")}
             client.cancel([future for future, name in waiting.items() if name not in begun])
     for name in waiting.values():
@@ -204,7 +206,7 @@ def _follow(
 def _pass_on(heard: queue.SimpleQueue[dict[str, Any]], tell: Tell, names: set[str]) -> None:
     """Tell all that was heard of runs that have not ended; wait a moment for the first."""
     with contextlib.suppress(queue.Empty):
-        wait = _PATIENCE
+        wait = POLL_INTERVAL
         while True:
             news = JobProgress(**heard.get(timeout=wait))
             if news.name in names:

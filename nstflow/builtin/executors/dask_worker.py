@@ -14,7 +14,7 @@ from nstflow import Job, JobProgress, JobResult, Problem, Stop, Work
 _one_at_a_time = threading.Lock()  # TensorFlow takes the whole process
 
 
-def be_quiet() -> None:
+def silence_logging() -> None:
     """Let this worker log nothing: when its cluster closes it is full of tracebacks."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
 

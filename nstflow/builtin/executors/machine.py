@@ -24,7 +24,7 @@ def gpus_here(told: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
 
 
 @contextlib.contextmanager
-def deaf(*signals: signal.Signals) -> Iterator[None]:
+def block_signals(*signals: signal.Signals) -> Iterator[None]:
     """Let what is started in here, processes and threads, not hear signals: they inherit that."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -15,11 +15,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nstflow import Executor, Job, JobProgress, JobResult, Stop, Tell, Work
-from nstflow.builtin.executors.machine import deaf, gpus_here
+from nstflow.builtin.executors.machine import block_signals, gpus_here
 from nstflow.builtin.executors.worker import serve
 from nstflow.toolkit import cores
 
-_PATIENCE, _MOMENT, _FAREWELL = 0.2, 5, 60
+POLL_INTERVAL, KILL_TIMEOUT, STOP_TIMEOUT = 0.2, 5, 60
 """Seconds: between two looks at whether to stop, to end a process, and to end those at work."""
 
 
@@ -63,7 +63,7 @@ def _tend(
         busy = {worker.pipe: worker for worker in workers if worker.job is not None}
         if not busy:
             return
-        for pipe in connection.wait(list(busy), _PATIENCE):
+        for pipe in connection.wait(list(busy), POLL_INTERVAL):
             message = busy[pipe].hear(may_go_on=not stop.requested)
             if isinstance(message, JobProgress):
                 tell(message)
@@ -82,7 +82,7 @@ def _end(workers: Sequence[_Worker]) -> None:
     alive = [worker for worker in workers if worker.process is not None]
     for worker in alive:
         worker.pipe.close()  # each hears of it at once
-    wait = _FAREWELL if any(worker.job for worker in alive) else _MOMENT
+    wait = STOP_TIMEOUT if any(worker.job for worker in alive) else KILL_TIMEOUT
     until = time.monotonic() + wait
     for worker in alive:
         worker.process.join(max(0, until - time.monotonic()))
@@ -122,7 +122,7 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         arguments = (theirs, self.work, self.gpu)
         self.process = context.Process(target=serve, args=arguments, daemon=True)
-        with deaf(signal.SIGINT, signal.SIGTERM):
+        with block_signals(signal.SIGINT, signal.SIGTERM):
             self.process.start()
         theirs.close()
 
@@ -133,7 +133,7 @@ class _Worker:
         try:
             message: JobProgress | JobResult = self.pipe.recv()
         except (EOFError, OSError):
-            self.process.join(_MOMENT)
+            self.process.join(KILL_TIMEOUT)
             code = self.process.exitcode
             self.kill()
             if may_go_on and job.name not in self.lost:

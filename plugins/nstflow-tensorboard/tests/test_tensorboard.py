@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from nstflow import NstflowError, Progress, Result, Stop, hookimpl, load_recipe, make_plan, run
-from nstflow.plugin_files import read_plugin
+from nstflow.plugins.single_file import read_plugin
 from nstflow.testing import run_tiny, tiny_images
 
 Run = Callable[..., Result]

@@ -1,0 +1,93 @@
+"""What is printed about runs that are over: how they were made, what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from nstflow.cli.console.output import out, show_facts, show_ok, show_title
+from nstflow.errors import printable
+from nstflow.lockfile.diff import Difference, text_of
+from nstflow.recipe.source import Source
+from nstflow.runner.verify import Comparison
+from nstflow.stages.slots import SLOTS
+
+
+def show_differences(found: Sequence[Difference], first: str, second: str) -> None:
+    """Print a row for each setting that differs."""
+    if not found:
+        show_ok(f"{first} and {second}", "no difference")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    widest = max(len(each.setting) for each in found)
+    table.add_column("setting", overflow="fold", no_wrap=widest <= out.width // 2)
+    for column in (first, second):
+        table.add_column(column, overflow="fold")
+    for each in found:
+        table.add_row(each.setting, Text(each.first, "red"), Text(each.second, "green"))
+    out.print(table)
+
+
+def show_comparisons(found: Sequence[Comparison]) -> None:
+    """Print of each file of a run whether it came out the same again."""
+    for each in found:
+        if each.equal:
+            how = "every byte is equal" if each.largest is None else "every pixel is equal"
+            show_ok(each.name, how)
+        elif each.largest is None or each.mean is None:
+            out.print(Text.assemble(each.name, ": ", ("the bytes differ", "red")))
+        else:
+            apart = f"differs by {each.largest} of 255 at most, by {each.mean:.3g} in the mean"
+            out.print(Text.assemble(each.name, ": ", (apart, "red")))
+
+
+def show_provenance(source: Source) -> None:
+    """Print what a recipe or a lock says, in words; it may name plugins that are not here.
+
+    Args:
+        source: What was written, its lock sound if it has one; nothing else of it is sure.
+    """
+    data = source.data
+    show_title(text_of(data.get("name")), text_of(data["summary"]) if data.get("summary") else "")
+    rows: list[tuple[str, str | Text]] = []
+    for slot in SLOTS.values():
+        held = data.get(slot.name)
+        noun = "image" if slot.name == "images" else slot.noun
+        if slot.holds == "one":
+            rows.append((slot.name, _stage(held)))
+        elif isinstance(held, dict):
+            rows += [(f"{noun} {text_of(name)}", _stage(item)) for name, item in held.items()]
+        elif isinstance(held, list):
+            rows += [(noun, _stage(item)) for item in held]
+    rows += [("seed", text_of(data.get("seed", 0))), ("compute", _stage(data.get("compute")))]
+    if data.get("lock"):
+        rows += _lock(data["lock"])
+    show_facts([(label, value) for label, value in rows if value])
+
+
+def _lock(lock: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, what in {**lock.get("files", {}), **lock.get("weights", {})}.items():
+        yield printable(name), f"sha256 {text_of(what)}"
+    made = [f"{name} {number}" for name, number in lock.get("plugins", {}).items()]
+    made += [f"Python {lock['python']}", f"TensorFlow {lock['tensorflow']}"]
+    yield "made with", printable(", ".join(made))
+    yield "device", text_of(lock["device"])
+    if lock.get("stopped_at") is not None:
+        yield "stopped", f"after step {lock['stopped_at']}"
+
+
+def _stage(item: Any) -> str:
+    """Return a stage as it was written, the many choices of single layers left out."""
+    if not isinstance(item, dict):
+        return "" if item is None else text_of(item)
+    settings = ", ".join(
+        f"{text_of(name)} {text_of(value)}"
+        for name, value in item.items()
+        if name not in ("use", "convolution")
+    )
+    if "use" not in item:
+        return settings
+    return f"{text_of(item['use'])} ({settings})" if settings else text_of(item["use"])

@@ -1,0 +1,172 @@
+"""What is seen of many runs while they last, and the table in the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from rich.cells import cell_len
+from rich.console import Group
+from rich.live import Live
+from rich.measure import Measurement
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from nstflow.cli.console.output import duration, loss_text, out, runs_text, show_notice, show_title
+from nstflow.matrix.plan import Matrix
+from nstflow.matrix.summary import means_of
+from nstflow.stages.job import JobProgress, JobResult
+
+_SHORTEST = 12  # of a run's name in it
+
+
+_MOST_ROWS = 200  # of the table: the file has them all
+
+
+class MatrixDisplay:
+    """Shows the runs at work, and leaves a line for each that has ended; a context manager.
+
+    Args:
+        matrix: What is made.
+        silent: Show nothing but warnings.
+    """
+
+    def __init__(self, matrix: Matrix, *, silent: bool = False) -> None:
+        self._silent = silent
+        self._matrix = matrix
+        self._width = max(len(cell.name) for cell in matrix.cells)
+        self._whole = Bars(
+            *(BarColumn(), TextColumn("{task.fields[runs]} of " + runs_text(len(matrix)))),
+            *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+            console=out,
+        )
+        self._left = {
+            cell.name: p.steps for cell, p in zip(matrix.cells, matrix.plans, strict=True)
+        }
+        self._steps, self._ended = sum(self._left.values()), 0
+        self._all = self._whole.add_task("", total=self._steps, runs=0)
+        self._each = Bars(
+            *(TextColumn("{task.description}"), BarColumn(20), TextColumn("step")),
+            *(MofNCompleteColumn(), TextColumn("{task.fields[loss]}")),
+            console=out,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        both = Group(self._each, self._whole)
+        self._live = Live(both, console=out, transient=True, refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        if self._silent:
+            return self
+        show_title(self._matrix.name, self._matrix.summary)
+        out.print(f"{runs_text(len(self._matrix))}, {self._steps:,} steps in all", style="dim")
+        if out.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def tell(self, news: JobProgress) -> None:
+        """Move the bar of a run."""
+        if news.name not in self._tasks:
+            self._tasks[news.name] = self._each.add_task(news.name, total=news.steps, loss="")
+        loss = "compiling" if math.isnan(news.total) else f"loss {loss_text(news.total)}"
+        self._each.update(self._tasks[news.name], completed=news.step, loss=loss)
+        self._move(news.name, news.steps - news.step)
+
+    def ended(self, outcome: JobResult) -> None:
+        """Leave a line."""
+        if (task := self._tasks.pop(outcome.name, None)) is not None:
+            self._each.remove_task(task)
+        self._ended += 1
+        self._move(outcome.name, 0)
+        for note in outcome.notes:
+            show_notice(f"{outcome.name}: {note}")
+        if not self._silent:
+            out.print(self._line(outcome), soft_wrap=True)
+
+    def _move(self, name: str, left: int) -> None:
+        """Move the bar of all: by steps, since runs may differ."""
+        self._left[name] = left
+        done = self._steps - sum(self._left.values())
+        self._whole.update(self._all, completed=done, runs=self._ended)
+
+    def _line(self, outcome: JobResult) -> Text:
+        line = Text(outcome.name.ljust(self._width))
+        if outcome.state == "failed":
+            line.append(f"  failed: {outcome.problems[0].got}", "red")
+        elif outcome.already:
+            line.append("  has ended already", "dim")
+        elif outcome.steps:
+            line.append(f"  {duration(outcome.total_seconds):>9}")
+            line.append(f"  loss {loss_text(outcome.losses['total']):>13}")
+        if outcome.resumed_from:
+            line.append(f"  went on after step {outcome.resumed_from}", "dim")
+        if outcome.state == "stopped":
+            line.append("  stopped", "yellow")
+        return line
+
+
+def show_table(matrix: Matrix, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the closing table: time and loss of every run, and their means.
+
+    The single terms are in it where there is room: a number that is cut would be another one.
+    """
+    terms = [name for name in rows[0] if name.startswith("loss.")]
+    table = _table(matrix, rows, terms)
+    wide = out.options.update(max_width=10_000)
+    if (excess := Measurement.get(out, wide, table).maximum - out.width) > 0:
+        table = _table(matrix, rows, [])
+        excess = Measurement.get(out, wide, table).maximum - out.width
+    if excess > 0:
+        longest = max(len(row["cell"]) for row in rows)
+        table.columns[0].max_width = max(longest - excess, _SHORTEST)
+    out.print()
+    out.print(table)
+    if len(rows) > _MOST_ROWS:
+        out.print(f"and {len(rows) - _MOST_ROWS} more", style="dim")
+
+
+def _table(matrix: Matrix, rows: Sequence[Mapping[str, Any]], terms: Sequence[str]) -> Table:
+    headers = ["time", *_moments(matrix), *(name.removeprefix("loss.") for name in terms)]
+    lines = [_cells(row, ["halfway", "total", *terms]) for row in rows[:_MOST_ROWS]]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("run", no_wrap=True, overflow="ellipsis")
+    for index, header in enumerate(headers):
+        widths = [cell_len(line[index].plain) for line in lines if index < len(line)]
+        least = max([len(word) for word in header.split()] + widths)
+        table.add_column(header, justify="right", min_width=least)
+    for row, line in zip(rows, lines, strict=False):
+        table.add_row(Text(row["cell"]), *line)
+    if means := means_of(rows):
+        numbers = [loss_text(means[name]) for name in ("halfway", "total")]
+        table.add_section()
+        table.add_row("mean", f"{means['seconds']:.1f} s", *numbers, style="bold")
+    return table
+
+
+def _cells(row: Mapping[str, Any], names: Sequence[str]) -> list[Text]:
+    if row["steps"] is None:
+        return [Text(row["state"], style="red" if row["state"] == "failed" else "dim")]
+    time = Text(f"{row['seconds']:.1f} s")
+    if row["state"] != "finished":
+        time = Text(f"{row['state']} after {row['steps']}", style="yellow")
+    return [time, *(Text("" if row[name] is None else loss_text(row[name])) for name in names)]
+
+
+def _moments(matrix: Matrix) -> tuple[str, str]:
+    """Return what the columns of the losses are called."""
+    epochs = {plan.epochs if len(plan.phases) == 1 else 0 for plan in matrix.plans}
+    if len(epochs) == 1 and (count := epochs.pop()) and count % 2 == 0:
+        return f"loss, epoch {count // 2}", f"epoch {count}"
+    return "loss halfway", "at the end"

@@ -1,0 +1,89 @@
+"""The commands that only look: nothing is computed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nstflow.cli.options import Blocks, PluginFiles, RecipePath, Sets, choice, installed
+from nstflow.errors import NstflowError, Problem, suggest
+
+
+def validate(
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="Recipe files.")],
+    sets: Sets = None,
+    block: Blocks = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Check recipes, and that the files they name are there. Computes nothing."""
+    from nstflow.cli.console import output as console
+    from nstflow.matrix.plan import Matrix, plan_any
+
+    wrong = False
+    for recipe in recipes:
+        try:
+            planned = plan_any(recipe, sets or (), **choice(block, plugin))
+        except NstflowError as error:
+            console.show_problems(error)
+            wrong = True
+        else:
+            many = f", {console.runs_text(len(planned))}" if isinstance(planned, Matrix) else ""
+            console.show_ok(str(recipe), f"sound{many}")
+    if wrong:
+        raise typer.Exit(2)
+
+
+def plan(
+    recipe: RecipePath, sets: Sets = None, block: Blocks = None, plugin: PluginFiles = None
+) -> None:
+    """Show what a run would do: sizes, layers, steps, arithmetic, weights; or many runs."""
+    from nstflow.cli.console.plan_view import show_matrix, show_plan
+    from nstflow.matrix.plan import Matrix, plan_any
+
+    planned = plan_any(recipe, sets or (), **choice(block, plugin))
+    if isinstance(planned, Matrix):
+        show_matrix(planned)
+    else:
+        show_plan(planned)
+
+
+def schema(block: Blocks = None, plugin: PluginFiles = None) -> None:
+    """Print the JSON schema of recipes, with every stage that is installed, for editors."""
+    from nstflow.recipe.json_schema import json_schema
+
+    catalog = installed(block, plugin).catalog
+    typer.echo(json.dumps(json_schema(catalog), indent=2, ensure_ascii=False))
+
+
+def stages(
+    slot: Annotated[str | None, typer.Argument(help="A slot, such as losses.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A stage, such as gram.")] = None,
+    block: Blocks = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """List what recipes can name; with a slot and a name, show one stage and an example."""
+    from nstflow.cli.console.stage_view import show_slots, show_stage
+    from nstflow.stages.slots import ALL_SLOTS
+
+    catalog = installed(block, plugin).catalog
+    if slot is not None and slot not in ALL_SLOTS:
+        hint = f"{suggest(slot, ALL_SLOTS)} Slots: {', '.join(ALL_SLOTS)}.".strip()
+        raise NstflowError(Problem("nstflow stages", "", f"there is no slot '{slot}'.", hint))
+    if slot is None or name is None:
+        show_slots(catalog, slot)
+    elif name in catalog[slot]:
+        show_stage(catalog[slot][name], slot)
+    else:
+        raise NstflowError(
+            Problem(f"nstflow stages {slot}", "", *catalog.explain_missing(slot, name))
+        )
+
+
+def plugins(block: Blocks = None, plugin: PluginFiles = None) -> None:
+    """List the plugins, what they offer, and what is wrong with the broken ones."""
+    from nstflow.cli.console.stage_view import show_plugins
+
+    show_plugins(installed(block, plugin))

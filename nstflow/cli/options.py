@@ -1,0 +1,87 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nstflow.plugins.manager import Plugins
+
+
+def choice(block: list[str] | None, plugins: list[Path] | None) -> dict[str, Any]:
+    """Return which plugins take part, as the library's functions take it.
+
+    Raises:
+        NstflowError: A plugin file can't be read.
+    """
+    from nstflow.plugins.single_file import read_plugin
+
+    return {"block": block or (), "plugins": tuple(map(read_plugin, plugins or ()))}
+
+
+def installed(block: list[str] | None, plugins: list[Path] | None) -> Plugins:
+    """Return the plugins that take part.
+
+    Raises:
+        NstflowError: A plugin file can't be read, or is no sound plugin; there is none to block.
+    """
+    from nstflow.errors import NstflowError
+    from nstflow.plugins.manager import Plugins
+
+    chosen = choice(block, plugins)
+    found = Plugins(chosen["block"], chosen["plugins"])
+    if found.unknown_blocks:
+        raise NstflowError([found.unknown(name) for name in found.unknown_blocks])
+    return found
+
+
+class DeviceName(enum.StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file (YAML).")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Set any field: losses.style.weight=0.3"),
+]
+Blocks = Annotated[
+    list[str] | None,
+    typer.Option("--block-plugin", metavar="NAME", help="Leave a plugin out."),
+]
+PluginFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="Use a Python file as a plugin, too."),
+]
+Device = Annotated[DeviceName, typer.Option(help="Where to compute.")]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run directory; else runs/NAME.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
+]
+Plain = Annotated[
+    bool, typer.Option("--no-metadata", help="Do not write into the picture how it was made.")
+]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help="Where the runs of a matrix are made: serial, processes, dask, or a plugin's.",
+    ),
+]
+Workers = Annotated[int | None, typer.Option(help="How many runs of a matrix are made at a time.")]
+Threads = Annotated[
+    int | None, typer.Option(help="How many threads compute in each worker of a matrix.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Dask's scheduler; else a cluster here.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result's path.")]

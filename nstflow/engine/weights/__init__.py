@@ -1,0 +1,121 @@
+"""The weights of networks: by name, from the cache, or from a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nstflow.engine.weights import cache, formats
+from nstflow.engine.weights.cache import IMAGENET as imagenet  # noqa: N811 - an object with methods
+from nstflow.engine.weights.hdf5 import read_h5
+from nstflow.errors import NstflowError, Problem, suggest
+from nstflow.stages.types import Asset
+from nstflow.storage.files import sha256_of
+
+if TYPE_CHECKING:
+    from nstflow.engine.weights.formats import Shape, Weights
+
+__all__ = ["imagenet", "load_weights", "named_assets", "weights_asset"]
+
+RANDOM_NOTE = "random numbers: for tests of mechanics only, the picture means nothing"
+
+
+def load_weights(name: str, shapes: Mapping[str, Shape], folder: Path) -> Weights:
+    """Return layer → (kernel `(3, 3, in, out)`, bias `(out,)`), float32, for every layer asked for.
+
+    Args:
+        name: `imagenet`, fetched at first use; `keras`, fetched by Keras; `random`, seeded and
+            He-normal; or the path of a `.h5` or `.npz` file, relative to `folder`.
+        shapes: Layer → shape of its kernel.
+        folder: The recipe's.
+
+    Raises:
+        NstflowError: The file is missing, damaged, of another kind, lacks a layer, or holds
+            numbers that are not finite. Its problem says what to do.
+    """
+    if name == "random":
+        return _random(shapes)
+    read: Callable[[Path, Mapping[str, Shape]], Weights]
+    if name == "imagenet":
+        imagenet.fetch()
+        source = imagenet.path
+        read = formats.read_quantized
+    elif name == "keras":
+        source, read = cache.fetch_keras(), read_h5
+    else:
+        source = _local(name, folder)
+        read = read_h5 if source.suffix.lower() == ".h5" else formats.read_npz
+    try:
+        return formats.checked(read(source, shapes), shapes)
+    except formats.WeightsError as error:
+        raise NstflowError(Problem("", "weights", f"'{source}' can't be used: {error}.")) from error
+
+
+def weights_asset(name: str, folder: Path) -> Asset:
+    """Return what a plan says of these weights, without loading them.
+
+    Raises:
+        NstflowError: There is no such file, or the one in the cache is damaged.
+    """
+    if name == "random":
+        return Asset("random weights", present=True, note=RANDOM_NOTE)
+    if name == "imagenet":
+        if imagenet.state() == "damaged":
+            raise NstflowError(imagenet.damage())
+        return imagenet.asset()
+    if name == "keras":
+        note = "Keras's own file, 80 MB, float32, fetched by Keras"
+        path = cache.keras_path()
+        return Asset(
+            "Keras weights",
+            present=path.is_file(),
+            note=note,
+            fetch=_fetch_keras,
+            sha256=sha256_of(path) if path.is_file() else None,
+        )
+    return Asset(f"weights {_local(name, folder).name}", present=True, note="a file of yours")
+
+
+def _fetch_keras(_report: cache.Report) -> None:
+    cache.fetch_keras()  # with a display of its own
+
+
+def named_assets() -> list[Asset]:
+    """Return the weights that recipes can name, as `weights_asset` sees them."""
+    return [imagenet.asset(), weights_asset("keras", Path()), weights_asset("random", Path())]
+
+
+def _local(name: str, folder: Path) -> Path:
+    if Path(name).suffix.lower() not in (".h5", ".npz"):
+        known = "imagenet, keras, random, or the path of a .h5 or .npz file"
+        hint = suggest(name, ["imagenet", "keras", "random"])
+        raise NstflowError(
+            Problem(
+                *("", "weights", f"no weights are called '{name}'."),
+                f"{hint} There are {known}.".strip(),
+            )
+        )
+    try:
+        path = folder / Path(name).expanduser()
+        found = path.is_file()
+    except (OSError, RuntimeError) as error:  # too long a name, or the home of nobody
+        problem = f"'{name}' can't be looked up ({error})."
+        raise NstflowError(Problem("", "weights", problem)) from error
+    if not found:
+        raise NstflowError(Problem("", "weights", f"no file '{path}'."))
+    return path
+
+
+def _random(shapes: Mapping[str, Shape]) -> Weights:
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    return {
+        layer: (
+            generator.normal(0, math.sqrt(2 / math.prod(shape[:3])), shape).astype(np.float32),
+            np.zeros(shape[3], np.float32),
+        )
+        for layer, shape in shapes.items()
+    }

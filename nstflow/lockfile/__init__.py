@@ -1,0 +1,1 @@
+"""Lockfiles: built from a plan, checked against it, compared, read back from pictures."""

@@ -1,0 +1,208 @@
+"""What differs between two recipes or locks, setting by setting."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nstflow.errors import NstflowError, Problem, printable
+from nstflow.lockfile.build import (
+    Data,
+    Kind,
+    describe_file,
+    recipe_data,
+)
+from nstflow.lockfile.provenance import read_anything
+from nstflow.plan import make_plan, named_files
+from nstflow.recipe.model import Recipe
+from nstflow.recipe.paths import parse_path, set_path
+from nstflow.recipe.reader import parse
+
+LEFT_OUT = "–"
+"""What a setting is that one of two does not have."""
+
+
+_SHORT, _HASH = 12, 64
+
+
+_FILE = {"sha256", "bytes"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting that two recipes or locks do not agree on.
+
+    Attributes:
+        setting: Its path, such as `losses.style.weight`.
+        first: What the first has, as a person reads it.
+        second: What the second has.
+    """
+
+    setting: str
+    first: str
+    second: str
+
+
+def differences(first: Any, second: Any) -> list[Difference]:
+    """Return every setting in which the data of two recipes or locks differ, in their order.
+
+    What one of them lacks altogether, such as a loss, is one difference. Files of equal hash are
+    equal, wherever they lie.
+    """
+    same = set(_same_files(first, second))
+    found = _differences(first, second, "")
+    return [
+        Difference(printable(name), text_of(a), text_of(b))
+        for name, a, b in found
+        if name not in same
+    ]
+
+
+def under(found: Iterable[Difference], *sections: str) -> list[Difference]:
+    """Return the differences in sections, such as `lock.files`."""
+    return [each for each in found if any(f"{each.setting}.".startswith(f"{s}.") for s in sections)]
+
+
+def refusal(
+    found: Sequence[Difference], where: str, subject: str, hint: str, names: tuple[str, str]
+) -> NstflowError:
+    """Return the error that lists differences.
+
+    Args:
+        found: At least one.
+        where: The file or folder that was compared with.
+        subject: What the problems are in.
+        hint: What to do, said once, at the last.
+        names: What the first and the second are, such as `("the lock has", "here it is")`.
+    """
+    problems = [
+        Problem(
+            where,
+            each.setting,
+            f"{names[0]} {each.first}, {names[1]} {each.second}.",
+            hint if each is found[-1] else "",
+        )
+        for each in found
+    ]
+    return NstflowError(problems, subject)
+
+
+def _differences(first: Any, second: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield path, first and second of all that differs; `...` for what is not there."""
+    if not _have_parts(first, second):
+        if not _equal(first, second):
+            yield path, first, second
+        return
+    one, other = (
+        data if isinstance(data, dict) else dict(enumerate(data)) for data in (first, second)
+    )
+    for key in dict.fromkeys([*one, *other]):
+        inner = f"{path}.{key}" if path else str(key)
+        yield from _differences(one.get(key, ...), other.get(key, ...), inner)
+
+
+def _have_parts(first: Any, second: Any) -> bool:
+    """Say whether two values are compared part by part: mappings, and lists of stages."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return _FILE not in (set(first), set(second))
+    if isinstance(first, list) and isinstance(second, list):
+        return any(isinstance(item, dict) for item in (*first, *second))
+    return False
+
+
+def _same_files(first: Any, second: Any) -> Iterator[str]:
+    files = [(data.get("lock") or {}).get("files") or {} for data in (first, second)]
+    for setting, what in files[0].items():
+        if setting in files[1] and what["sha256"] == files[1][setting]["sha256"]:
+            yield setting
+
+
+def _equal(first: Any, second: Any) -> bool:
+    """Compare: 1 is 1.0, but not true; an empty mapping is as good as none."""
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_equal, first, second))
+    if all(value is ... or value == {} for value in (first, second)):
+        return True
+    return isinstance(first, bool) is isinstance(second, bool) and bool(first == second)
+
+
+def text_of(value: Any) -> str:
+    """Return a setting's value as a person writes it, on one line; hashes are cut short."""
+    match value:
+        case dict() if set(value) == _FILE:
+            return f"{text_of(value['sha256'])}, {value['bytes']:,} bytes"
+        case dict():
+            return f"{{{', '.join(f'{text_of(key)}: {text_of(value[key])}' for key in value)}}}"
+        case list():
+            return f"[{', '.join(map(text_of, value))}]"
+        case bool() | None:
+            return {True: "true", False: "false", None: "null"}[value]
+        case float():
+            return number_text(value)
+        case str():
+            is_hash = len(value) == _HASH and set(value) <= set("0123456789abcdef")
+            return value[:_SHORT] + "…" if is_hash else printable(value) or "''"
+    return LEFT_OUT if value is ... else str(value)
+
+
+def number_text(value: float) -> str:
+    """Return a number as a person writes it: `3000` for 3000.0, but never another number."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def compare_anything(first: Path, second: Path) -> list[Difference]:
+    """Return what differs between two of recipes, locks, run directories and pictures.
+
+    Of what only a lock has (versions, the device), nothing is said where one of the two is none;
+    what a recipe leaves open is then settled as for the lock's device.
+
+    Raises:
+        NstflowError: One of them can't be read.
+    """
+    sides = [_read(path) for path in (first, second)]
+    locks = [recipe.lock for recipe, _ in sides if recipe.lock is not None]
+    kind = locks[0].device_kind if locks else None
+    one, other = (_data(recipe, kind, keep_names=bare) for recipe, bare in sides)
+    if len(locks) < len(sides):
+        for side in (one, other):
+            side["lock"] = {"files": side["lock"]["files"]}
+    return differences(one, other)
+
+
+def _read(path: Path) -> tuple[Recipe, bool]:
+    """Return the whole recipe, and whether it is a picture's."""
+    source, folder = read_anything(path)
+    return parse(source, folder or Path()).whole(), folder is None
+
+
+def _data(recipe: Recipe, kind: Kind | None, *, keep_names: bool) -> Data:
+    """Return all of a recipe, with hashes of the files that are known or there.
+
+    Args:
+        recipe: What was read.
+        kind: The device to settle it for, if it is no lock; None to leave it open.
+        keep_names: Leave the names of files as they are, instead of telling where they lie.
+    """
+    lock = recipe.lock
+    extractor = recipe.extractor
+    if lock is None and kind is not None:
+        with contextlib.suppress(NstflowError):  # a file of it is not here
+            extractor = make_plan(recipe).on(kind).extractor
+    data = recipe_data(recipe, extractor)
+    files = named_files(recipe, recipe.stages(), recipe.folder)
+    for setting, file in files.items():
+        if not keep_names and "\0" not in str(file):  # else there is no such file
+            set_path(data, parse_path(data, setting), os.path.realpath(file))
+    if lock is not None:
+        data["lock"] = lock.model_dump(mode="json", exclude_none=True)
+        return data
+    there = {setting: file for setting, file in files.items() if file.is_file()}
+    data["lock"] = {
+        "files": {setting: describe_file(recipe, setting, file) for setting, file in there.items()}
+    }
+    return data

@@ -1,0 +1,171 @@
+"""The runs of a matrix, made by an executor and summed up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from nstflow.errors import NstflowError
+from nstflow.lockfile.build import make_lock, to_text, with_hashes
+from nstflow.lockfile.diff import Difference, differences, refusal
+from nstflow.matrix.directory import MatrixDirectory
+from nstflow.matrix.plan import Matrix
+from nstflow.matrix.summary import write_summary, write_table
+from nstflow.matrix.worker import left_by, work
+from nstflow.plugins.manager import Plugins
+from nstflow.recipe.attribution import check_type, note_origin
+from nstflow.recipe.paths import Keys
+from nstflow.recipe.reader import read_stage
+from nstflow.recipe.source import Source
+from nstflow.recipe.yaml import parse_yaml
+from nstflow.stages.job import Job, JobResult, Stop, Tell
+from nstflow.stages.slots import EXECUTOR
+from nstflow.stages.stage import Executor
+from nstflow.storage.run_record import RECIPE_FILE, has_steps
+
+if TYPE_CHECKING:
+    from nstflow.engine.device import DeviceChoice
+
+
+def run_matrix(
+    matrix: Matrix,
+    executor: Executor,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    device: DeviceChoice = "auto",
+    metadata: bool = True,
+    tell: Tell = lambda _: None,
+    begun: Callable[[], object] = lambda: None,
+    ended: Callable[[JobResult], None] = lambda _: None,
+    stop: Stop | None = None,
+) -> list[JobResult]:
+    """Make the runs, each in a directory of its own; one that fails does not stop the others.
+
+    Whatever happens, `summary.csv` and `contact_sheet.png` are written of those that have ended;
+    the table is there from the first end on.
+
+    Args:
+        matrix: What to make.
+        executor: Where it is made.
+        out: The directory that holds those of the runs.
+        overwrite: Replace runs that are there.
+        resume: Go on with what is unfinished, and leave what is done; with `overwrite` too,
+            replace what is of another recipe.
+        device: Where to compute.
+        metadata: Let the pictures carry how they were made.
+        tell: Takes the news of all runs.
+        begun: Called when it is sure that they can be made.
+        ended: Takes how each ended, as it ends.
+        stop: Asks to stop: no further run begins, and those at work keep a checkpoint.
+
+    Returns:
+        How each ended, in the recipe's order; those that never began are left out.
+
+    Raises:
+        NstflowError: The directory can't be had, or the executor can't begin.
+    """
+    stop = stop or Stop()
+    stop.polled = True
+    results: dict[str, JobResult] = {}
+    with MatrixDirectory(matrix, out, overwrite=overwrite, resume=resume):
+        options: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "metadata": metadata}
+        jobs = {job.name: job for job in jobs_of(matrix, out, device=device, **options)}
+        if resume and not overwrite:
+            _check_same(list(jobs.values()))
+        begun()
+        try:
+            for result in _ends(matrix, executor, jobs, tell, stop):
+                results[result.name] = result
+                write_table(matrix, list(results.values()), out)
+                ended(result)
+            for name in jobs if not stop.requested else ():
+                if name not in results:
+                    results[name] = JobResult.lost(name, "its executor never told how it ended.")
+                    ended(results[name])
+        finally:
+            for job, plan in zip(jobs.values(), matrix.plans, strict=True):
+                if job.name not in results and (left := left_by(job, plan)):
+                    results[job.name] = left
+            results = {name: results[name] for name in jobs if name in results}
+            write_summary(matrix, list(results.values()), out)
+    return list(results.values())
+
+
+def _ends(
+    matrix: Matrix, executor: Executor, jobs: Mapping[str, Job], tell: Tell, stop: Stop
+) -> Iterator[JobResult]:
+    """Yield how each run ended, each once; what goes wrong is the executor's."""
+    left = set(jobs)
+    with note_origin(executor, "the executor", matrix.plans[0].recipe.installed):
+        for result in executor.run(list(jobs.values()), work, tell, stop):
+            check_type(result, JobResult, "run()")
+            if result.name not in left:
+                raise RuntimeError(f"it tells one end too many of '{result.name}'")
+            left.remove(result.name)
+            yield result
+
+
+def _check_same(jobs: Sequence[Job]) -> None:
+    """Find before the first run that those which are there are of this recipe.
+
+    Raises:
+        NstflowError: With what differs of the first that is not.
+    """
+    others = []
+    for job in jobs:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            written = (job.folder / RECIPE_FILE).read_text("utf-8")
+            if written != job.lock and has_steps(job.folder):
+                others.append((job, written))
+    if not others:
+        return
+    job, written = others[0]
+    label = str(job.folder / RECIPE_FILE)
+    found = differences(parse_yaml(written, label)[0], parse_yaml(job.lock, label)[0])
+    count = f"{len(others)} of the {len(jobs)} runs"
+    hint = f"{count} are of another recipe: replace these by --overwrite --resume."
+    names = ("the run that is there has", "now it is")
+    raise refusal(found or [Difference("recipe", "other words", "these")], label, "", hint, names)
+
+
+def jobs_of(matrix: Matrix, out: Path, **options: Any) -> Iterator[Job]:
+    """Yield the runs as plain data, each with its lock."""
+    for cell, plan in zip(matrix.cells, matrix.plans, strict=True):
+        folder = (out / cell.name).absolute()
+        lock = make_lock(with_hashes(plan), None, None, folder)
+        files = plan.recipe.installed.files
+        yield Job(cell.name, to_text(lock), folder, plugins=files, **options)
+
+
+_OPTION = "--executor"
+
+
+def choose_executor(written: str, settings: dict[str, Any], plugins: Plugins) -> Executor:
+    """Return the executor of a name, or one written as a stage of a recipe is.
+
+    Args:
+        written: A name, such as `processes`, or a mapping, such as `{use: dask, workers: 3}`.
+        settings: More of its settings, from options named like them; those that are None are
+            left out.
+        plugins: What is installed.
+
+    Raises:
+        NstflowError: There is none of that name, or it lacks a setting, at the option.
+    """
+    item = parse_yaml(written, _OPTION, controls=False)[0]
+    if not isinstance(item, dict):
+        item = {"use": item}
+    keys: Keys = (EXECUTOR.name,)
+    given = {name: value for name, value in settings.items() if value is not None}
+    options: dict[Keys, str] = {(*keys, name): f"--{name}" for name in given}
+    options[keys] = _OPTION
+    data = {EXECUTOR.name: {**item, **given}}
+    source = Source(_OPTION, written, data, {}, options)
+    stage = read_stage(source, keys, data[EXECUTOR.name], plugins.catalog)
+    if isinstance(stage, list):
+        raise NstflowError(stage)
+    return cast("Executor", stage)

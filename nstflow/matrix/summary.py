@@ -1,0 +1,117 @@
+"""What came of many runs: the rows of a table, the same for the screen and for `summary.csv`."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from nstflow.errors import NstflowError, Problem
+from nstflow.matrix.contact_sheet import contact_sheet
+from nstflow.matrix.plan import Matrix
+from nstflow.stages.job import JobResult
+from nstflow.storage.files import write_file
+from nstflow.storage.run_record import SHEET_FILE, SUMMARY_FILE
+
+_NUMBERS = ("seconds", "compile_seconds", "total_seconds", "halfway", "total")
+
+
+def rows_of(matrix: Matrix, outcomes: Sequence[JobResult], out: Path) -> list[dict[str, Any]]:
+    """Return a row for each run, in the recipe's order; what is not known is None.
+
+    The columns: `cell`; each setting of the matrix; `state`, which is `waiting` where a run never
+    began; `steps`; `seconds` of these, `compile_seconds`, `total_seconds`; `halfway`, the total
+    loss after half of the steps; `total`, the last one; each term, as `loss.style`; `result`.
+    """
+    ended = {outcome.name: outcome for outcome in outcomes}
+    settings = list(dict.fromkeys(path for cell in matrix.cells for path in cell.values))
+    terms = list(dict.fromkeys(term for plan in matrix.plans for term in plan.terms))
+    rows = []
+    for cell in matrix.cells:
+        row: dict[str, Any] = {"cell": cell.name}
+        row |= {setting: cell.values.get(setting) for setting in settings}
+        row |= _numbers(ended.get(cell.name), terms)
+        files = ended[cell.name].files if cell.name in ended else ()
+        row["result"] = Path(os.path.relpath(files[0], out)).as_posix() if files else None
+        rows.append(row)
+    return rows
+
+
+def means_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the mean of every column of numbers, over the runs that ended."""
+    done = [row for row in rows if row["state"] == "finished"]
+    return {name: fmean(row[name] for row in done) for name in _NUMBERS} if done else {}
+
+
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as a CSV file's text."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _written(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _numbers(outcome: JobResult | None, terms: Sequence[str]) -> dict[str, Any]:
+    names = ["steps", *_NUMBERS, *(f"loss.{term}" for term in terms)]
+    if outcome is None or not outcome.steps:
+        return {"state": outcome.state if outcome else "waiting"} | dict.fromkeys(names)
+    numbers = {name: getattr(outcome, name) for name in _NUMBERS if name != "total"}
+    losses = {f"loss.{term}": outcome.losses.get(term) for term in terms}
+    known = {"steps": outcome.steps, **numbers, "total": outcome.losses["total"], **losses}
+    return {"state": outcome.state} | {name: known[name] for name in names}
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.9g}"
+    if isinstance(value, str) and value[:1] in "=+-@":  # a spreadsheet would compute it
+        return f"'{value}"
+    return value
+
+
+def write_table(matrix: Matrix, results: Sequence[JobResult], out: Path) -> None:
+    """Write the summary of what has ended so far, for whoever looks meanwhile.
+
+    Where that fails, nothing is said: it is written again.
+    """
+    with contextlib.suppress(OSError):
+        write_file(out / SUMMARY_FILE, to_csv(rows_of(matrix, results, out)).encode())
+
+
+def write_summary(matrix: Matrix, results: Sequence[JobResult], out: Path) -> dict[str, Path]:
+    """Write what the runs came to; return what a person calls each file.
+
+    Raises:
+        NstflowError: They can't be written.
+    """
+    rows = rows_of(matrix, results, out)
+    pictures = [(row["cell"], out / row["result"] if row["result"] else None) for row in rows]
+    files = {"summary": out / SUMMARY_FILE}
+    try:
+        write_file(files["summary"], to_csv(rows).encode())
+        if any(path for _, path in pictures):
+            files["contact sheet"] = out / SHEET_FILE
+            write_file(files["contact sheet"], contact_sheet(pictures, _columns(matrix)))
+    except OSError as error:
+        got = f"the summary can't be written ({error.strerror or error})."
+        hint = "What the runs made is in their directories."
+        told = NstflowError(Problem(str(out), "", got, hint))
+        told.closing = "the runs have ended"
+        raise told from error
+    return files
+
+
+def _columns(matrix: Matrix) -> int | None:
+    """Return how many pictures go in a row: the choices of the last axis, if there are several."""
+    if len({len(cell.values) for cell in matrix.cells}) > 1:
+        return None
+    last = [list(cell.values.items())[-1] for cell in matrix.cells]
+    count = len({str(item) for item in last})
+    axes = {str(list(cell.values.items())[:-1]) for cell in matrix.cells}
+    return count if len(axes) > 1 and count * len(axes) == len(matrix) else None

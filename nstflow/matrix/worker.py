@@ -1,0 +1,150 @@
+"""The making of one run of many, in whatever process it is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nstflow.errors import NstflowError, NstflowWarning, Problem
+from nstflow.hookspecs import hookimpl
+from nstflow.plan import Plan
+from nstflow.recipe.reader import parse
+from nstflow.recipe.source import parse_source
+from nstflow.runner.cache import RunCache
+from nstflow.runner.result import read_result
+from nstflow.runner.run import run
+from nstflow.stages.job import Job, JobProgress, JobResult, Stop, Tell
+from nstflow.stages.result import Progress, Result
+from nstflow.storage.run_record import RECIPE_FILE, read_run_record
+
+
+def work(job: Job, tell: Tell, stop: Stop) -> JobResult:
+    """Make the run of a job; what was made for earlier ones in this process is used again.
+
+    Args:
+        job: What to do.
+        tell: Called with news, from this thread.
+        stop: Asks to stop between two dispatches; a run that has not begun does not begin.
+    """
+    began = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NstflowWarning)
+        ended = _work(job, tell, stop)
+    notes = []
+    for each in caught:
+        if issubclass(each.category, NstflowWarning):
+            notes.append(str(each.message))
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    if not ended.total_seconds:
+        ended = replace(ended, total_seconds=time.perf_counter() - began)
+    return replace(ended, notes=tuple(notes))
+
+
+def _work(job: Job, tell: Tell, stop: Stop) -> JobResult:
+    if stop.requested:
+        return JobResult(job.name, "stopped")
+    try:
+        result = _run(job, tell, stop)
+    except NstflowError as error:
+        return JobResult(job.name, "failed", problems=tuple(_placed(job, error)))
+    except KeyboardInterrupt:
+        stop.request(signal.SIGINT)  # nobody listened, who would have asked the others to stop
+        return JobResult(job.name, "stopped")
+    except BaseException as error:  # noqa: BLE001 - one run's mistake is not the others'
+        said = traceback.format_exception_only(error)[0].strip()  # whose text may raise, too
+        problem = Problem(job.name, "", said)
+        return JobResult(job.name, "failed", problems=(problem,), trace=traceback.format_exc())
+    if result.interrupted and not stop.requested:
+        stop.request(signal.SIGINT)
+    return result_of(job.name, result)
+
+
+def _placed(job: Job, error: NstflowError) -> Iterator[Problem]:
+    """Yield what is wrong with a run at the run's name: the file in its directory may be gone."""
+    own = str(job.folder / RECIPE_FILE)
+    for problem in error.problems:
+        known = problem.where and not problem.where.startswith(own)
+        yield problem if known else replace(problem, where=job.name)
+
+
+def _run(job: Job, tell: Tell, stop: Stop) -> Result:
+    if job.threads is not None:
+        from nstflow.engine.device import use_threads
+
+        use_threads(job.threads)
+    _make(job.folder)  # where the paths of the lock start
+    source = parse_source(job.lock, str(job.folder / RECIPE_FILE))
+    recipe = parse(source, job.folder, plugins=job.plugins).whole()
+    options: dict[str, Any] = {"device": job.device, "metadata": job.metadata, "locked": True}
+    options |= {"observers": [_Teller(job.name, tell)], "stop": stop, "shared": _shared_here()}
+    if job.resume and job.overwrite:
+        with contextlib.suppress(NstflowError):  # it is of another recipe, or another processor's
+            return run(recipe, job.folder, resume=True, **options)
+        return run(recipe, job.folder, overwrite=True, **options)
+    return run(recipe, job.folder, resume=job.resume, overwrite=job.overwrite, **options)
+
+
+def left_by(job: Job, plan: Plan) -> JobResult | None:
+    """Return what a run of a job that has ended left, or None where there is none."""
+    with contextlib.suppress(NstflowError, OSError, ValueError):
+        facts, written = read_run_record(job.folder), job.folder / RECIPE_FILE
+        if facts and facts.state == "finished" and written.read_text("utf-8") == job.lock:
+            return result_of(job.name, read_result(plan, job.folder, facts, ""))
+    return None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        got = f"the folder can't be made ({error.strerror or error})."
+        raise NstflowError(Problem(str(folder), "", got)) from error
+
+
+@cache
+def _shared_here() -> RunCache:
+    """Return what the runs of this process share."""
+    return RunCache()
+
+
+def result_of(name: str, result: Result) -> JobResult:
+    """Return how a run ended, in short."""
+    totals = result.history["total"]
+    return JobResult(
+        name,
+        "stopped" if result.interrupted else "finished",
+        steps=len(totals),
+        seconds=result.seconds,
+        compile_seconds=result.compile_seconds,
+        total_seconds=result.total_seconds,
+        losses=dict(result.losses),
+        halfway=totals[max(len(totals) // 2, 1) - 1],
+        files=tuple(result.files),
+        device=result.device,
+        already=result.already,
+        resumed_from=result.resumed_from,
+    )
+
+
+class _Teller:
+    """Watches a run, and tells of it in short."""
+
+    def __init__(self, name: str, tell: Tell) -> None:
+        self._name, self._tell = name, tell
+
+    @hookimpl
+    def nstflow_run_started(self, plan: Plan) -> None:
+        self._tell(JobProgress(self._name, 0, plan.steps))
+
+    @hookimpl
+    def nstflow_progress(self, progress: Progress) -> None:
+        self._tell(JobProgress(self._name, progress.step, progress.steps, progress.total[-1]))

@@ -1,0 +1,103 @@
+"""Everything that recipes can name: slot → name → stage class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from nstflow.errors import suggest
+from nstflow.stages.slots import ALL_SLOTS, slot_of
+from nstflow.stages.stage import Stage
+
+_HASH = 64  # digits of sha256
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A stage, and where it came from.
+
+    Attributes:
+        plugin: The name that `--block-plugin` takes.
+        package: The distribution and its version, such as `nstflow-laplacian 0.1.0`.
+    """
+
+    stage: type[Stage]
+    plugin: str
+    package: str
+
+    @property
+    def title(self) -> str:
+        """The package and its version, for people."""
+        return title_of(self.package)
+
+    @property
+    def name(self) -> str:
+        """What a recipe writes after `use:`."""
+        return name_of(self.stage)
+
+
+def title_of(package: str) -> str:
+    """Return a package and its version for people: a hash for a version is cut short."""
+    name, _, version = package.partition(" ")
+    return f"{name} {version[:12]}" if len(version) == _HASH else package
+
+
+def name_of(stage: type[Stage]) -> str:
+    """Return the name of a stage class: the default of its field `use`."""
+    return str(stage.model_fields["use"].default)
+
+
+class Catalog:
+    """What is installed.
+
+    Args:
+        offers: All of them; two of one name in one slot are a collision, and neither can be used.
+        not_loaded: Package → why its plugin offers nothing; a name may be missing because of it.
+    """
+
+    def __init__(
+        self, offers: Iterable[Offer], not_loaded: Mapping[str, str] | None = None
+    ) -> None:
+        self._not_loaded = dict(not_loaded or {})
+        self._slots: dict[str, dict[str, list[Offer]]] = {slot: {} for slot in ALL_SLOTS}
+        for offer in offers:
+            slot = slot_of(offer.stage)
+            if slot is not None:
+                self._slots[slot.name].setdefault(offer.name, []).append(offer)
+
+    def __getitem__(self, slot: str) -> Mapping[str, Offer]:
+        """Return name → offer of one slot, collisions left out."""
+        return {name: offers[0] for name, offers in self._slots[slot].items() if len(offers) == 1}
+
+    def collisions(self) -> Iterator[tuple[str, str, list[Offer]]]:
+        """Yield slot, name and the offers that claim it, for each name claimed twice."""
+        for slot, names in self._slots.items():
+            for name, offers in names.items():
+                if len(offers) > 1:
+                    yield slot, name, offers
+
+    def explain_missing(self, slot: str, name: str) -> tuple[str, str]:
+        """Say why a name can't be used, and what to do: the two texts of a `Problem`."""
+        offers = self._slots[slot].get(name, [])
+        if offers:
+            both = " and ".join(offer.title for offer in offers)
+            options = " or ".join(
+                # the built-in stages can't be left out
+                f"--block-plugin {offer.plugin}"
+                for offer in offers
+                if offer.plugin != "nstflow"
+            )
+            return f"'{name}' is offered twice, by {both}.", f"Settle it with {options}."
+        installed = ", ".join(
+            name if offer.plugin == "nstflow" else f"{name} ({offer.package.split()[0]})"
+            for name, offer in self[slot].items()
+        )
+        hint = f"{suggest(name, self[slot])} Installed: {installed or 'none'}.".strip()
+        for package, trouble in self._not_loaded.items():
+            hint += f" Not loaded: {package} ({trouble})."
+        return f"no {ALL_SLOTS[slot].noun} is called '{name}'.", hint
+
+    def offer_of(self, stage: Stage) -> Offer | None:
+        """Return where a stage came from, or None for a class that no plugin offered."""
+        offers = (o for names in self._slots.values() for same in names.values() for o in same)
+        return next((offer for offer in offers if offer.stage is type(stage)), None)

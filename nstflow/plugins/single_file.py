@@ -1,0 +1,94 @@
+"""A plugin that is a file: the quick way to a stage, without a package."""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from nstflow.errors import NstflowError, Problem, describe_exception
+
+MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class PluginFile:
+    """A Python file that offers stages, or observes, for the runs that name it.
+
+    Attributes:
+        name: The file's, such as `my_terms.py`: what a lock calls it.
+        path: Where it was read from, for tracebacks.
+        source: What it holds.
+    """
+
+    name: str
+    path: str
+    source: bytes = field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """The hash that a lock records, in hexadecimal."""
+        return hashlib.sha256(self.source).hexdigest()
+
+    @property
+    def package(self) -> str:
+        """Name and hash, as a package has a name and a version."""
+        return f"{self.name} {self.sha256}"
+
+    def load(self) -> ModuleType:
+        """Return the module, which is executed once in a process.
+
+        Raises:
+            NstflowError: It can't be executed.
+        """
+        name = f"nstflow_file_{self.sha256[:16]}"
+        if name in sys.modules:
+            return sys.modules[name]
+        module = ModuleType(name)
+        module.__file__ = self.path
+        # before it is executed: pydantic looks up there what its annotations mean
+        sys.modules[name] = module
+        text = self.source.decode(errors="replace")
+        linecache.cache[self.path] = len(text), None, text.splitlines(keepends=True), self.path
+        try:
+            exec(compile(self.source, self.path, "exec"), module.__dict__)  # noqa: S102 - asked for
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            del sys.modules[name]
+            raise self.unsound(describe_exception(error, self.path)) from error
+        return module
+
+    def unsound(self, why: str) -> NstflowError:
+        """Return the error of a file that can't be used."""
+        got = f"this plugin can't be used: {why}."
+        return NstflowError(Problem(f"--plugin {self.path}", "", got))
+
+
+def read_plugin(path: str | Path) -> PluginFile:
+    """Read a plugin file.
+
+    Raises:
+        NstflowError: There is no such file, or it is none of Python's.
+    """
+    path = Path(path)
+
+    def refuse(got: str) -> NstflowError:
+        return NstflowError(Problem(f"--plugin {path}", "", got, "Name a Python file."))
+
+    if path.suffix != ".py":
+        raise refuse("this is no .py file.")
+    try:
+        if path.exists() and not path.is_file():
+            raise refuse("this is no regular file.")
+        with path.open("rb") as file:
+            source = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        why = getattr(error, "strerror", None) or error
+        raise refuse(f"the file can't be read ({why}).") from error
+    if len(source) > MAX_BYTES:
+        raise refuse(f"the file is larger than {MAX_BYTES >> 10} KiB.")
+    return PluginFile(path.name, str(path), source)

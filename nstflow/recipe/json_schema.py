@@ -1,0 +1,81 @@
+"""The JSON schema of recipes, with which editors complete and check them."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from types import GenericAlias
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, create_model
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
+from pydantic_core import core_schema
+
+from nstflow.plugins.catalog import Catalog
+from nstflow.plugins.manager import Lenient
+from nstflow.recipe.model import DEFAULTS, Recipe
+from nstflow.stages.slots import SLOTS, Slot
+from nstflow.stages.stage import Name
+
+
+def json_schema(catalog: Catalog) -> dict[str, Any]:
+    """Return the schema of recipes that use the stages of a catalog.
+
+    The model it is made from, with a union of stages in each slot, serves nothing else: reading
+    a recipe goes stage by stage, so that one mistake does not hide another.
+    """
+    fields: dict[str, Any] = {
+        name: (_held(SLOTS[name], catalog), Field(DEFAULTS.get(name, ...), description=text))
+        if name in SLOTS
+        else (field.annotation, field)
+        for name, field in Recipe.model_fields.items()
+        for text in [field.description]
+    }
+    model = create_model("recipe", __config__=ConfigDict(extra="forbid"), **fields)
+    schema = model.model_json_schema(schema_generator=_generator(catalog))
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "nstflow recipe"
+    return schema
+
+
+def _generator(catalog: Catalog) -> type[GenerateJsonSchema]:
+    """Return pydantic's generator, with `use` required of all stages but a slot's default."""
+    named = {
+        offer.stage
+        for slot in SLOTS.values()
+        for name, offer in catalog[slot.name].items()
+        if name != slot.default
+    }
+
+    class Generator(Lenient):
+        ignored_warning_kinds: set[JsonSchemaWarningKind] = {  # noqa: RUF012 - as pydantic has it
+            *("skipped-choice", "non-serializable-default")
+        }
+
+        def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+            made = super().model_schema(schema)
+            if schema["cls"] in named:
+                made["required"] = ["use", *made.get("required", ())]
+            return made
+
+        def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+            made = super().dict_schema(schema)
+            if "patternProperties" in made:  # else a bad name would let anything pass
+                made["additionalProperties"] = False
+            return made
+
+    return Generator
+
+
+def _held(slot: Slot, catalog: Catalog) -> Any:
+    """Return the type of what a slot holds."""
+    stages: list[Any] = [offer.stage for offer in catalog[slot.name].values()]
+    one = reduce(or_, stages) if stages else Any  # none where two packages claim the only one
+    if len(stages) > 1:
+        one = Annotated[one, Field(discriminator="use")]
+    if slot.name == "images":
+        one = one | str
+    many = Field(min_length=0 if slot.name in ("preprocess", "postprocess") else 1)
+    if slot.holds == "list":
+        return Annotated[GenericAlias(list, (one,)), many]
+    return Annotated[GenericAlias(dict, (Name, one)), many] if slot.holds == "mapping" else one

@@ -1,0 +1,180 @@
+"""The recipe as a model: what a person may write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    StringConstraints,
+)
+
+from nstflow.recipe.paths import Keys
+from nstflow.stages.loss import LossTerm
+from nstflow.stages.slots import SLOTS
+from nstflow.stages.stage import (
+    Extractor,
+    Loader,
+    Name,
+    Optimizer,
+    Output,
+    Postprocessor,
+    Preprocessor,
+    Schedule,
+    Stage,
+    Start,
+)
+
+if TYPE_CHECKING:
+    from nstflow.plugins.manager import Plugins
+    from nstflow.recipe.source import Source
+
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+RESERVED = ("step", "total", "seconds")  # columns of the history
+
+
+DEFAULTS: dict[str, Any] = {
+    "preprocess": [{"use": "resize", "longest_side": 512}],
+    "extractor": {"use": "vgg19"},
+    "start": {"use": "image", "image": "content"},
+    "optimizer": {"use": "adam"},
+    "schedule": {"use": "epochs"},
+    "postprocess": [],
+    "outputs": [{"use": "png"}],
+}
+"""What the slots hold that a recipe leaves out."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Compute(_Section):
+    """How the engine computes."""
+
+    precision: Literal["float32"] = Field("float32", description="The type of every number.")
+    deterministic: bool = Field(
+        True, description="Give the same bytes each time, on a GPU too, where that costs time."
+    )
+
+
+class Checkpoints(_Section):
+    """How often a run saves what it needs to go on from; whichever comes first."""
+
+    every_seconds: float | None = Field(
+        30, gt=0, allow_inf_nan=False, description="Seconds between two; null for no such limit."
+    )
+    every_steps: int | None = Field(
+        100, ge=1, le=1_000_000, description="Steps between two; null for no such limit."
+    )
+
+
+class LockedFile(_Section):
+    """What a file was that a setting names."""
+
+    sha256: Sha256 = Field(description="Its hash, in hexadecimal.")
+    bytes: int = Field(ge=0, description="Its size.")
+
+
+class Lock(_Section):
+    """What a run depended on beside the recipe: written by nstflow, for the same picture again."""
+
+    files: dict[str, LockedFile] = Field({}, description="Setting that names a file: what it was.")
+    weights: dict[str, Sha256] = Field({}, description="Weights by their name, and their hash.")
+    plugins: dict[str, str] = Field(
+        {}, description="Package and version of all that supplied a stage."
+    )
+    python: str = Field(description="The version of Python.")
+    tensorflow: str = Field(description="The version of TensorFlow.")
+    libraries: dict[str, str] = Field(
+        {}, description="Packages that read images or make numbers, and their versions."
+    )
+    device: str | None = Field(None, description="What computed it; none before it is run.")
+    device_kind: Literal["cpu", "gpu"] | None = Field(None, description="The device's kind.")
+    stopped_at: int | None = Field(
+        None, ge=0, description="Steps taken, in a picture of a run that was stopped."
+    )
+
+
+class PluginChoice(_Section):
+    """Which plugins take part."""
+
+    block: list[str] = Field([], description="Plugins or distributions that stay out.")
+
+
+class Recipe(_Section):
+    """One neural style transfer, as a person wrote it, with every default filled in."""
+
+    nstflow: Literal[1] = Field(1, description="The format of the recipe.")
+    name: Name = Field(description="The recipe's name, and its run directory's.")
+    summary: str = Field("", description="What it makes, in a line.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Where random numbers start.")
+    images: dict[Name, SerializeAsAny[Loader]] = Field(
+        min_length=1, description="The images by name. A plain text is a file."
+    )
+    preprocess: list[SerializeAsAny[Preprocessor]] = Field(
+        description="How the images are prepared, in order."
+    )
+    extractor: SerializeAsAny[Extractor] = Field(description="The network that describes images.")
+    start: SerializeAsAny[Start] = Field(description="What the first step sees.")
+    losses: dict[Name, SerializeAsAny[LossTerm]] = Field(
+        min_length=1, description="The terms of the sum to make small, by name."
+    )
+    optimizer: SerializeAsAny[Optimizer] = Field(description="Who moves the pixels.")
+    schedule: SerializeAsAny[Schedule] = Field(description="How many steps, at which sizes.")
+    postprocess: list[SerializeAsAny[Postprocessor]] = Field(
+        description="What happens to the finished picture, in order."
+    )
+    outputs: list[SerializeAsAny[Output]] = Field(
+        min_length=1, description="The files that the run leaves."
+    )
+    compute: Compute = Field(Compute(), description="How the engine computes.")
+    checkpoints: Checkpoints = Field(
+        Checkpoints(), description="How often a run saves what it can go on from."
+    )
+    plugins: PluginChoice = Field(PluginChoice(), description="Which plugins take part.")
+    matrix: dict[str, Annotated[list[Any], Field(min_length=1)] | str] | None = Field(
+        None,
+        min_length=1,
+        description="Settings with the values to take in turn, groups of settings, and `exclude`:"
+        " the recipe is then many runs.",
+    )
+    lock: Lock | None = Field(None, description="What a run depended on; nstflow writes it.")
+
+    _source: Source = PrivateAttr()
+    _plugins: Plugins = PrivateAttr()
+    _folder: Path = PrivateAttr()
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start: the folder of the recipe file."""
+        return self._folder
+
+    def stages(self) -> Iterator[tuple[Keys, Stage]]:
+        """Yield every stage with its path, in the order of the slots."""
+        for slot in SLOTS.values():
+            held = getattr(self, slot.name)
+            if slot.holds == "one":
+                yield (slot.name,), held
+            else:
+                items = held.items() if slot.holds == "mapping" else enumerate(held)
+                yield from (((slot.name, name), stage) for name, stage in items)
+
+    @property
+    def source(self) -> Source:
+        """What was written, and where."""
+        return self._source
+
+    @property
+    def installed(self) -> Plugins:
+        """The plugins that it was read with."""
+        return self._plugins

@@ -1,0 +1,75 @@
+"""Paths into a recipe's data, such as `losses.style.weight`: text and back, get and set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nstflow.errors import describe_value
+
+Keys = tuple[str | int, ...]
+"""A path in a recipe: `("losses", "style", "weight")`."""
+
+MAX_DEPTH = 32
+"""How deep a recipe may be nested."""
+
+
+def format_path(keys: Keys) -> str:
+    """Return a path as `--set` takes it: `preprocess.0.longest_side`."""
+    return ".".join(map(str, keys))
+
+
+def parse_path(data: Any, setting: str) -> Keys:
+    """Return the path in data that a text means: numbers are indices of lists alone.
+
+    Its last part need not be there.
+    """
+    keys: Keys = ()
+    for part in setting.split("."):
+        key = int(part) if isinstance(data, list) else part
+        keys, data = (*keys, key), data.get(key) if isinstance(data, dict) else data[key]
+    return keys
+
+
+def get_path(data: Any, keys: Keys) -> Any:
+    """Return the value at a path of data."""
+    for key in keys:
+        data = data[key]
+    return data
+
+
+def set_path(data: Any, path: Sequence[str | int], value: Any) -> Keys:
+    """Put a value at a path, making mappings on the way; return the path's keys.
+
+    The index after the last of a list adds an item.
+
+    Raises:
+        LookupError: The path leads nowhere; the text says where it ends.
+    """
+    if len(path) > MAX_DEPTH:
+        raise LookupError(f"this path has {len(path)} parts: {MAX_DEPTH} are the most.")
+    keys: Keys = ()
+    for index, part in enumerate(path):
+        key = _key(data, part, keys)
+        keys = (*keys, key)
+        if isinstance(data, list) and key == len(data):
+            data.append(None)
+        if index == len(path) - 1:
+            data[key] = value
+        else:
+            if (data.get(key) if isinstance(data, dict) else data[key]) is None:
+                data[key] = {}
+            data = data[key]
+    return keys
+
+
+def _key(data: Any, part: str | int, keys: Keys) -> Any:
+    where = format_path(keys) or "the recipe"
+    if isinstance(data, dict):
+        return part
+    if isinstance(data, list):
+        if str(part) in map(str, range(len(data) + 1)):
+            return int(part)
+        items = f"its items go from 0 to {len(data) - 1}" if data else "it is empty"
+        raise LookupError(f"{where} is a list: {items}, and {len(data)} adds one.")
+    raise LookupError(f"{where} is {describe_value(data)}, which has no '{part}'.")

@@ -1,0 +1,153 @@
+"""A stage in words, read off its class: what it does, its settings, an example to paste."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic.fields import FieldInfo
+from pydantic_core import to_json
+
+from nstflow.plugins.catalog import name_of
+from nstflow.recipe.yaml import CoreDumper
+from nstflow.stages.slots import EXECUTOR, Slot
+from nstflow.stages.stage import IMAGE_REF, Stage
+
+_WIDTH = 100
+
+
+_OPEN = "\0"
+
+
+class Setting(NamedTuple):
+    """One setting of a stage.
+
+    Attributes:
+        type: As a person would say it.
+        default: As YAML; `needed`, `none` for what is left out, `made` for what others decide.
+    """
+
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+
+def summary_of(stage: type[Stage]) -> str:
+    """Return the first line of what it does."""
+    return text_of(stage).partition("\n")[0] or "(it has no docstring)"
+
+
+def text_of(stage: type[Stage]) -> str:
+    """Return what it does: its formula, its errors, its source."""
+    return inspect.cleandoc(stage.__doc__ or "")  # its own: that of its base says something else
+
+
+def settings_of(stage: type[Stage]) -> list[Setting]:
+    """Return its settings, in their order, all but `use`."""
+    return [
+        Setting(
+            name,
+            _type(field.annotation),
+            _default(field),
+            field.description or "",
+        )
+        for name, field in stage.model_fields.items()
+        if name != "use"
+    ]
+
+
+def example_of(stage: type[Stage], slot: Slot) -> str:
+    """Return how a recipe, or the command line, names it, with all settings that have a value."""
+    settings: dict[str, Any] = {"use": name_of(stage)}
+    for name, field in stage.model_fields.items():
+        if field.is_required():
+            settings[name] = _sample(field)
+        elif name != "use" and _plain(field) not in (None, {}, [], _OPEN):
+            settings[name] = _plain(field)
+    if slot == EXECUTOR:
+        return f"nstflow run recipe.yaml --executor '{in_yaml(settings)}'"
+    key = "content" if slot.name == "images" else name_of(stage)
+    if slot.holds == "mapping":
+        return f"{slot.name}:\n{_entry(f'  {key}: ', settings, 4)}"
+    if slot.holds == "list":
+        return f"{slot.name}:\n{_entry('  - ', settings, 4)}"
+    return _entry(f"{slot.name}: ", settings, 2)
+
+
+def in_yaml(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    text = yaml.dump(
+        value,
+        Dumper=CoreDumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=float("inf"),
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _entry(before: str, settings: Mapping[str, Any], indent: int) -> str:
+    """Return settings on one line, or on one each where that would be long."""
+    line = before + in_yaml(settings)
+    if len(line) <= _WIDTH:
+        return line
+    lines = [f"{name}: {in_yaml(value)}" for name, value in settings.items()]
+    if before.endswith("- "):
+        return before + f"\n{' ' * indent}".join(lines)
+    return before.rstrip() + "".join(f"\n{' ' * indent}{line}" for line in lines)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
+    value = _plain(field)
+    if value == _OPEN:
+        return "made"
+    return "none" if value is None else in_yaml(value)
+
+
+def _plain(field: FieldInfo) -> Any:
+    """Return a default as data of YAML; `_OPEN` where only making the stage can tell it."""
+    try:
+        default = field.get_default(call_default_factory=True, validated_data={})
+        return json.loads(to_json(default, inf_nan_mode="strings"))
+    except Exception:  # noqa: BLE001 - a factory may raise anything, a default be anything
+        return _OPEN
+
+
+def _sample(field: FieldInfo) -> Any:
+    """Return a value for a setting that needs one: the field's first example, if it has any."""
+    if field.examples:
+        return field.examples[0]
+    if IMAGE_REF in field.metadata:
+        return "content"
+    least = max((n for m in field.metadata if (n := getattr(m, "ge", None)) is not None), default=1)
+    samples: dict[Any, Any] = {str: "text", int: least, float: float(least), bool: True}
+    arguments = typing.get_args(field.annotation)
+    if typing.get_origin(field.annotation) is typing.Literal:
+        return arguments[0]
+    return next((samples[kind] for kind in (field.annotation, *arguments) if kind in samples), "…")
+
+
+def _type(annotation: Any) -> str:
+    """Return a type as a person would say it."""
+    arguments = typing.get_args(annotation)
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal:
+        return " | ".join(map(str, arguments))
+    if origin is typing.Annotated:
+        return _type(arguments[0])
+    if origin in (tuple, list):
+        return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return f"{_type(arguments[0])}: {_type(arguments[1])}"
+    if arguments:
+        return " | ".join(dict.fromkeys(_type(a) for a in arguments if a is not type(None)))
+    names = {str: "text", int: "whole number", float: "number", bool: "true | false"}
+    return names.get(annotation) or getattr(annotation, "__name__", str(annotation)).lower()

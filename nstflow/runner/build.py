@@ -1,0 +1,156 @@
+"""The parts of a phase put together: the network, the first canvas, what every step evaluates."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from nstflow.errors import NstflowError, Problem
+from nstflow.plan import Plan, scaled
+from nstflow.recipe.attribution import attribute_errors, check_type
+from nstflow.runner.cache import RunCache, hashes_of
+from nstflow.stages.loss import LossTerm
+from nstflow.stages.tensorflow import Tensor
+from nstflow.stages.types import Features, Image, Size, State, size_text
+
+if TYPE_CHECKING:
+    from nstflow.engine.features import Network
+    from nstflow.engine.loop import Loop
+    from nstflow.engine.objective import Objective
+
+
+def guard(plan: Plan, *keys: str) -> AbstractContextManager[None]:
+    """Return the context to call the stage at a path of the recipe in."""
+    held = getattr(plan.recipe, keys[0])
+    return attribute_errors(plan.recipe, keys, held[keys[1]] if keys[1:] else held)
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltNetwork:
+    """A network as a plan needs it, and what tells it from others.
+
+    Attributes:
+        network: None where no term needs a layer beyond the pixels.
+        key: Equal for networks that are equal; None where that can't be told.
+    """
+
+    network: Network | None
+    key: Any
+
+
+def build_network(plan: Plan, shared: RunCache) -> BuiltNetwork:
+    """Build the network, and hold it to the layers that it promised."""
+    if not plan.layers:
+        return BuiltNetwork(None, ("pixels",))
+    assets = [asset.sha256 for asset in plan.assets]
+    hashes = hashes_of(plan.extractor.files(plan.recipe.folder).values())
+    key = None if hashes is None else (plan.extractor, plan.layers, assets, hashes)
+    with guard(plan, "extractor"):
+        build = partial(plan.extractor.build, plan.layers, plan.recipe.folder)
+        network = shared.networks.get(key, build)
+
+    def described(canvas: Tensor) -> Mapping[str, Tensor]:
+        with guard(plan, "extractor"):
+            maps: Mapping[str, Tensor] = check_type(network(canvas), Mapping, "function of build()")
+            if missing := [layer for layer in plan.layers if layer not in maps]:
+                hint = f"It gives {', '.join(maps) or 'none'}."
+                raise NstflowError(Problem("", "", f"it gives no layer {missing[0]}.", hint))
+        return maps
+
+    return BuiltNetwork(described, key)
+
+
+def at_scale(images: Mapping[str, Image], scale: float) -> dict[str, Image]:
+    """Return the prepared images as a phase has them."""
+    from nstflow.engine.resampling import resize_image
+
+    return {name: resize_image(image, scaled(image.size, scale)) for name, image in images.items()}
+
+
+def first_canvas(plan: Plan, images: Mapping[str, Image], size: Size) -> Tensor:
+    """Return the canvas that the first step sees, `(1, h, w, 3)`, at `(height, width)`."""
+    from nstflow.engine.resampling import canvas_of
+
+    recipe = plan.recipe
+    with guard(plan, "start"):
+        image = check_type(recipe.start.paint(images, size, recipe.seed), Image, "paint()")
+        if image.size != size:
+            got = f"it painted {size_text(image.size)} where {size_text(size)} was asked for."
+            raise NstflowError(Problem("", "", got, "This is a mistake in the stage."))
+    return canvas_of(image)
+
+
+def build_objective(
+    plan: Plan, images: Mapping[str, Image], described: BuiltNetwork, shared: RunCache
+) -> Objective:
+    """Describe the references, and return what every step evaluates."""
+    from nstflow.engine.features import Describer
+    from nstflow.engine.objective import Objective
+
+    seed, network = plan.recipe.seed, described.network
+    terms = {name: term.computing() for name, term in plan.terms.items()}
+    targets: dict[str, Any] = dict.fromkeys(terms)
+    named = {name: term.image for name, term in plan.terms.items() if term.image is not None}
+    for image in dict.fromkeys(named.values()):
+        # one image at a time: features of a large one fill the memory
+        key = described.key and (described.key, images[image].size)
+        describer = shared.descriptions.get(key, partial(Describer, network))
+        features = cache(partial(describer, images[image]))
+        pixels = _digest(images[image])
+        for name, term in terms.items():
+            if named.get(name) == image:
+                with guard(plan, "losses", name):
+                    known = described.key and (term, name, seed, pixels, described.key)
+                    targets[name] = shared.targets.get(
+                        known,
+                        partial(_target, term, name, seed, features),
+                    )
+    return Objective(network, plan.terms, targets, seed, partial(guard, plan, "losses"))
+
+
+def build_loop(
+    plan: Plan,
+    objective: Objective,
+    described: BuiltNetwork,
+    now: tuple[Tensor, State, int],
+    shared: RunCache,
+) -> Loop:
+    """Return the loop of a phase, with a program that may be an earlier run's.
+
+    Args:
+        plan: The run's.
+        objective: What every step evaluates.
+        described: The network.
+        now: Canvas, the optimizer's state, and the steps taken so far.
+        shared: Where programs are kept.
+    """
+    from nstflow.engine.loop import Loop
+
+    optimizer, (canvas, state, step) = plan.recipe.optimizer, now
+    loop = Loop(
+        *(optimizer, objective, len(plan.terms), canvas, state, step),
+        given=objective.given,
+        guard=partial(guard, plan, "optimizer"),
+    )
+    alike = objective.kind is not None and described.key is not None
+    key = (objective.kind, optimizer, loop.shapes, described.key) if alike else None
+    loop.program = shared.programs.get(key, loop.trace)
+    return loop
+
+
+def _target(term: LossTerm, name: str, seed: int, features: Callable[[], Features]) -> Any:
+    from nstflow.engine.objective import make_target
+
+    return make_target(term, name, seed, features())
+
+
+def _digest(image: Image) -> bytes:
+    """Return a hash of all that an image holds."""
+    digest = hashlib.sha256(repr(image.size).encode())
+    for array in (image.pixels, image.alpha):
+        digest.update(b"" if array is None else array.tobytes())
+    return digest.digest()

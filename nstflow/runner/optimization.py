@@ -1,0 +1,310 @@
+"""The steps of a run: phase after phase, dispatch after dispatch, told as they happen."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nstflow.errors import STOPPED, NstflowError, Problem
+from nstflow.plan import Plan, scaled
+from nstflow.recipe.model import Checkpoints
+from nstflow.recipe.paths import Keys, format_path
+from nstflow.runner.build import (
+    BuiltNetwork,
+    at_scale,
+    build_loop,
+    build_network,
+    build_objective,
+    first_canvas,
+    guard,
+)
+from nstflow.runner.cache import RunCache
+from nstflow.stages.result import Progress
+from nstflow.stages.tensorflow import Tensor
+from nstflow.stages.types import Image, State, size_text
+from nstflow.storage.checkpoint import Checkpoint, DamagedCheckpointError
+from nstflow.storage.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from nstflow.engine.loop import Loop
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """Where a run is between two dispatches, taken as one so that nothing can come between.
+
+    Attributes:
+        first: Steps taken before the phase.
+    """
+
+    canvas: Tensor
+    state: State
+    step: int
+    phase: int
+    first: int
+
+
+class Optimization:
+    """Moves the canvas of one run.
+
+    Args:
+        plan: What to do.
+        checkpoint: Where to go on from; from the start without one.
+        shared: What is shared with other runs.
+
+    Attributes:
+        compile_seconds: Time that compiling took, and describing the references.
+        compiled: Whether the program of a step is there, so that steps follow.
+    """
+
+    def __init__(self, plan: Plan, checkpoint: Checkpoint | None, shared: RunCache) -> None:
+        self.plan, self._shared = plan, shared
+        self._history: dict[str, list[float]] = {column: [] for column in columns_of(plan)}
+        self.compile_seconds = 0.0
+        self.compiled = False
+        self._now: _Moment | None = None
+        if checkpoint is not None:
+            self._restore(checkpoint)
+
+    @property
+    def step(self) -> int:
+        """How many steps are taken."""
+        return self._now.step if self._now else 0
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Column → value of every step so far: `step`, `total`, each term, `seconds`."""
+        # a dispatch that was broken off may have left rows
+        return {column: values[: self.step] for column, values in self._history.items()}
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what a run needs to go on from here; a step has been taken.
+
+        Raises:
+            NstflowError: A number of the canvas or of the optimizer's state is not finite.
+        """
+        now = self._finite()
+        return Checkpoint(
+            step=now.step,
+            phase=now.phase,
+            first=now.first,
+            canvas=now.canvas.numpy(),
+            state={name: tensor.numpy() for name, tensor in now.state.items()},
+            history=self.history,
+        )
+
+    def canvas(self) -> Image:
+        """Return the canvas as it is now; it has the size of the phase.
+
+        Raises:
+            NstflowError: It holds numbers that are not finite, from a gradient that was none.
+        """
+        from nstflow.engine.resampling import image_of
+
+        return image_of(self._finite().canvas)
+
+    def steps(self, prepared: Mapping[str, Image], most: int | None = None) -> Iterator[Progress]:
+        """Take all steps that are left on the prepared images, yielding after each dispatch.
+
+        Args:
+            prepared: The images, as the preprocessors left them.
+            most: A dispatch ends at each multiple of this number of steps.
+
+        Raises:
+            NstflowError: A loss is not finite, or a stage found a problem.
+        """
+        described: BuiltNetwork | None = None
+        for index in range(len(self.plan.phases)):
+            if self._now is not None and self._now.phase >= index and self._is_over(index):
+                continue  # before the checkpoint
+            described = described or build_network(self.plan, self._shared)
+            loop = self._begin(index, prepared, described)
+            self.compile_seconds += loop.compile()
+            self.compiled = True
+            while not self._is_over(index):
+                yield self._dispatch(loop, index, most)
+            del loop  # and its program, before the next phase's references are described
+
+    def _is_over(self, index: int) -> bool:
+        """Say whether no step of a phase that has begun is left."""
+        now, phase = self._moment, self.plan.phases[index]
+        done = now.step - now.first
+        if now.phase > index or done >= phase.steps:
+            return True
+        if phase.stop is None or not done or done % phase.steps_per_epoch:
+            return False
+        with guard(self.plan, "schedule"):
+            return phase.stop(self.history)
+
+    def _dispatch(self, loop: Loop, index: int, most: int | None) -> Progress:
+        """Take a few steps and tell of them."""
+        phase, first = self.plan.phases[index], self._moment.first
+        done = loop.step - first
+        ends = [phase.steps_per_epoch - done % phase.steps_per_epoch, phase.steps - done]
+        if most is not None:
+            ends.append(most - loop.step % most)
+        rows, seconds = loop.dispatch(min(ends))
+        count = len(rows)
+        record(self._history, self.plan, rows.tolist(), seconds, loop.step)
+        self._now = _Moment(loop.canvas, loop.state, loop.step, index, first)
+        done += count
+        epochs_before = sum(phase.epochs for phase in self.plan.phases[:index])
+        return Progress(
+            step=loop.step,
+            steps=self.plan.steps,
+            epoch=epochs_before + math.ceil(done / phase.steps_per_epoch),
+            epochs=self.plan.epochs,
+            ends_epoch=done % phase.steps_per_epoch == 0 or done == phase.steps,
+            phase=index,
+            losses={name: self._history[name][-count:] for name in self.plan.terms},
+            total=self._history["total"][-count:],
+            seconds=self._history["seconds"][-count:],
+            canvas=self.canvas,
+        )
+
+    def _begin(self, index: int, prepared: Mapping[str, Image], described: BuiltNetwork) -> Loop:
+        """Prepare the canvas, the targets and the loop of a phase, or of what is left of one."""
+        from nstflow.engine.resampling import resize_canvas
+
+        phase, optimizer = self.plan.phases[index], self.plan.recipe.optimizer
+        images = at_scale(prepared, phase.scale)
+        if self._now is None or self._now.phase < index:
+            size = scaled(self.plan.canvas, phase.scale)
+            if self._now is None:
+                canvas, step = first_canvas(self.plan, images, size), 0
+                with guard(self.plan, "optimizer"):
+                    state = optimizer.start(canvas, phase.steps)
+            else:
+                canvas, step = resize_canvas(self._now.canvas, size), self._now.step
+                with guard(self.plan, "optimizer"):
+                    state = optimizer.carry(self._now.state, canvas, phase.steps)
+            self._now = _Moment(canvas, state, step, index, step)
+        began = time.perf_counter()
+        objective = build_objective(self.plan, images, described, self._shared)
+        now = (self._now.canvas, self._now.state, self._now.step)
+        loop = build_loop(self.plan, objective, described, now, self._shared)
+        self.compile_seconds += time.perf_counter() - began
+        return loop
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Go to where a checkpoint was taken.
+
+        Raises:
+            DamagedCheckpointError: It is not one of this plan.
+        """
+        from nstflow.engine.resampling import tensor_of
+
+        phases, columns = self.plan.phases, set(self._history)
+        sizes = {len(values) for values in checkpoint.history.values()}
+        sound = checkpoint.history.keys() == columns and sizes == {checkpoint.step}
+        if not (sound and checkpoint.phase in range(len(phases)) and checkpoint.first >= 0):
+            raise DamagedCheckpointError("its history or its phase is not one of this recipe")
+        phase = phases[checkpoint.phase]
+        size = scaled(self.plan.canvas, phase.scale)
+        canvas = tensor_of(checkpoint.canvas)
+        state = {name: tensor_of(array) for name, array in checkpoint.state.items()}
+        if tuple(canvas.shape) != (1, *size, 3) or canvas.dtype != "float32":
+            raise DamagedCheckpointError(f"its canvas is no {size_text(size)} pixels")
+        self._history = {column: list(checkpoint.history[column]) for column in self._history}
+        self._now = _Moment(canvas, state, checkpoint.step, checkpoint.phase, checkpoint.first)
+
+    @property
+    def _moment(self) -> _Moment:
+        assert self._now is not None  # noqa: S101 - a phase has begun
+        return self._now
+
+    def _finite(self) -> _Moment:
+        from nstflow.engine.resampling import is_finite
+
+        now = self._moment
+        if not is_finite(now.canvas):
+            raise not_finite(self.plan, ("losses",), "the gradient of a loss", now.step)
+        for name, tensor in now.state.items():
+            if not is_finite(tensor):
+                raise not_finite(self.plan, ("optimizer",), f"the optimizer's '{name}'", now.step)
+        return now
+
+
+SECONDS_PER_HISTORY = 2.0
+"""How old the history on the disk may be at the end of an epoch."""
+
+
+class CheckpointSchedule:
+    """Writes the checkpoints and the history of a run, as often as its recipe says."""
+
+    def __init__(
+        self, directory: RunDirectory, optimization: Optimization, often: Checkpoints
+    ) -> None:
+        self._directory, self._optimization, self._often = directory, optimization, often
+        self._saved = time.monotonic()
+        self._written = 0.0
+
+    def after(self, progress: Progress) -> None:
+        """Save what is due after a dispatch; the last one is saved by `now`."""
+        if progress.step == progress.steps:
+            return
+        seconds, steps = self._often.every_seconds, self._often.every_steps
+        late = seconds is not None and time.monotonic() - self._saved >= seconds
+        if late or (steps is not None and progress.step % steps == 0):
+            self._directory.save(self._optimization.checkpoint())
+            self._saved = time.monotonic()
+        # the file is written whole each time: not for every one of many short epochs
+        if progress.ends_epoch and time.monotonic() - self._written > SECONDS_PER_HISTORY:
+            self._directory.write_history(self._optimization.history)
+            self._written = time.monotonic()
+
+    def now(self) -> None:
+        """Save everything."""
+        self._directory.save(self._optimization.checkpoint())
+        self._directory.write_history(self._optimization.history)
+
+
+def columns_of(plan: Plan) -> tuple[str, ...]:
+    """Return the columns: `step`, `total`, each loss term, `seconds`."""
+    return ("step", "total", *plan.terms, "seconds")
+
+
+def record(
+    history: Mapping[str, list[float]],
+    plan: Plan,
+    rows: Sequence[Sequence[float]],
+    seconds: float,
+    last_step: int,
+) -> None:
+    """Add the rows of a dispatch; its steps share its time evenly.
+
+    Args:
+        history: Column → value of every step before.
+        plan: The run's.
+        rows: For each step the loss of each term.
+        seconds: What the dispatch took.
+        last_step: The number of its last step, from 1.
+
+    Raises:
+        NstflowError: A loss is not finite; the problem names the term and the step.
+    """
+    before = history["seconds"][-1] if history["seconds"] else 0.0
+    for index, row in enumerate(rows, 1):
+        step = last_step - len(rows) + index
+        losses = dict(zip(plan.terms, row, strict=True))
+        for name, loss in losses.items():
+            if not math.isfinite(loss):
+                raise not_finite(plan, ("losses", name), f"the loss ({loss})", step)
+        for name, loss in losses.items():
+            history[name].append(loss)
+        history["step"].append(step)
+        history["total"].append(sum(row))
+        history["seconds"].append(before + seconds * index / len(rows))
+
+
+def not_finite(plan: Plan, keys: Keys, what: str, step: int) -> NstflowError:
+    """Return the error of a number that has run out of range."""
+    source = plan.recipe.source
+    got = f"{what} is not finite at step {step}: the numbers have run out of range."
+    hint = "Lower optimizer.learning_rate or a weight; a NaN may also come from a loss itself."
+    error = NstflowError(Problem(source.where(keys), format_path(keys), got, hint), source.label)
+    error.closing = STOPPED  # going on would come to the same
+    return error

@@ -1,0 +1,60 @@
+"""The result of a run that has ended, read back from its directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nstflow.errors import NstflowError, Problem
+from nstflow.plan import Plan
+from nstflow.runner.optimization import columns_of
+from nstflow.stages.result import Result
+from nstflow.stages.types import Image
+from nstflow.storage.history import from_csv
+from nstflow.storage.run_record import HISTORY_FILE, RunRecord
+
+
+def read_result(plan: Plan, folder: Path, facts: RunRecord, device: str) -> Result:
+    """Return what a finished run left; the picture as its first output that is an image holds it.
+
+    Of a run that wrote no image, the result's `image` is None.
+
+    Raises:
+        NstflowError: A file of it is missing or damaged.
+    """
+    files = [folder / name for name in facts.files]
+    try:
+        history = from_csv((folder / HISTORY_FILE).read_text(encoding="utf-8"))
+        if tuple(history) != columns_of(plan) or not history["step"]:
+            raise ValueError(f"{HISTORY_FILE} is not one of this recipe")
+        if missing := [file.name for file in files if not file.is_file()]:
+            raise ValueError(f"{missing[0]} is missing")
+        image = _read_picture(files)
+    except (OSError, ValueError) as error:
+        got = f"this run has ended, but what it left is not whole ({error})."
+        hint = "Run it again with --overwrite."
+        raise NstflowError(Problem(str(folder), "", got, hint)) from error
+    return Result(
+        plan=plan,
+        image=image,  # type: ignore[arg-type]  # None, of such a run alone
+        history=history,
+        seconds=facts.seconds,
+        compile_seconds=facts.compile_seconds,
+        total_seconds=facts.total_seconds,
+        device=device,
+        folder=folder,
+        files=files,
+        already=True,
+    )
+
+
+def _read_picture(files: list[Path]) -> Image | None:
+    import numpy as np
+    import PIL.Image
+
+    for file in files:
+        try:
+            with PIL.Image.open(file) as image:
+                return Image(np.asarray(image.convert("RGB"), np.float32) / np.float32(255))
+        except PIL.UnidentifiedImageError:
+            continue  # an output of another kind
+    return None

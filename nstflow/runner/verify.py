@@ -1,0 +1,112 @@
+"""Whether a run makes the same picture again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nstflow.errors import NstflowError, Problem
+from nstflow.lockfile.check import warn_differences
+from nstflow.plan import make_plan
+from nstflow.recipe.reader import load_recipe
+from nstflow.runner.run import run
+from nstflow.storage.run_record import LOCK_FILE, explain_not_a_run, read_run_record
+
+if TYPE_CHECKING:
+    from nstflow.engine.device import DeviceChoice
+    from nstflow.stages.job import Stop
+
+
+_EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes of Pillow
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A file that a run wrote, and that it wrote again.
+
+    Attributes:
+        name: The file's name.
+        largest: The largest difference of a pixel's channel, of 255; None where the files are no
+            images of one size, so that only their bytes could be compared.
+        mean: The mean difference of all channels of all pixels, of 255; likewise.
+        equal: Whether every pixel is the same, or every byte of what is no image.
+    """
+
+    name: str
+    largest: int | None
+    mean: float | None
+    equal: bool
+
+
+def verify(
+    folder: Path,
+    *,
+    device: DeviceChoice = "auto",
+    observers: Iterable[object] = (),
+    stop: Stop | None = None,
+) -> list[Comparison] | None:
+    """Run what a run directory's lock says, elsewhere, and compare what comes out.
+
+    On the same machine every pixel is equal. Another processor, device or version of TensorFlow
+    rounds otherwise, which grows over the steps.
+
+    Args:
+        folder: The run directory of a run that took all its steps.
+        device: Where to compute.
+        observers: Objects that watch the run.
+        stop: Asks to stop.
+
+    Returns:
+        A comparison for each file that the outputs wrote; None if it was stopped.
+
+    Raises:
+        NstflowError: The folder holds no finished run, or what it needs is not there any more.
+    """
+    facts = read_run_record(folder) if folder.is_dir() else None
+    if facts is None or facts.state != "finished":
+        got, hint = "this run has not ended.", "Let it end first, with --resume."
+        if facts is None and folder.is_dir():
+            got, hint = explain_not_a_run(folder)
+        elif facts is None:
+            got = "this is a file." if folder.is_file() else "there is no such folder."
+            hint = "Name a run directory."
+        elif facts.state == "failed":
+            hint = "It broke off with an error; `nstflow run` on its recipe says with which."
+        raise NstflowError(Problem(str(folder), "", got, hint))
+    for name in facts.files:  # before all the steps are taken
+        if not (folder / name).is_file():
+            got = "this file of the run is missing."
+            hint = "Bring it back, or run the lock again with --overwrite."
+            raise NstflowError(Problem(str(folder / name), "", got, hint))
+    plan = make_plan(load_recipe(folder / LOCK_FILE))
+    warn_differences(plan)
+    with tempfile.TemporaryDirectory(prefix="nstflow-verify-") as scratch:
+        again = Path(scratch, "run")
+        result = run(plan, again, device=device, observers=observers, stop=stop)
+        if result.interrupted:
+            return None
+        return [compare(folder / name, again / name) for name in facts.files]
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """Compare two files pixel by pixel, or byte by byte where they are no images of one size."""
+    import numpy as np
+    import PIL.Image
+
+    pixels = []
+    try:
+        with PIL.Image.open(first) as one, PIL.Image.open(second) as other:
+            both = (one, other)
+            mode = "RGBA" if any(image.has_transparency_data for image in both) else "RGB"
+            if all(image.mode in _EIGHT_BITS for image in both):
+                pixels = [np.asarray(image.convert(mode), np.int16) for image in both]
+    except Exception:  # noqa: BLE001 - no image, or damaged: decoders raise anything
+        pixels = []
+    if not pixels or pixels[0].shape != pixels[1].shape:
+        equal = second.is_file() and first.read_bytes() == second.read_bytes()
+        return Comparison(first.name, None, None, equal)
+    apart = np.abs(pixels[0] - pixels[1])
+    return Comparison(first.name, int(apart.max()), float(apart.mean()), not apart.any())

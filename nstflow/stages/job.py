@@ -1,0 +1,141 @@
+"""One run of many as plain data: what a worker is given, what it tells, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from nstflow.errors import Problem
+
+if TYPE_CHECKING:
+    from nstflow.plugins.single_file import PluginFile
+
+
+class Stop:
+    """Asks a run to stop after the dispatch in flight, from any thread.
+
+    Attributes:
+        requested: Whether it was asked.
+        signal: The number of the signal that asked, or 0.
+        polled: Whether the run looks here by itself; where it does not, a signal is raised as
+            `KeyboardInterrupt`.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.signal = 0
+        self.polled = False
+
+    def request(self, number: int = 0) -> None:
+        """Ask."""
+        self.requested, self.signal = True, number
+
+    @property
+    def patient(self) -> bool:
+        """Return `polled`; the old name, deprecated."""
+        return self.polled
+
+    @patient.setter
+    def patient(self, polled: bool) -> None:
+        self.polled = polled
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that a worker is to make: nothing in it is more than text, numbers and paths.
+
+    Attributes:
+        name: Its name among the others.
+        lock: The lock of its recipe as text: the worker refuses where a file, the weights or a
+            plugin is not what it says. Relative paths in it start at `folder`.
+        folder: The run directory.
+        overwrite: Replace a run that is there.
+        resume: Go on with a run that is there; with `overwrite` too, replace one that can't.
+        device: Where to compute: `auto`, `cpu` or `gpu`.
+        metadata: Let the picture carry how it was made.
+        plugins: Files that are plugins, which are sent along.
+        threads: How many threads compute on a CPU; all cores' by default.
+    """
+
+    name: str
+    lock: str = field(repr=False)
+    folder: Path
+    overwrite: bool = False
+    resume: bool = False
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    metadata: bool = True
+    threads: int | None = None
+    plugins: tuple[PluginFile, ...] = ()
+
+    def again(self) -> Job:
+        """Return the job for another worker, after one was lost in the middle of it."""
+        return replace(self, resume=True, overwrite=True)
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far the run of a job has come.
+
+    Attributes:
+        name: The job's.
+        step: Steps done; 0 when a worker takes the job up.
+        steps: Steps of the whole run.
+        total: The sum of the losses at that step.
+    """
+
+    name: str
+    step: int
+    steps: int
+    total: float = float("nan")
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How the run of a job ended.
+
+    Attributes:
+        name: The job's.
+        state: `finished`, `stopped` between two steps, or `failed`.
+        steps: Steps taken.
+        seconds: Time of these steps, compiling left out.
+        compile_seconds: Time that compiling took, and describing the references.
+        total_seconds: Time of the whole run, or of its last part if it was resumed.
+        losses: `total` and each term → its value at the last step.
+        halfway: The total after half of the steps.
+        files: What the outputs wrote.
+        device: What computed it.
+        already: Whether the run had ended before, so that nothing was computed.
+        resumed_from: The step of the checkpoint that it went on from; 0 for none.
+        problems: Why it failed.
+        trace: The traceback of a mistake in a program, or an empty string.
+        notes: Warnings, in their order.
+    """
+
+    name: str
+    state: Literal["finished", "stopped", "failed"]
+    steps: int = 0
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    total_seconds: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=dict)
+    halfway: float = float("nan")
+    files: tuple[Path, ...] = ()
+    device: str = ""
+    already: bool = False
+    resumed_from: int = 0
+    problems: tuple[Problem, ...] = ()
+    trace: str = field(default="", repr=False)
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def lost(cls, name: str, what: str) -> JobResult:
+        """Return how a job ended whose worker is gone."""
+        hint = "`--resume` goes on from its last checkpoint."
+        return cls(name, "failed", problems=(Problem(name, "", what, hint),))
+
+
+Tell: TypeAlias = Callable[[JobProgress], None]
+Work: TypeAlias = Callable[[Job, Tell, Stop], JobResult]
+"""Makes one run, tells of it, and never raises; a function of a module, so it can be named."""

@@ -1,0 +1,59 @@
+"""The slots: which kind of stage fills each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from nstflow.stages import stage as stages
+from nstflow.stages.loss import LossTerm
+from nstflow.stages.stage import Stage
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place that one kind of stage fills.
+
+    Attributes:
+        name: The recipe's key, or the command line's option.
+        noun: What a person calls one of its stages.
+        base: The contract that its stages fulfil.
+        holds: One stage, a list of them, or a mapping of names to them.
+        default: What `use` is when a recipe leaves it out; None where it must be said.
+    """
+
+    name: str
+    noun: str
+    base: type[Stage]
+    holds: Literal["one", "list", "mapping"]
+    default: str | None = None
+
+
+SLOTS: Mapping[str, Slot] = {
+    slot.name: slot
+    for slot in (
+        Slot("images", "loader", stages.Loader, "mapping", default="file"),
+        Slot("preprocess", "preprocessor", stages.Preprocessor, "list"),
+        Slot("extractor", "extractor", stages.Extractor, "one", default="vgg19"),
+        Slot("start", "start", stages.Start, "one", default="image"),
+        Slot("losses", "loss", LossTerm, "mapping"),
+        Slot("optimizer", "optimizer", stages.Optimizer, "one", default="adam"),
+        Slot("schedule", "schedule", stages.Schedule, "one", default="epochs"),
+        Slot("postprocess", "postprocessor", stages.Postprocessor, "list"),
+        Slot("outputs", "output", stages.Output, "list"),
+    )
+}
+"""What a recipe has, in its order."""
+
+
+EXECUTOR = Slot("executor", "executor", stages.Executor, "one", default="serial")
+"""Where many runs are computed: chosen on the command line, for it does not change a picture."""
+
+
+ALL_SLOTS: Mapping[str, Slot] = {**SLOTS, EXECUTOR.name: EXECUTOR}
+
+
+def slot_of(stage: type[Stage]) -> Slot | None:
+    """Return the slot that a stage class fills, or None if it derives from no slot's base."""
+    return next((slot for slot in ALL_SLOTS.values() if issubclass(stage, slot.base)), None)

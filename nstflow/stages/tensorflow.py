@@ -1,0 +1,65 @@
+"""TensorFlow, imported at first use: a stage file reads like ordinary TensorFlow and costs nothing.
+
+`nstflow --help` and `nstflow validate` answer at once because nothing imports TensorFlow until a
+method computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+Tensor: TypeAlias = Any
+"""A `tf.Tensor`. Annotating with `tf.Tensor` itself would import TensorFlow."""
+
+
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
+
+class _LazyTensorFlow:
+    """Stand-in for the module `tensorflow`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # inspection by tools must not cost an import
+            raise AttributeError(name)
+        if "tensorflow" not in sys.modules and _LOG_LEVEL not in os.environ:
+            os.environ[_LOG_LEVEL] = "3"  # what matters comes as an exception
+            with _without_notices():
+                importlib.import_module("tensorflow")
+        return getattr(importlib.import_module("tensorflow"), name)
+
+    def __repr__(self) -> str:
+        return "<tensorflow, imported at first use>"
+
+
+@contextlib.contextmanager
+def _without_notices() -> Iterator[None]:
+    """Drop what is written to the standard error, or pass it on where something is raised.
+
+    TensorFlow's libraries write notices there before any log level applies; they would tear the
+    progress display.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    with tempfile.TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            notices.seek(0)
+            os.write(saved, notices.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+tf: Any = _LazyTensorFlow()

@@ -1,0 +1,1 @@
+"""Bytes on the disk: atomic writes, run directories, checkpoints."""

@@ -1,0 +1,110 @@
+"""What a run needs to go on from a step as if it had never stopped, as bytes and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+
+_CANVAS, _STATE, _HISTORY = "canvas", "state/", "history/"
+
+
+class DamagedCheckpointError(Exception):
+    """The bytes are no whole checkpoint; the text says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A run between two dispatches.
+
+    Attributes:
+        step: Steps taken in the run.
+        phase: The phase that the last of them belongs to, from 0.
+        first: Steps taken before that phase.
+        canvas: `(1, h, w, 3)`, float32.
+        state: The optimizer's: name → array.
+        history: Column → value of every step, as `history.csv` has them.
+        lock: What `pack` was given.
+    """
+
+    step: int
+    phase: int
+    first: int
+    canvas: Array
+    state: Mapping[str, Array]
+    history: Mapping[str, list[float]]
+    lock: str = ""
+
+    def pack(self, lock: str = "") -> bytes:
+        """Return the checkpoint as a safetensors file that carries its own sha256.
+
+        Args:
+            lock: The sha256 of the lock of its run.
+        """
+        import numpy as np
+        from safetensors.numpy import save
+
+        arrays = {
+            _CANVAS: self.canvas,
+            **{_STATE + name: array for name, array in self.state.items()},
+            **{_HISTORY + name: np.array(v, np.float64) for name, v in self.history.items()},
+        }
+        # safetensors takes the memory as it lies
+        arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+        numbers = {"step": str(self.step), "phase": str(self.phase), "first": str(self.first)}
+        numbers |= {"columns": json.dumps(list(self.history)), "lock": lock}
+        return save(arrays, {**numbers, "sha256": _sha256(arrays, numbers)})
+
+
+def unpack(data: bytes) -> Checkpoint:
+    """Return the checkpoint that bytes hold.
+
+    Raises:
+        DamagedCheckpointError: They are cut short or altered, or something else.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays: dict[str, Any] = load(data)
+        size = int.from_bytes(data[:8], "little")  # which safetensors has held to the file's
+        numbers = json.loads(data[8 : 8 + size])["__metadata__"]
+        sha256 = numbers.pop("sha256")
+        if sha256 != _sha256(arrays, numbers):
+            raise DamagedCheckpointError("its sha256 is not the one that it was written with")
+        history = {
+            name: [float(value) for value in arrays[_HISTORY + name]]
+            for name in json.loads(numbers["columns"])
+        }
+        return Checkpoint(
+            step=int(numbers["step"]),
+            phase=int(numbers["phase"]),
+            first=int(numbers["first"]),
+            canvas=arrays[_CANVAS],
+            state={k.removeprefix(_STATE): v for k, v in arrays.items() if k.startswith(_STATE)},
+            history={**history, "step": [int(value) for value in history["step"]]},
+            lock=numbers.get("lock", ""),
+        )
+    except (
+        *(SafetensorError, ValueError, TypeError, KeyError, AttributeError),
+        *(OverflowError, RecursionError),
+    ) as error:
+        raise DamagedCheckpointError(f"it can't be read ({error})") from error
+
+
+def _sha256(arrays: Mapping[str, Any], numbers: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(json.dumps([name, str(array.dtype), array.shape]).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,58 @@
+"""Files that appear whole, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+PART = ".nstflow-part-"
+"""How the names of folders begin in which files are written before they are moved."""
+
+
+def move_file(file: Path, target: Path) -> Path:
+    """Move a file that is written to its place on the same disk, so that no crash can halve it.
+
+    Raises:
+        OSError: It can't be done; what was in the place is still there, unless it is the folder
+            alone that the disk did not take.
+    """
+    with file.open("rb+") as whole:
+        os.fsync(whole.fileno())
+    moved = file.replace(target)
+    if os.name == "posix":  # the name itself is on the disk only with its folder
+        descriptor = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # which says that this file system syncs no folders
+                raise
+        finally:
+            os.close(descriptor)
+    return moved
+
+
+def write_file(path: Path, data: bytes) -> Path:
+    """Write a file in one move.
+
+    Raises:
+        OSError: It can't be written; what was there before still is.
+    """
+    with tempfile.TemporaryDirectory(
+        dir=path.parent, prefix=PART, ignore_cleanup_errors=True
+    ) as folder:
+        file = Path(folder, path.name)
+        file.write_bytes(data)
+        return move_file(file, path)
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's sha256, in hexadecimal.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,147 @@
+"""What a stage looks like from outside: its texts, its settings, its import."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from nstflow import NstflowError, Stage
+from nstflow.plugins.catalog import name_of
+from nstflow.recipe.stage_docs import example_of
+from nstflow.recipe.yaml import parse_yaml, to_yaml
+from nstflow.stages.slots import EXECUTOR, slot_of
+
+_ASKED = "NSTFLOW_CHECKING_IMPORT"
+
+
+POLL_INTERVAL = 120  # seconds
+
+
+def check_class(stage: type[Stage]) -> None:
+    """Check that a class is a stage with a name and texts, and that its fields hide nothing."""
+    assert inspect.isclass(stage), f"check_stage takes the class, not {stage!r}."
+    title = stage.__name__
+    assert issubclass(stage, Stage), f"{title} is no stage: derive it from LossTerm, Loader, …"
+    slot = slot_of(stage)
+    assert slot is not None, f"{title} derives from Stage alone: derive it from the base of a slot."
+    lacking = ", ".join(sorted(stage.__abstractmethods__))
+    assert not lacking, f"{title} lacks {lacking}: its slot's contract asks for it."
+    use = stage.model_fields["use"]
+    assert get_args(use.annotation) == (use.default,), (
+        f'{title} has no name of its own: give it `use: Literal["x"] = "x"`.'
+    )
+    assert (vars(stage).get("__doc__") or "").strip(), (
+        f"{title} has no docstring: its first line is what `nstflow stages` says of it."
+    )
+    for name, field in stage.model_fields.items():
+        assert field.description or name == "use", (
+            f"the setting '{name}' of {title} has no description:"
+            f' write `{name}: … = Field(…, description="…")`.'
+        )
+        for base in stage.__mro__[1:]:
+            assert name not in vars(base), (
+                f"the setting '{name}' of {title} hides {base.__name__}.{name}: call it otherwise."
+            )
+
+
+def make(stage: type[Stage], settings: dict[str, Any]) -> Stage:
+    """Return the stage as a recipe would make it."""
+    if "image" in stage.model_fields and "image" not in settings:
+        needed = stage.model_fields["image"].is_required()
+        settings = {**settings, "image": "style"} if needed else settings
+    data = {"use": stage.model_fields["use"].default, **settings}
+    try:
+        return stage.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        raise AssertionError(
+            f"{stage.__name__} can't be made of {settings or 'its defaults'}: hand check_stage the"
+            f" settings that it needs, `check_stage({stage.__name__}, setting=…)`.\n{error}"
+        ) from error
+
+
+def check_round_trip(stage: Stage) -> None:
+    """Check that settings survive being written into a lock, and have a JSON schema."""
+    kind = type(stage)
+    try:
+        written = to_yaml(stage.model_dump(mode="json"))
+        data = {k: v for k, v in parse_yaml(written, "lock")[0].items() if v is not None}
+        again: object = kind.model_validate_json(json.dumps(data), strict=True)
+    except Exception as error:
+        raise AssertionError(
+            f"the settings of {kind.__name__} can't be written to YAML and read again"
+            f" ({type(error).__name__}: {error}): use plain types, or give the type a"
+            " serializer and a validator."
+        ) from error
+    assert again == stage, (
+        f"the settings of {kind.__name__} are others when written to YAML and read again:"
+        f" {stage!r} became {again!r}."
+    )
+    try:
+        kind.model_json_schema()
+    except Exception as error:
+        raise AssertionError(f"{kind.__name__} has no JSON schema ({error}).") from error
+
+
+_IMPORT = """\
+import importlib.util, sys
+name, path = sys.argv[1:]
+try:
+    spec = importlib.util.find_spec(name)
+except (ImportError, ValueError):
+    spec = None
+if spec is None:
+    spec = importlib.util.spec_from_file_location("checked", path)
+module = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = module
+spec.loader.exec_module(module)
+sys.exit(3 if "tensorflow" in sys.modules else 0)
+"""
+
+
+def check_example(stage: type[Stage]) -> None:
+    """Check that the example which `nstflow stages` shows can be pasted."""
+    slot = slot_of(stage)
+    assert slot is not None
+    text = example_of(stage, slot)
+    try:
+        data = parse_yaml(text, "")[0] if slot != EXECUTOR else None
+        while isinstance(data, dict | list) and "use" not in data:
+            data = next(iter(data.values())) if isinstance(data, dict) else data[0]
+        stage.model_validate_json(json.dumps(data or {"use": name_of(stage)}))
+    except (NstflowError, ValidationError) as error:
+        raise AssertionError(
+            f"the example of {stage.__name__} can't be pasted; give its needed settings one,"
+            f" `Field(examples=[…], …)`:\n{text}\n{error}"
+        ) from error
+
+
+def is_asked_by_itself() -> bool:
+    """Say whether this process only imports a module: one that calls `check_stage` itself."""
+    return _ASKED in os.environ
+
+
+def check_import(stage: type[Stage]) -> None:
+    """Check that the stage's module does not import TensorFlow before something computes."""
+    try:
+        file = inspect.getsourcefile(stage)
+    except TypeError:  # made without a file, as in a notebook
+        file = None
+    if file is None or not Path(file).is_file():
+        return
+    command = [sys.executable, "-c", _IMPORT, stage.__module__, file]
+    env = {**os.environ, _ASKED: "1"}
+    done = subprocess.run(  # noqa: S603 - ours
+        command, capture_output=True, text=True, check=False, env=env, timeout=POLL_INTERVAL
+    )
+    assert done.returncode != 3, (  # noqa: PLR2004 - as above
+        f"{file} imports TensorFlow, which takes seconds of every `nstflow --help`: write"
+        " `from nstflow import tf`, and annotate with `nstflow.Tensor`."
+    )
+    assert done.returncode == 0, f"{file} can't be imported by itself:\n{done.stderr}"

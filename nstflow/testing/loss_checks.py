@@ -1,0 +1,146 @@
+"""What a loss does: a score that compiles, with the right gradient, the same each time."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from nstflow import Image, LossTerm, NstflowError, StatisticTerm, Tensor, tf
+from nstflow.engine.features import describe
+from nstflow.engine.objective import Objective, make_target
+from nstflow.engine.resampling import canvas_of
+from nstflow.testing.tiny import tiny_images
+
+_EPSILONS = (3e-2, 1e-2, 3e-3, 1e-3)
+
+
+_CLOSE = 0.05
+
+
+Score = Callable[[Tensor], Tensor]
+
+
+def check(term: LossTerm) -> None:
+    """Check that a loss keeps to its contract, on smooth features of tiny images."""
+    term = _resolved(term)
+    title = type(term).__name__
+    images = tiny_images()
+    network = _Network(layer for layer in term.shares if layer != "image")
+    canvas = canvas_of(images["content"])
+    target = None
+    if term.image is not None:
+        reference = describe(network, canvas_of(_reference(term, images)))
+        target = make_target(term.computing(), "checked", 0, reference)
+    objective = Objective(network, {"checked": term}, {"checked": target}, 0, _unguarded)
+    losses, gradient = objective(canvas, tf.constant(1))
+    _check_value(title, losses, gradient)
+    again, _ = objective(canvas, tf.constant(1))
+    assert losses[0].numpy().tobytes() == again[0].numpy().tobytes(), (
+        f"{title} gives another score for the same canvas and step: draw random numbers from"
+        " `features.seed`, by tf.random.stateless_normal and the like."
+    )
+    _check_gradient(title, lambda x: objective(x, tf.constant(1))[0][0], canvas, gradient)
+    _check_compiled(title, objective, canvas)
+    if isinstance(term, StatisticTerm) and term.additive:
+        _check_additive(title, term.computing(), canvas)
+
+
+def _resolved(term: LossTerm) -> LossTerm:
+    """Return the term with its layers as shares, made up where they are a group of a recipe."""
+    layers = term.layers
+    if isinstance(layers, str):
+        layers = ("tiny_1", "tiny_2")
+    if not isinstance(layers, Mapping):
+        layers = dict.fromkeys(layers, term.share_of_each(len(layers)))
+    return term.model_copy(update={"layers": dict(layers)})
+
+
+def _reference(term: LossTerm, images: Mapping[str, Image]) -> Image:
+    """Return an image of another size than the canvas, or of its size where the term asks so."""
+    canvas, style = images["content"], images["style"]
+    try:
+        term.check(canvas.size, style.size)
+    except NstflowError:
+        return Image(np.ascontiguousarray(canvas.pixels[::-1]))
+    return style
+
+
+class _Network:
+    """Describes a canvas by smooth maps of several sizes, whatever the layers are called."""
+
+    def __init__(self, layers: Any) -> None:
+        generator = np.random.default_rng(2)
+        self._kernels = {
+            layer: 0.4 * generator.standard_normal((3, 3, 3, 6), np.float32) for layer in layers
+        }
+
+    def __call__(self, canvas: Tensor) -> dict[str, Tensor]:
+        return {
+            layer: tf.tanh(tf.nn.conv2d(canvas, kernel, 1 + index % 2, "SAME")) + 1
+            for index, (layer, kernel) in enumerate(self._kernels.items())
+        }
+
+
+def _check_value(title: str, losses: Tensor, gradient: Tensor) -> None:
+    value = float(losses[0])
+    assert math.isfinite(value), (
+        f"{title} gives {value}: guard roots and divisions, as by tf.math.divide_no_nan."
+    )
+    assert bool(tf.reduce_all(tf.math.is_finite(gradient))), (
+        f"the gradient of {title} is not finite: the root of 0 has none, add a small number first."
+    )
+    assert float(tf.reduce_max(tf.abs(gradient))) > 0, (
+        f"the gradient of {title} is zero: nothing would move the canvas. Rounding, argmax and"
+        " .numpy() have none."
+    )
+
+
+def _check_gradient(title: str, score: Score, canvas: Tensor, gradient: Tensor) -> None:
+    """Compare the slope along the gradient with finite differences, at the step that fits best."""
+    size = tf.norm(gradient)
+    direction = gradient / size
+    found = []
+    for epsilon in _EPSILONS:
+        up, down = score(canvas + epsilon * direction), score(canvas - epsilon * direction)
+        slope = float(up - down) / (2 * epsilon)
+        found.append(abs(slope / float(size) - 1))
+    assert min(found) < _CLOSE, (
+        f"the gradient of {title} is not the slope of its score: they differ by {min(found):.0%}"
+        " at best. Does tf.stop_gradient or a custom gradient hide a part of it?"
+    )
+
+
+def _check_compiled(title: str, objective: Objective, canvas: Tensor) -> None:
+    program = tf.function(lambda x: objective(x, tf.constant(1)), jit_compile=True, autograph=False)
+    try:
+        losses, _ = program(canvas)
+    except Exception as error:
+        raise AssertionError(
+            f"{title} can't be compiled by XLA: leave out Python (tf.py_function) and shapes that"
+            f" depend on values (tf.unique).\n{type(error).__name__}: {error}"
+        ) from error
+    # it may differ from what was computed uncompiled: random numbers do
+    assert math.isfinite(float(losses[0])), f"{title} gives {float(losses[0])} when compiled."
+
+
+def _check_additive(title: str, term: StatisticTerm, canvas: Tensor) -> None:
+    """Compare the summary of a whole with the mean of its halves' summaries."""
+    points = tf.reshape(canvas, (-1, 3))
+    half = points.shape[0] // 2
+    weights = tf.fill((half, 1), 1.0 / half)
+    parts = [term.summarize(points[:half], weights), term.summarize(points[half:], weights)]
+    whole = term.summarize(points, tf.fill((2 * half, 1), 0.5 / half))
+    for one, two, both in zip(*map(tf.nest.flatten, [*parts, whole]), strict=True):
+        apart = float(tf.reduce_max(tf.abs((one + two) / 2 - both)))
+        assert apart <= 1e-3 * float(tf.reduce_max(tf.abs(both))) + 1e-6, (
+            f"the summary of {title} is no weighted mean over positions: that of a whole differs"
+            f" from the mean of its halves' by {apart:.3g}. Say `additive: ClassVar[bool] = False`."
+        )
+
+
+def _unguarded(_: str) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()

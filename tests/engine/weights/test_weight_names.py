@@ -1,0 +1,218 @@
+"""What a recipe may write after `weights:`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from nstflow.engine.weights import cache, imagenet, load_weights, named_assets, weights_asset
+from nstflow.errors import NstflowError, Problem
+
+Shape = tuple[int, int, int, int]
+SHAPES: dict[str, Shape] = {"one": (3, 3, 3, 4), "two": (3, 3, 4, 2)}
+CHANNELS = [64, 64, 128, 128, *[256] * 4, *[512] * 8]
+VGG19 = {
+    f"block{block}_conv{number}": (3, 3, inputs, outputs)
+    for (block, number), inputs, outputs in zip(
+        [(b, n) for b, count in enumerate((2, 2, 4, 4, 4), 1) for n in range(1, count + 1)],
+        [3, *CHANNELS],
+        CHANNELS,
+        strict=False,
+    )
+}
+
+
+def refused(name: str, folder: Path, shapes: dict[str, Shape] = SHAPES) -> Problem:
+    with pytest.raises(NstflowError) as caught:
+        load_weights(name, shapes, folder)
+    (problem,) = caught.value.problems
+    return problem
+
+
+def save(path: Path, **changed: Any) -> None:
+    arrays = {
+        f"{layer}/{part}": np.ones(size, np.float32)
+        for layer, shape in SHAPES.items()
+        for part, size in (("kernel", shape), ("bias", shape[-1:]))
+    }
+    np.savez(path, **(arrays | changed))
+
+
+def test_random_weights_are_the_same_each_time(tmp_path: Path) -> None:
+    one = load_weights("random", SHAPES, tmp_path)
+    two = load_weights("random", SHAPES, tmp_path / "elsewhere")
+    for layer, shape in SHAPES.items():
+        kernel, bias = one[layer]
+        assert (kernel.shape, bias.shape) == (shape, shape[-1:])
+        assert kernel.dtype == bias.dtype == np.float32
+        assert kernel.tobytes() == two[layer][0].tobytes()
+        assert not bias.any()
+
+
+def test_random_weights_are_he_normal(tmp_path: Path) -> None:
+    kernel, _ = load_weights("random", {"one": (3, 3, 64, 128)}, tmp_path)["one"]
+    assert kernel.std() == pytest.approx(np.sqrt(2 / (3 * 3 * 64)), rel=0.01)
+    assert abs(kernel.mean()) < 0.001
+
+
+def test_random_weights_of_the_first_layers_do_not_depend_on_how_many_follow(
+    tmp_path: Path,
+) -> None:
+    few = load_weights("random", {"one": SHAPES["one"]}, tmp_path)
+    many = load_weights("random", SHAPES, tmp_path)
+    np.testing.assert_array_equal(few["one"][0], many["one"][0])
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.NPZ", "sub/w.npz"])
+def test_own_file(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    with (tmp_path / name).open("wb") as file:
+        save(file)  # type: ignore[arg-type]  # NumPy appends no suffix to a file
+    weights = load_weights(name, SHAPES, tmp_path)
+    assert weights["two"][0].shape == (3, 3, 4, 2)
+    assert load_weights(str(tmp_path / name), SHAPES, Path("/"))  # an absolute path
+
+
+def test_own_h5_file(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        for layer, shape in SHAPES.items():
+            file[f"{layer}/kernel"] = np.full(shape, 2, "f4")
+            file[f"{layer}/bias"] = np.ones(shape[-1], "f4")
+    assert load_weights("w.h5", SHAPES, tmp_path)["one"][0].sum() == 2 * 3 * 3 * 3 * 4
+
+
+def test_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "w.npz")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_weights("~/w.npz", SHAPES, Path("/nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("imagnet", "Did you mean 'imagenet'? There are imagenet, keras, random, or the path"),
+        ("Keras", "Did you mean 'keras'?"),
+        ("zzz", "There are imagenet, keras, random, or the path of a .h5 or .npz file."),
+        ("weights.pth", "There are imagenet"),
+        ("../h5", "There are"),
+        ("", "There are"),
+        (".npz", "There are"),
+    ],
+)
+def test_unknown_name(name: str, hint: str, tmp_path: Path) -> None:
+    problem = refused(name, tmp_path)
+    assert (problem.where, problem.what) == ("", "weights")
+    assert problem.got == f"no weights are called '{name}'."
+    assert problem.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nowhere.npz", "no file "),
+        ("folder.h5", "no file "),
+        ("a\0b.npz", "no file "),
+        (f"{'x' * 300}.npz", "can't be looked up"),
+        ("~nobody_of_this_name/w.h5", "can't be looked up"),
+    ],
+)
+def test_file_that_is_not_there(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.h5").mkdir()
+    for action in (load_weights, lambda name, _, folder: weights_asset(name, folder)):
+        with pytest.raises(NstflowError) as caught:
+            action(name, SHAPES, tmp_path)
+        (problem,) = caught.value.problems
+        assert problem.what == "weights"
+        assert words in problem.got
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"one/bias": np.array([1, 2, np.nan, 4])}, "one holds numbers that are not finite"),
+        ({"one/kernel": np.ones((3, 3, 4, 3))}, "one should be (3, 3, 3, 4)"),
+        ({"one/kernel": np.ones((3, 3, 3, 4), int)}, "int64"),
+    ],
+)
+def test_file_that_can_not_be_used(changed: dict[str, Any], words: str, tmp_path: Path) -> None:
+    save(tmp_path / "w.npz", **changed)
+    problem = refused("w.npz", tmp_path)
+    assert problem.got.startswith(f"'{tmp_path / 'w.npz'}' can't be used: ")
+    assert words in problem.got
+
+
+def test_file_of_another_network(tmp_path: Path) -> None:
+    save(tmp_path / "w.npz")
+    assert "lacks an array" in refused("w.npz", tmp_path, {"three": (3, 3, 3, 3)}).got
+
+
+def test_keras_file_is_read_where_keras_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "k.h5"
+    with h5py.File(path, "w") as file:
+        for layer, shape in SHAPES.items():
+            file[f"{layer}/{layer}_W_1:0"] = np.full(shape, 3, "f4")
+            file[f"{layer}/{layer}_b_1:0"] = np.ones(shape[-1], "f4")
+    monkeypatch.setattr(cache, "fetch_keras", lambda: path)
+    assert load_weights("keras", SHAPES, Path())["one"][0].max() == 3
+
+
+def test_assets_say_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSTFLOW_CACHE", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    save(tmp_path / "w.npz")
+    random = weights_asset("random", tmp_path)
+    assert random.present
+    assert "tests of mechanics only" in random.note
+    assert weights_asset("w.npz", tmp_path).present
+    assert "w.npz" in weights_asset("w.npz", tmp_path).name
+    assert [(asset.name, asset.present) for asset in named_assets()] == [
+        ("ImageNet weights", False),
+        ("Keras weights", False),
+        ("random weights", True),
+    ]
+    assert weights_asset("imagenet", tmp_path).fetch is not None
+    assert random.fetch is None
+
+
+def test_damaged_weights_are_a_problem_of_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NSTFLOW_CACHE", str(tmp_path))
+    imagenet.path.parent.mkdir()
+    imagenet.path.write_bytes(b"half of it")
+    with pytest.raises(NstflowError, match="cut short or altered") as caught:
+        weights_asset("imagenet", tmp_path)
+    assert caught.value.problems[0].where == str(imagenet.path)
+    assert "`nstflow weights fetch` replaces it" in caught.value.problems[0].hint
+    with pytest.raises(NstflowError, match="cut short or altered"):
+        load_weights("imagenet", SHAPES, tmp_path)
+
+
+# the real file
+
+
+@pytest.fixture(scope="module")
+def real() -> dict[str, tuple[Any, Any]]:
+    try:
+        return load_weights("imagenet", VGG19, Path())
+    except NstflowError as error:
+        pytest.skip(f"the ImageNet weights are not here, and can't be fetched: {error}")
+
+
+def test_imagenet_weights_decode(real: dict[str, tuple[Any, Any]]) -> None:
+    assert imagenet.state() == "present"
+    assert list(real) == list(VGG19)
+    assert len(real) == 16
+    for layer, shape in VGG19.items():
+        kernel, bias = real[layer]
+        assert (kernel.shape, bias.shape) == (shape, shape[-1:])
+        assert kernel.dtype == bias.dtype == np.float32
+        assert kernel.flags.c_contiguous
+        assert len(np.unique(kernel)) <= 256
+        assert 0 < kernel.std() < 0.3

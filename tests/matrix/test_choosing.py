@@ -1,0 +1,77 @@
+"""Which executor an option means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nstflow import NstflowError
+from nstflow.builtin.executors.processes import Processes
+from nstflow.builtin.executors.serial import Serial
+from nstflow.matrix.run import choose_executor
+from nstflow.plugins.manager import Plugins
+
+
+@pytest.mark.parametrize(
+    ("written", "settings", "expected"),
+    [
+        ("serial", {}, Serial()),
+        ("processes", {"workers": 3, "threads": None}, Processes(workers=3)),
+        ("{use: processes, threads: 2}", {"workers": 4}, Processes(workers=4, threads=2)),
+        ("{use: processes, workers: 2}", {"workers": 4}, Processes(workers=4)),
+    ],
+)
+def test_an_executor_by_name_or_as_a_stage(
+    written: str, settings: dict[str, Any], expected: object
+) -> None:
+    assert choose_executor(written, settings, Plugins()) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "settings", "where", "words"),
+    [
+        ("dsk", {}, "--executor", "no executor is called 'dsk'. Did you mean 'dask'?"),
+        ("serial", {"workers": 2}, "--workers", "unknown setting"),
+        ("processes", {"workers": 0}, "--workers", "at least 1"),
+        ("processes", {"scheduler": "tcp://x:1"}, "--scheduler", "unknown setting"),
+        ("{use: processes, wokers: 2}", {}, "--executor", "Did you mean 'workers'?"),
+        ("[serial]", {}, "--executor", "should be the name of a stage"),
+        ("{", {}, "--executor", ""),
+        ("''", {}, "--executor", "no executor is called ''"),
+    ],
+)
+def test_what_is_no_executor(
+    written: str, settings: dict[str, Any], where: str, words: str
+) -> None:
+    with pytest.raises(NstflowError) as told:
+        choose_executor(written, settings, Plugins())
+    assert told.value.problems[0].where.startswith(where)
+    assert words in str(told.value)
+
+
+def test_a_plugin_can_offer_one(install: Callable[..., None]) -> None:
+    install(
+        "nstflow-somewhere",
+        """
+        from typing import Literal
+        from nstflow import Executor, hookimpl
+
+        class Somewhere(Executor):
+            \"\"\"Elsewhere.\"\"\"
+
+            use: Literal["somewhere"] = "somewhere"
+            queue: str = "short"
+
+            def run(self, jobs, work, tell, stop):
+                for job in jobs:
+                    yield work(job, tell, stop)
+
+        @hookimpl
+        def nstflow_stages():
+            return [Somewhere]
+        """,
+    )
+    chosen = choose_executor("{use: somewhere, queue: long}", {}, Plugins())
+    assert chosen.queue == "long"  # type: ignore[attr-defined]  # of the plugin's class

@@ -1,0 +1,108 @@
+"""What recipes can name."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+
+from nstflow.errors import suggest
+from nstflow.plugins.catalog import Catalog, Offer, name_of
+from nstflow.stages.loss import LossTerm, StatisticTerm
+from nstflow.stages.slots import SLOTS, slot_of
+from nstflow.stages.stage import Stage
+
+
+class Grey(LossTerm):
+    """A loss."""
+
+    use: Literal["grey"] = "grey"
+
+    def score(self, features: Any, target: Any) -> Any: ...
+
+
+class Gray(Grey):
+    """Another of the same name."""
+
+
+class Green(StatisticTerm):
+    """A loss of another kind."""
+
+    use: Literal["green"] = "green"
+
+    def summarize(self, points: Any, weights: Any) -> Any: ...
+    def distance(self, summary: Any, target: Any) -> Any: ...
+
+
+MINE = Offer(Grey, "nstflow", "nstflow 1.0")
+THEIRS = Offer(Gray, "other", "nstflow-other 2.0")
+GREEN = Offer(Green, "forest", "nstflow-forest 0.1")
+
+
+def test_offers_are_found_by_slot_and_name() -> None:
+    catalog = Catalog([MINE, GREEN])
+    assert dict(catalog["losses"]) == {"grey": MINE, "green": GREEN}
+    assert {slot: list(catalog[slot]) for slot in SLOTS if slot != "losses"} == {
+        slot: [] for slot in SLOTS if slot != "losses"
+    }
+    assert list(catalog.collisions()) == []
+
+
+def test_name_claimed_twice_is_no_ones() -> None:
+    catalog = Catalog([MINE, GREEN, THEIRS])
+    assert list(catalog["losses"]) == ["green"]
+    assert list(catalog.collisions()) == [("losses", "grey", [MINE, THEIRS])]
+    got, hint = catalog.explain_missing("losses", "grey")
+    assert got == "'grey' is offered twice, by nstflow 1.0 and nstflow-other 2.0."
+    assert "--block-plugin other" in hint
+    assert "--block-plugin nstflow" not in hint
+
+
+def test_why_not_suggests_and_lists_with_the_package() -> None:
+    got, hint = Catalog([MINE, GREEN]).explain_missing("losses", "grex")
+    assert got == "no loss is called 'grex'."
+    assert hint == "Did you mean 'grey'? Installed: grey, green (nstflow-forest)."
+
+
+def test_why_not_tells_of_what_is_not_loaded() -> None:
+    catalog = Catalog([MINE], {"nstflow-x 1.0": "import failed", "nstflow-y 2.0": "blocked"})
+    assert catalog.explain_missing("losses", "zzz")[1] == (
+        "Installed: grey."
+        " Not loaded: nstflow-x 1.0 (import failed). Not loaded: nstflow-y 2.0 (blocked)."
+    )
+
+
+def test_why_not_of_an_empty_slot() -> None:
+    assert Catalog([]).explain_missing("outputs", "png") == (
+        "no output is called 'png'.",
+        "Installed: none.",
+    )
+
+
+def test_offer_of_a_stage() -> None:
+    catalog = Catalog([MINE, THEIRS])
+    assert catalog.offer_of(Grey(layers=("image",))) == MINE
+    assert catalog.offer_of(Gray(layers=("image",))) == THEIRS
+    assert catalog.offer_of(Green(image="x")) is None
+
+
+def test_names_and_slots_of_classes() -> None:
+    assert [name_of(Grey), name_of(Green)] == ["grey", "green"]
+    assert slot_of(Green) == SLOTS["losses"]
+    assert slot_of(Stage) is None
+    for slot in SLOTS.values():
+        assert slot_of(slot.base) is slot
+
+
+@pytest.mark.parametrize(
+    ("got", "hint"),
+    [
+        ("gramm", "Did you mean 'gram'?"),
+        ("contnet", "Did you mean 'content'?"),
+        ("gram", "Did you mean 'gram'?"),
+        ("zzz", ""),
+        ("", ""),
+    ],
+)
+def test_suggest(got: str, hint: str) -> None:
+    assert suggest(got, ["gram", "content"]) == hint

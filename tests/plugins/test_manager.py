@@ -1,0 +1,671 @@
+"""Plugins, as real installed packages: sound, broken, colliding, blocked, watching."""
+
+from __future__ import annotations
+
+import textwrap
+import types
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nstflow import hookimpl, hookspecs
+from nstflow.errors import NstflowError, NstflowWarning
+from nstflow.plan import make_plan, plan_file
+from nstflow.plugins.manager import PluginRow, Plugins
+from nstflow.recipe.reader import load_recipe
+
+LOADED = "a plugin '{}' is loaded already: block one, by its package's name"
+
+LOSS = """
+from typing import Any, Literal
+from pydantic import Field
+from nstflow import LossTerm, hookimpl, tf
+
+
+class Grey(LossTerm):
+    \"\"\"Draw the canvas to grey.\"\"\"
+
+    use: Literal["grey"] = "grey"
+    level: float = Field(0.5, description="The grey.")
+
+    def score(self, features: Any, target: Any) -> Any:
+        return tf.add_n([tf.reduce_mean(tf.square(x - self.level)) for x in features.values()])
+
+
+@hookimpl
+def nstflow_stages():
+    return [Grey]
+"""
+
+RECIPE = """\
+name: x
+images: {content: {use: noise, height: 8, width: 8}}
+extractor: {weights: random}
+losses:
+  a: {use: total_variation}
+"""
+
+WITH_GREY = RECIPE + "  b: {use: grey, layers: [image]}\n"
+
+
+def row_of(plugins: Plugins, name: str) -> PluginRow:
+    (row,) = [row for row in plugins.rows if row.name == name]
+    return row
+
+
+def body(text: str) -> str:
+    return textwrap.dedent(text)
+
+
+def test_sound_plugin_offers_its_stages(install: Any, write: Any) -> None:
+    install("nstflow-grey", LOSS, version="1.2.3")
+    plugins = Plugins()
+    assert row_of(plugins, "nstflow-grey") == PluginRow(
+        "nstflow-grey", "nstflow-grey 1.2.3", ("losses: grey",)
+    )
+    offer = plugins.catalog["losses"]["grey"]
+    assert (offer.plugin, offer.package) == ("nstflow-grey", "nstflow-grey 1.2.3")
+    recipe = load_recipe(write(WITH_GREY))
+    assert recipe.losses["b"].model_dump()["level"] == 0.5
+    assert make_plan(recipe).terms["b"].shares == {"image": 1}
+
+
+def test_entry_point_may_be_called_otherwise_than_its_package(install: Any) -> None:
+    install("nstflow-grey", LOSS, plugin="grey")
+    assert row_of(Plugins(), "grey").package == "nstflow-grey 1.0"
+
+
+def test_the_built_in_stages_are_a_plugin_like_any_other() -> None:
+    row = Plugins().rows[0]
+    assert row.name == "nstflow"
+    assert row.package.startswith("nstflow ")
+    assert row.error == ""
+    assert {"losses: gram", "optimizer: adam", "outputs: png"} <= set(row.offers)
+
+
+def test_observing_plugin_shows_its_hooks(install: Any) -> None:
+    install(
+        "nstflow-watch",
+        """
+        from nstflow import hookimpl
+
+        @hookimpl
+        def nstflow_run_finished(): pass
+
+        @hookimpl
+        def nstflow_progress(progress): pass
+        """,
+    )
+    row = row_of(Plugins(), "nstflow-watch")
+    assert row.error == ""
+    assert set(row.offers) == {"nstflow_progress", "nstflow_run_finished"}
+
+
+def stage(base: str, lines: str, *, name: str = 'use: Literal["grey"] = "grey"') -> str:
+    """Return a plugin that offers one stage."""
+    return (
+        f"import nstflow\nfrom typing import Literal\n"
+        f"class Grey(nstflow.{base}):\n    '''Grey.'''\n    {name}\n"
+        f"{textwrap.indent(body(lines), '    ')}\n"
+        "@nstflow.hookimpl\ndef nstflow_stages(): return [Grey]\n"
+    )
+
+
+def stages(result: str) -> str:
+    """Return a plugin whose hook does this."""
+    return f"import nstflow\n@nstflow.hookimpl\ndef nstflow_stages(): {result}\n"
+
+
+def observer(signature: str) -> str:
+    return f"import nstflow\n@nstflow.hookimpl\ndef {signature}: pass\n"
+
+
+SCORE = "def score(self, features, target): return 0.0"
+
+BROKEN: dict[str, tuple[str, list[str]]] = {
+    "misspelt hook": (
+        observer("nstflow_progres(progress)"),
+        ["no hook nstflow_progres.", "Did you mean 'nstflow_progress'?"],
+    ),
+    "misspelt hook of stages": (
+        observer("nstflow_stage()"),
+        ["no hook nstflow_stage.", "Did you mean 'nstflow_stages'?"],
+    ),
+    "hook of nothing known": (observer("before_the_run()"), ["no hook before_the_run."]),
+    "wrong signature": (
+        observer("nstflow_progress(progress, canvas)"),
+        ["nstflow_progress", "canvas"],
+    ),
+    "one hook right, the next wrong": (
+        LOSS + observer("nstflow_run_failed(reason)"),
+        ["nstflow_run_failed", "reason"],
+    ),
+    "import error": (
+        "import a_module_that_is_nowhere",
+        ["import failed: ModuleNotFoundError", "a_module_that_is_nowhere", "nstflow_broken.py:1"],
+    ),
+    "error while it is imported": ("\n1 / 0\n", ["ZeroDivisionError", "nstflow_broken.py:2"]),
+    "syntax error": ("def def", ["import failed: SyntaxError", "nstflow_broken.py"]),
+    "exit while it is imported": ("raise SystemExit(3)", ["import failed: SystemExit"]),
+    "hook raises": (stages("1 / 0"), ["nstflow_stages failed: ZeroDivisionError"]),
+    "hook exits": (stages("raise SystemExit(3)"), ["nstflow_stages failed: SystemExit"]),
+    "hook returns no list": (stages("return 5"), ["nstflow_stages failed: TypeError"]),
+    "hook returns a text": (stages("return 'grey'"), ["'g', which is no stage class"]),
+    "hook returns junk": (stages("return [5]"), ["5, which is no stage class"]),
+    "hook returns another class": (stages("return [int]"), ["<class 'int'>, which is no stage"]),
+    "hook returns a base": (stages("return [nstflow.Stage]"), ["Stage derives from no slot"]),
+    "hook returns a slot's base": (stages("return [nstflow.Loader]"), ["Loader has no name"]),
+    "stage of no slot": (stage("Stage", "pass"), ["Grey derives from no slot's base class"]),
+    "stage without a name": (
+        stage("LossTerm", SCORE, name="pass"),
+        ["Grey has no name", 'give it `use: Literal["x"] = "x"`'],
+    ),
+    "name is any text": (stage("LossTerm", SCORE, name='use: str = "grey"'), ["has no name"]),
+    "name and default differ": (
+        stage("LossTerm", SCORE, name='use: Literal["grey"] = "gray"'),
+        ["has no name"],
+    ),
+    "two names for one stage": (
+        stage("LossTerm", SCORE, name='use: Literal["grey", "gray"] = "grey"'),
+        ["has no name"],
+    ),
+    "stage lacks a method": (stage("LossTerm", "pass"), ["Grey lacks score"]),
+    "stage lacks two methods": (stage("Loader", "pass"), ["Grey lacks load, size"]),
+    "stage is an object": (
+        stage("LossTerm", SCORE).replace("[Grey]", "[Grey(layers=['image'])]"),
+        ["which is no stage class"],
+    ),
+    "stage is offered twice": (
+        stage("LossTerm", SCORE).replace("[Grey]", "[Grey, Grey]"),
+        ["'grey' twice, for losses"],
+    ),
+    "no hook at all": ("x = 1", ["no function of it carries @nstflow.hookimpl"]),
+    "hook without its mark": (
+        "def nstflow_stages(): return []",
+        ["no function of it carries @nstflow.hookimpl"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "words"), BROKEN.values(), ids=BROKEN)
+def test_broken_plugin_is_a_row_and_breaks_nothing_else(
+    source: str, words: list[str], install: Any, write: Any
+) -> None:
+    install("nstflow-aaa", LOSS.replace("grey", "before"))
+    install("nstflow-broken", source)
+    install("nstflow-zzz", LOSS.replace("grey", "after"))
+    plugins = Plugins()
+    row = row_of(plugins, "nstflow-broken")
+    assert row.offers == ()
+    assert row.package == "nstflow-broken 1.0"
+    assert [word for word in words if word not in row.error] == []
+    assert "\n" not in row.error
+    assert {"before", "after", "gram"} <= set(plugins.catalog["losses"])
+    assert "grey" not in plugins.catalog["losses"]
+    assert list(plugins.catalog.collisions()) == []
+    # it takes no part in a run either
+    watching = [name for name, _ in plugins.observers()._manager.list_name_plugin()]
+    assert {"nstflow-aaa", "nstflow-zzz"} <= set(watching)
+    assert "nstflow-broken" not in watching
+    # and is fatal only to a recipe that needs it
+    plan_file(write(RECIPE + "  b: {use: after, layers: [image]}\n"))
+    with pytest.raises(NstflowError) as caught:
+        plan_file(write(WITH_GREY))
+    (problem,) = caught.value.problems
+    assert problem.got == "no loss is called 'grey'."
+    assert f"Not loaded: nstflow-broken 1.0 ({row.error})." in problem.hint
+
+
+def test_metadata_that_names_no_package(install: Any, tmp_path: Path) -> None:
+    install("nstflow-grey", LOSS)
+    (tmp_path / "site" / "nstflow_grey-1.0.dist-info" / "METADATA").write_text("Nothing: here\n")
+    assert "grey" in Plugins().catalog["losses"]
+
+
+def test_entry_point_that_leads_nowhere(install: Any, tmp_path: Path) -> None:
+    install("nstflow-grey", LOSS)
+    entries = tmp_path / "site" / "nstflow_grey-1.0.dist-info" / "entry_points.txt"
+    entries.write_text("[nstflow]\nnstflow-grey = nstflow_grey:nothing\n")
+    assert "AttributeError" in row_of(Plugins(), "nstflow-grey").error
+
+
+def test_plugin_may_be_an_object(install: Any, tmp_path: Path) -> None:
+    install(
+        "nstflow-grey",
+        LOSS.replace("def nstflow_stages():", "def other():")
+        + body("""
+        class Plugin:
+            @hookimpl
+            def nstflow_stages(self):
+                return [Grey]
+
+        plugin = Plugin()
+    """),
+    )
+    entries = tmp_path / "site" / "nstflow_grey-1.0.dist-info" / "entry_points.txt"
+    entries.write_text("[nstflow]\ngrey = nstflow_grey:plugin\n")
+    assert row_of(Plugins(), "grey").offers == ("losses: grey",)
+
+
+def test_one_module_under_two_entry_points_is_loaded_once(install: Any, tmp_path: Path) -> None:
+    install("nstflow-grey", LOSS + observer("nstflow_run_started()"))
+    entries = tmp_path / "site" / "nstflow_grey-1.0.dist-info" / "entry_points.txt"
+    entries.write_text("[nstflow]\na = nstflow_grey\nb = nstflow_grey\n")
+    plugins = Plugins()
+    assert row_of(plugins, "a").offers == ("losses: grey", "nstflow_run_started")
+    assert "'a' is loaded already" in row_of(plugins, "b").error
+    assert "grey" in plugins.catalog["losses"]
+    names = [name for name, _ in plugins.observers()._manager.list_name_plugin()]
+    assert "a" in names
+
+
+def test_two_packages_with_one_entry_point_name(install: Any) -> None:
+    install("nstflow-one", LOSS, plugin="same")
+    install("nstflow-two", LOSS.replace("grey", "gray"), plugin="same")
+    plugins = Plugins()
+    rows = [row for row in plugins.rows if row.name == "same"]
+    assert [row.package for row in rows] == ["nstflow-one 1.0", "nstflow-two 1.0"]
+    assert [row.error for row in rows] == [
+        "",
+        LOADED.format("same"),
+    ]
+    assert Plugins(["nstflow-one"]).catalog["losses"]["gray"].package == "nstflow-two 1.0"
+
+
+def test_plugin_called_nstflow_does_not_replace_the_built_in_stages(install: Any) -> None:
+    install("nstflow-impostor", LOSS, plugin="nstflow")
+    plugins = Plugins()
+    rows = {row.package.split()[0]: row.error for row in plugins.rows if row.name == "nstflow"}
+    assert rows == {
+        "nstflow": "",
+        "nstflow-impostor": LOADED.format("nstflow"),
+    }
+    assert "gram" in plugins.catalog["losses"]
+
+
+# collisions
+
+
+def collide(install: Any) -> None:
+    install("nstflow-one", LOSS, plugin="one")
+    install("nstflow-two", LOSS, plugin="two", version="2.0")
+
+
+def test_collision_names_both_packages(install: Any, write: Any) -> None:
+    collide(install)
+    path = write(WITH_GREY)
+    with pytest.raises(NstflowError) as caught:
+        load_recipe(path)
+    (problem,) = caught.value.problems
+    assert problem.where == f"{path}:6:12"
+    assert problem.got == "'grey' is offered twice, by nstflow-one 1.0 and nstflow-two 2.0."
+    assert "--block-plugin one or --block-plugin two" in problem.hint
+    load_recipe(write(RECIPE))  # a recipe that does not name it is none the worse
+    ((slot, name, offers),) = Plugins().catalog.collisions()
+    assert (slot, name) == ("losses", "grey")
+    assert [offer.plugin for offer in offers] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("blocked", "left"),
+    [("one", "two"), ("two", "one"), ("nstflow-one", "two"), ("nstflow-two", "one")],
+)
+def test_collision_is_settled_by_blocking(
+    blocked: str, left: str, install: Any, write: Any
+) -> None:
+    collide(install)
+    by_option = load_recipe(write(WITH_GREY), block=[blocked])
+    by_recipe = load_recipe(write(f"{WITH_GREY}plugins: {{block: [{blocked}]}}\n"))
+    by_set = load_recipe(write(WITH_GREY), [f"plugins.block=[{blocked}]"])
+    for recipe in (by_option, by_recipe, by_set):
+        assert recipe.installed.catalog["losses"]["grey"].plugin == left
+        rows = {row.name: row.error for row in recipe.installed.rows}
+        assert (rows["one"], rows["two"]) == (("", "blocked") if left == "one" else ("blocked", ""))
+
+
+def test_collision_with_a_built_in_stage(install: Any, write: Any) -> None:
+    install("nstflow-rival", LOSS.replace("grey", "gram"), plugin="rival")
+    path = write(RECIPE + "  b: {use: gram, image: content, layers: [image]}\n")
+    with pytest.raises(NstflowError) as caught:
+        load_recipe(path)
+    (problem,) = caught.value.problems
+    assert "by nstflow " in problem.got
+    assert "nstflow-rival 1.0" in problem.got
+    assert "--block-plugin rival" in problem.hint
+    assert "--block-plugin nstflow" not in problem.hint  # which would not help
+    assert load_recipe(path, block=["rival"]).losses["b"].use == "gram"
+
+
+def test_one_name_in_two_slots_is_no_collision(install: Any) -> None:
+    install("nstflow-png", LOSS.replace("grey", "png"))
+    catalog = Plugins().catalog
+    assert list(catalog.collisions()) == []
+    assert catalog["losses"]["png"].package == "nstflow-png 1.0"
+    assert catalog["outputs"]["png"].plugin == "nstflow"
+
+
+def test_blocked_plugin_is_not_even_imported(install: Any, write: Any, tmp_path: Path) -> None:
+    marker = tmp_path / "imported"
+    install("nstflow-grey", f"open({str(marker)!r}, 'w').close()\n{LOSS}", plugin="grey")
+    row = row_of(Plugins(["grey"]), "grey")
+    assert (row.error, row.offers) == ("blocked", ())
+    assert not marker.exists()
+    with pytest.raises(NstflowError, match=r"Not loaded: nstflow-grey 1\.0 \(blocked\)"):
+        load_recipe(write(WITH_GREY), block=["grey"])
+    Plugins()
+    assert marker.exists()
+
+
+def test_block_that_names_nothing(install: Any) -> None:
+    install("nstflow-grey", LOSS, plugin="grey")
+    assert Plugins(["grey"]).unknown_blocks == []
+    assert Plugins(["nstflow-grey"]).unknown_blocks == []
+    assert Plugins(["nope", "grey", "nstflow"]).unknown_blocks == ["nope", "nstflow"]
+
+
+def test_block_that_names_nothing_is_told_with_the_nearest(install: Any, write: Any) -> None:
+    install("nstflow-grey", LOSS, plugin="grey")
+    with pytest.raises(NstflowError, match=r"no plugin 'gray' to block\. Did you mean 'grey'\?"):
+        load_recipe(write(RECIPE), block=["gray"])
+
+
+# observers
+
+
+class Watch:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @hookimpl
+    def nstflow_run_started(self) -> None:
+        self.told.append("started")
+
+    @hookimpl
+    def nstflow_progress(self, progress: Any) -> None:
+        self.told.append(f"progress {progress}")
+
+    @hookimpl
+    def nstflow_run_finished(self, result: Any) -> None:
+        self.told.append(f"finished {result}")
+
+    @hookimpl
+    def nstflow_run_failed(self, plan: Any, error: BaseException) -> None:
+        self.told.append(f"failed {plan} {error}")
+
+
+class Raises:
+    """Fails at its second news."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @hookimpl
+    def nstflow_progress(self) -> None:
+        self.count += 1
+        if self.count == 2:
+            raise KeyError("lost")
+
+    @hookimpl
+    def nstflow_run_finished(self) -> None:
+        self.count += 100
+
+
+def test_observers_are_told_in_turn() -> None:
+    watch = Watch()
+    observers = Plugins({"tensorboard"}).observers([watch])
+    observers.tell("nstflow_run_started", plan=1, folder=Path())
+    observers.tell("nstflow_progress", progress=2, folder=Path())
+    observers.tell("nstflow_run_finished", result=3)
+    observers.tell("nstflow_run_failed", plan=4, error=5, folder=Path())
+    assert watch.told == ["started", "progress 2", "finished 3", "failed 4 5"]
+
+
+def test_observer_that_raises_is_switched_off_and_the_others_are_told() -> None:
+    first, bad, last = Watch(), Raises(), Watch()
+    observers = Plugins({"tensorboard"}).observers([first, bad, last])
+    observers.tell("nstflow_progress", progress=1, folder=Path())
+    with pytest.warns(NstflowWarning) as caught:
+        observers.tell("nstflow_progress", progress=2, folder=Path())
+    (warning,) = caught
+    text = str(warning.message)
+    assert "the observer 'Raises' is switched off: its nstflow_progress raised" in text
+    assert "KeyError: 'lost'" in text
+    assert "test_plugins.py:" in text
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        observers.tell("nstflow_progress", progress=3, folder=Path())
+        observers.tell("nstflow_run_finished", result=4)
+    assert bad.count == 2
+    news = ["progress 1", "progress 2", "progress 3", "finished 4"]
+    assert first.told == last.told == news
+
+
+def test_two_observers_of_one_class() -> None:
+    one, two = Watch(), Watch()
+    Plugins({"tensorboard"}).observers([one, two]).tell(
+        "nstflow_progress", progress=1, folder=Path()
+    )
+    assert one.told == two.told == ["progress 1"]
+
+
+def test_plugin_that_raises_while_it_watches_is_named(install: Any) -> None:
+    install(
+        "nstflow-watch",
+        """
+        import nstflow
+
+        @nstflow.hookimpl
+        def nstflow_progress(progress):
+            raise RuntimeError("no room")
+        """,
+    )
+    observers = Plugins().observers()
+    with pytest.warns(NstflowWarning, match=r"'nstflow-watch' \(nstflow-watch 1.0\) is .*no room"):
+        observers.tell("nstflow_progress", progress=1, folder=Path())
+    # another run of the same plugins asks it again
+    observers = Plugins().observers()
+    with pytest.warns(NstflowWarning, match="nstflow-watch"):
+        observers.tell("nstflow_progress", progress=1, folder=Path())
+
+
+def test_interrupt_is_no_error_of_an_observer() -> None:
+    class Interrupts:
+        @hookimpl
+        def nstflow_progress(self) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Plugins({"tensorboard"}).observers([Interrupts()]).tell(
+            "nstflow_progress", progress=1, folder=Path()
+        )
+
+
+def test_every_hook_is_documented() -> None:
+    hooks = [item for name, item in vars(hookspecs).items() if name.startswith("nstflow_")]
+    assert len(hooks) == 5
+    assert [hook.__name__ for hook in hooks if not hook.__doc__] == []
+
+
+# blame
+
+BUG = """
+import nstflow
+from typing import Literal
+
+
+class Bug(nstflow.{base}):
+    '''Has a bug.'''
+
+    use: Literal["bug"] = "bug"
+
+    {method}
+        {raise_}
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Bug]
+"""
+
+
+def bug(base: str, method: str, raise_: str = "raise KeyError('a bug')") -> str:
+    source = BUG.format(base=base, method=method, raise_=raise_)
+    if base == "Loader":
+        source = source.replace("    '''Has a bug.'''", "    def load(self, folder): ...")
+    return source
+
+
+NOISE = "images: {content: {use: noise}}\n"
+PLANNED: dict[str, tuple[str, str, str]] = {
+    "images.content": (
+        bug("Loader", "def size(self, folder):"),
+        "images: {content: {use: bug}}\nlosses: {a: {use: total_variation}}\n",
+        "size",
+    ),
+    "preprocess.0": (
+        bug("Preprocessor", "def size(self, size):").replace(
+            "'''Has a bug.'''", "def apply(self, image, images): ..."
+        ),
+        f"{NOISE}losses: {{a: {{use: total_variation}}}}\npreprocess: [{{use: bug}}]\n",
+        "size",
+    ),
+    "schedule": (
+        bug("Schedule", "def phases(self, size):"),
+        f"{NOISE}losses: {{a: {{use: total_variation}}}}\nschedule: {{use: bug}}\n",
+        "phases",
+    ),
+    "losses.a": (
+        bug("LossTerm", "def share_of_each(self, count):").replace(
+            "'''Has a bug.'''", "def score(self, features, target): ..."
+        ),
+        f"{NOISE}losses: {{a: {{use: bug, layers: [image]}}}}\n",
+        "share_of_each",
+    ),
+}
+
+
+@pytest.mark.parametrize(("place", "case"), PLANNED.items(), ids=PLANNED)
+def test_bug_met_while_planning_names_its_stage_and_package(
+    place: str, case: tuple[str, str, str], install: Any, write: Any
+) -> None:
+    source, recipe, method = case
+    install("nstflow-bug", source, version="0.3")
+    with pytest.raises(KeyError) as caught:
+        plan_file(write(f"name: x\nextractor: {{weights: random}}\n{recipe}"))
+    note = f"This came from {place} (use: bug), which nstflow-bug 0.3 offers."
+    assert caught.value.__notes__ == [note]
+    assert any(entry.name == method for entry in caught.traceback)
+
+
+EXTRACTOR = """
+import nstflow
+from typing import Literal
+
+
+class Bug(nstflow.Extractor):
+    '''Has a bug.'''
+
+    use: Literal["bug"] = "bug"
+
+    def layer_names(self): return ["one"]
+    def cost(self, layers, size): return None
+    def build(self, layers, folder): ...
+    def {method}: raise KeyError("a bug")
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Bug]
+"""
+
+
+@pytest.mark.parametrize("method", ["assets(self, folder)", "cost(self, layers, size)"])
+def test_bug_of_an_extractor_names_it(method: str, install: Any, write: Any) -> None:
+    install("nstflow-bug", EXTRACTOR.format(method=method))
+    with pytest.raises(KeyError) as caught:
+        plan_file(
+            write(
+                "name: x\nimages: {content: {use: noise}}\nextractor: {use: bug}\n"
+                "losses: {a: {use: total_variation}}\n"
+            )
+        )
+    note = "This came from extractor (use: bug), which nstflow-bug 1.0 offers."
+    assert caught.value.__notes__ == [note]
+
+
+def test_notes_that_an_error_has_already_do_not_hide_its_stage(install: Any, write: Any) -> None:
+    noted = "error = KeyError('a bug'); error.add_note('mine'); raise error"
+    install("nstflow-bug", bug("Loader", "def size(self, folder):", noted))
+    with pytest.raises(KeyError) as caught:
+        plan_file(
+            write("name: x\nimages: {content: {use: bug}}\nlosses: {a: {use: total_variation}}\n")
+        )
+    assert caught.value.__notes__ == [
+        "mine",
+        "This came from images.content (use: bug), which nstflow-bug 1.0 offers.",
+    ]
+
+
+def test_problem_that_a_stage_finds_is_placed_in_the_recipe(install: Any, write: Any) -> None:
+    problem = "raise nstflow.NstflowError(nstflow.Problem('', 'path', 'no good.', 'Try another.'))"
+    install("nstflow-bug", bug("Loader", "def size(self, folder):", problem))
+    path = write("name: x\nimages:\n  content: {use: bug}\nlosses: {a: {use: total_variation}}\n")
+    with pytest.raises(NstflowError) as caught:
+        plan_file(path, ["extractor.weights=random"])
+    (found,) = caught.value.problems
+    assert (found.where, found.what) == (f"{path}:3:3", "images.content.path")
+    assert (found.got, found.hint) == (
+        "no good.",
+        "Try another. 'bug' is of nstflow-bug 1.0.",
+    )
+
+
+def test_observer_that_is_a_module_is_named() -> None:
+    module = types.ModuleType("my_watch")
+    exec("import nstflow\n@nstflow.hookimpl\ndef nstflow_run_finished(): 1 / 0", module.__dict__)  # noqa: S102
+    observers = Plugins({"tensorboard"}).observers([module])
+    with pytest.warns(NstflowWarning, match=r"'my_watch' is switched off.*ZeroDivisionError"):
+        observers.tell("nstflow_run_finished", result=1)
+
+
+RAISES = "class Odd(BaseException):\n    def __str__(self): raise ValueError\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (RAISES + "raise Odd\n", ["import failed: Odd: with a text that raises ValueError"]),
+        ("import numpy, sys\nsys.modules[__name__] = numpy.zeros(3)", ["unhashable type"]),
+        (RAISES + stages("raise Odd"), ["nstflow_stages failed: Odd: ", "nstflow_broken.py:5)"]),
+        ("import pytest\npytest.skip('no', allow_module_level=True)", ["Skipped: "]),
+        (
+            "import nstflow\n@nstflow.hookimpl\nasync def nstflow_stages(): return []\n",
+            ["nstflow_stages is async or a generator"],
+        ),
+        (
+            "import sys\nclass Plugin: pass\nsys.modules[__name__] = Plugin\n",
+            ["it is a class"],
+        ),
+        (
+            stage("LossTerm", SCORE, name='use: Literal["a: b"] = "a: b"'),
+            ["Grey can't be called 'a: b'"],
+        ),
+        (
+            stage("LossTerm", SCORE, name='use: Literal["null"] = "null"'),
+            ["Grey can't be called 'null'"],
+        ),
+        (
+            stage("LossTerm", SCORE + "\nlevel: 'Unknown' = 1"),
+            ["the settings of Grey have no schema"],
+        ),
+    ],
+)
+def test_odd_plugin_is_a_row_too(source: str, words: list[str], install: Any, call: Any) -> None:
+    install("nstflow-broken", source)
+    row = row_of(Plugins(), "nstflow-broken")
+    assert [word for word in words if word not in row.error] == []
+    assert call("plugins").code == call("schema").code == call("stages").code == 0

@@ -1,0 +1,186 @@
+"""A file as a plugin: the quick way, recorded and checked like a package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nstflow import NstflowError
+from nstflow.plugins.manager import Plugins
+from nstflow.plugins.single_file import MAX_BYTES, read_plugin
+
+TERM = """\
+from typing import Literal
+
+from nstflow import StatisticTerm, hookimpl, tf
+
+
+class Spread(StatisticTerm):
+    \"\"\"Match the mean color.\"\"\"
+
+    use: Literal["spread"] = "spread"
+    layers: tuple[str, ...] = ("image",)
+
+    def summarize(self, points, weights):
+        return tf.reduce_sum(weights * points, axis=0)
+
+    def distance(self, summary, target):
+        return tf.reduce_mean(tf.square(summary - target))
+
+
+@hookimpl
+def nstflow_stages():
+    return [Spread]
+"""
+RECIPE = """\
+name: quick
+images:
+  content: {use: noise, height: 32, width: 24}
+  style: {use: noise, height: 16, width: 16, seed: 1}
+preprocess: []
+extractor: {weights: random}
+losses:
+  keep: {use: content, layers: [image], weight: 10}
+  look: {use: spread, image: style, weight: 7}
+schedule: {use: epochs, epochs: 1, steps_per_epoch: 3}
+"""
+
+Call = Callable[..., Any]
+Write = Callable[..., Path]
+
+
+def test_a_recipe_can_name_what_a_file_offers(call: Call, write: Write, tmp_path: Path) -> None:
+    recipe, plugin = write(RECIPE), write(TERM, "my_terms.py")
+    without = call("validate", recipe)
+    assert without.code == 2
+    assert "no loss is called 'spread'" in without.err
+    assert call("validate", recipe, "--plugin", plugin).code == 0
+    done = call("run", recipe, "--plugin", plugin, "--out", "out")
+    assert done.code == 0, done.err
+    lock = (tmp_path / "out" / "recipe.lock.yaml").read_text()
+    assert f"my_terms.py: {read_plugin(plugin).sha256}" in lock
+
+
+def test_a_lock_holds_to_the_file(call: Call, write: Write, tmp_path: Path) -> None:
+    recipe, plugin = write(RECIPE), write(TERM, "my_terms.py")
+    call("run", recipe, "--plugin", plugin, "--out", "out")
+    lock = tmp_path / "out" / "recipe.lock.yaml"
+    same = call("run", lock, "--locked", "--plugin", plugin, "--out", "same")
+    assert same.code == 0, same.err
+    first, second = (tmp_path / name / "result.png" for name in ("out", "same"))
+    assert first.read_bytes() == second.read_bytes()
+    plugin.write_text(TERM.replace("square", "abs"))
+    other = call("run", lock, "--locked", "--plugin", plugin, "--out", "other")
+    assert other.code == 2
+    assert "lock.plugins.my_terms.py" in other.err
+    assert call("run", lock, "--locked", "--out", "other").code == 2
+
+
+def test_runs_of_a_matrix_take_the_file_along(write: Write, tmp_path: Path) -> None:
+    recipe = write(RECIPE + "matrix: {losses.look.weight: [1, 2]}\n")
+    plugin = write(TERM, "my_terms.py")
+    for executor in ("serial", "processes", "dask"):
+        command = ["run", recipe, "--plugin", plugin, "--executor", executor, "--out", executor]
+        done = subprocess.run(
+            [sys.executable, "-m", "nstflow", *command, "--threads", "1"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    pictures = [
+        [path.read_bytes() for path in sorted((tmp_path / name).glob("*/result.png"))]
+        for name in ("serial", "processes", "dask")
+    ]
+    assert len(pictures[0]) == 2
+    assert pictures[0] == pictures[1] == pictures[2]
+
+
+def test_a_file_is_executed_once_and_a_changed_one_again(write: Write, tmp_path: Path) -> None:
+    positions = tmp_path / "positions"
+    text = f"{TERM}\nwith __import__('io').open({str(positions)!r}, 'a') as file:\n    file.write('x')\n"
+    plugin = read_plugin(write(text, "my_terms.py"))
+    first, second = Plugins(files=[plugin]), Plugins(files=[plugin, plugin])
+    assert positions.read_text() == "x"
+    assert first.catalog["losses"]["spread"].stage is second.catalog["losses"]["spread"].stage
+    changed = read_plugin(write(text.replace("color", "colour"), "my_terms.py"))
+    third = Plugins(files=[changed])
+    assert positions.read_text() == "xx"
+    assert third.catalog["losses"]["spread"].stage is not first.catalog["losses"]["spread"].stage
+
+
+def test_a_file_can_observe(call: Call, write: Write) -> None:
+    recipe, plugin = (
+        write(RECIPE.replace("spread", "gram")),
+        write(
+            """\
+        from nstflow import hookimpl
+
+        @hookimpl
+        def nstflow_run_finished(result):
+            print("seen:", len(result.history["step"]))
+        """,
+            "watch.py",
+        ),
+    )
+    layers = ["--set", "losses.look.layers=[image]"]
+    answer = call("run", recipe, "--plugin", plugin, "--out", "out", *layers)
+    assert "seen: 3" in answer.out
+
+
+def test_a_traceback_shows_the_file(write: Write) -> None:
+    recipe = write(RECIPE)
+    plugin = write(TERM.replace("tf.square(summary - target)", "tf.nothing(summary)"), "broken.py")
+    command = [sys.executable, "-m", "nstflow", "run", recipe, "--plugin", plugin]
+    done = subprocess.run(command, cwd=plugin.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "return tf.reduce_mean(tf.nothing(summary))" in done.stderr
+    assert "This came from losses.look (use: spread), which broken.py" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = 1 / 0", "ZeroDivisionError: division by zero (PATH:1)"),
+        ("def f(:", "SyntaxError: "),
+        ("raise SystemExit(3)", "SystemExit: 3 (PATH:1)"),
+        ("x = 1", "no function of it carries @nstflow.hookimpl"),
+        (TERM.replace("nstflow_stages", "nstflow_stage"), "there is no hook nstflow_stage."),
+        (TERM.replace("[Spread]", "[3]"), "nstflow_stages gives 3, which is no stage class"),
+        (TERM.replace("return [Spread]", "return 1 / 0"), "nstflow_stages failed: ZeroDivision"),
+        ("\0", "null bytes"),
+        ("x = '\ud800'".encode(errors="surrogatepass"), "SyntaxError"),
+    ],
+)
+def test_a_file_that_is_no_plugin(write: Write, text: str | bytes, words: str) -> None:
+    path = write(text if isinstance(text, bytes) else textwrap.dedent(text), "bad.py")
+    with pytest.raises(NstflowError) as told:
+        Plugins(files=[read_plugin(path)])
+    (problem,) = told.value.problems
+    assert problem.where == f"--plugin {path}"
+    assert words.replace("PATH", str(path)) in problem.got
+
+
+@pytest.mark.parametrize("name", ["none.py", "folder.py", "text.txt", "large.py", "x\0.py"])
+def test_what_is_no_file_of_python(write: Write, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.py").mkdir()
+    write("x", "text.txt")
+    write(b"#" * (MAX_BYTES + 1), "large.py")
+    with pytest.raises(NstflowError, match="Name a Python file"):
+        read_plugin(tmp_path / name)
+
+
+def test_two_files_that_offer_one_name_collide(write: Write) -> None:
+    files = [read_plugin(write(TERM + "\n" * n, f"terms{n}.py")) for n in (1, 2)]
+    catalog = Plugins(files=files).catalog
+    assert "spread" not in catalog["losses"]
+    got, hint = catalog.explain_missing("losses", "spread")
+    assert "terms1.py" in got
+    assert "--block-plugin terms1.py or --block-plugin terms2.py" in hint

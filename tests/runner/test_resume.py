@@ -1,0 +1,634 @@
+"""Runs that were stopped, killed or broken off go on to the bytes of one that never was."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+
+import nstflow
+from nstflow import hookimpl
+from nstflow.errors import NstflowError, NstflowWarning
+from nstflow.plan import plan_file
+from nstflow.plugins.manager import Plugins
+from nstflow.stages.result import Progress, Result
+from nstflow.storage.run_directory import RunDirectory
+
+NETWORK = """\
+name: tiny
+images:
+  content: {use: noise, height: 32, width: 24}
+  style: {use: noise, height: 16, width: 16, seed: 1}
+preprocess: []
+extractor: {weights: random}
+losses:
+  keep: {use: content, layers: [block1_conv2], weight: 10}
+  look: {use: gram, image: style, layers: [block1_conv1], weight: 7}
+schedule: {use: epochs, epochs: 2, steps_per_epoch: 3}
+checkpoints: {every_steps: 1}
+"""
+
+# Phases of two sizes, the first of which may end early; random directions; a state of several kinds
+PLUGIN = """
+from typing import Literal
+
+import nstflow
+from nstflow import tf
+
+
+def enough(history):
+    return len(history["step"]) >= 2
+
+
+class Growing(nstflow.Schedule):
+    '''Half the size, then all of it.'''
+
+    use: Literal["growing"] = "growing"
+    soon: bool = False
+
+    def phases(self, size):
+        first = nstflow.Phase(4, 2, scale=0.5, stop=enough if self.soon else None)
+        return [first, nstflow.Phase(4, 3)]
+
+
+class Momentum(nstflow.Optimizer):
+    '''Gradient descent with momentum, whose state counts in whole numbers and flags too.'''
+
+    use: Literal["momentum"] = "momentum"
+
+    def start(self, canvas, steps):
+        return {
+            "speed": tf.zeros_like(canvas),
+            "evaluations": tf.constant(0),
+            "odd": tf.constant(False),
+            "left": tf.constant(steps, tf.int64),
+        }
+
+    def step(self, objective, canvas, state):
+        losses, gradient = objective(canvas)
+        speed = 0.9 * state["speed"] - 0.001 * gradient
+        moved = tf.where(state["odd"], canvas + speed, canvas + 0.5 * speed)
+        return tf.clip_by_value(moved, 0.0, 1.0), {
+            "speed": speed,
+            "evaluations": state["evaluations"] + 1,
+            "odd": tf.logical_not(state["odd"]),
+            "left": state["left"] - 1,
+        }, losses
+
+
+class Random(nstflow.LossTerm):
+    '''Compare along a random direction, another at each step.'''
+
+    use: Literal["random"] = "random"
+    image: nstflow.ImageRef = "style"
+    layers: nstflow.Layers = ("image",)
+
+    def score(self, features, target):
+        direction = tf.random.stateless_normal((3, 1), features.seed)
+        means = [tf.reduce_mean(x["image"] @ direction) for x in (features, target)]
+        return tf.square(means[0] - means[1])
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Growing, Momentum, Random]
+"""
+
+PIXELS = NETWORK.replace("[block1_conv2]", "[image]").replace("[block1_conv1]", "[image]")
+
+Run = Callable[..., Result]
+
+
+class StopsAt:
+    """Asks a run to stop after a step, or raises there."""
+
+    def __init__(self, step: int, stop: nstflow.Stop | None = None) -> None:
+        self.step, self.stop = step, stop
+
+    @hookimpl
+    def nstflow_progress(self, progress: Progress) -> None:
+        if progress.step == self.step:
+            if self.stop is None:
+                raise KeyboardInterrupt
+            self.stop.request()
+
+
+class Steps:
+    """Keeps the numbers of the steps that were computed."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    @hookimpl
+    def nstflow_progress(self, progress: Progress) -> None:
+        self.seen += range(progress.step - len(progress.total) + 1, progress.step + 1)
+
+
+@pytest.fixture
+def run(tmp_path: Path, write: Any) -> Run:
+    def run(recipe: str, *settings: str, out: str = "out", at: int = 0, **options: Any) -> Result:
+        stop = nstflow.Stop()
+        watching = [*options.pop("observers", ()), *([StopsAt(at, stop)] if at else [])]
+        plan = plan_file(write(recipe), settings)
+        return nstflow.run(plan, tmp_path / out, observers=watching, stop=stop, **options)
+
+    return run
+
+
+def same(first: Result, second: Result) -> bool:
+    """Say whether two runs have the same pixels, losses and files, to the bit."""
+    histories = [{**result.history, "seconds": []} for result in (first, second)]
+    files = [[file.read_bytes() for file in result.files] for result in (first, second)]
+    pixels = [result.image.pixels.tobytes() for result in (first, second)]
+    return pixels[0] == pixels[1] and histories[0] == histories[1] and files[0] == files[1]
+
+
+def installed(slot: str) -> list[str]:
+    return list(Plugins().catalog[slot])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"), [*itertools.product(installed("optimizer"), installed("schedule"))]
+)
+def test_every_optimizer_and_schedule_goes_on_to_the_same_bytes(
+    optimizer: str, schedule: str, run: Run
+) -> None:
+    """With their default settings but for the number of steps, where that can be set."""
+    settings = [f"optimizer={{use: {optimizer}}}"]
+    if schedule != "epochs":
+        settings.append(f"schedule={{use: {schedule}}}")
+    whole = run(NETWORK, *settings, out="whole")
+    total = len(whole.history["step"])
+    for at in sorted({1, 2, total // 2, total - 1}):
+        part = run(NETWORK, *settings, out=f"at{at}", at=at)
+        assert part.interrupted
+        assert part.history["step"][-1] == at
+        steps = Steps()
+        rest = run(NETWORK, *settings, out=f"at{at}", resume=True, observers=[steps])
+        assert steps.seen == list(range(at + 1, total + 1))
+        assert rest.resumed_from == at
+        assert same(whole, rest)
+
+
+@pytest.mark.parametrize("soon", ["false", "true"])
+def test_phases_random_numbers_and_states_of_all_kinds(soon: str, run: Run, install: Any) -> None:
+    install("nstflow-growing", PLUGIN)
+    settings = (
+        f"schedule={{use: growing, soon: {soon}}}",
+        "optimizer={use: momentum}",
+        "losses.along={use: random, weight: 100}",
+    )
+    whole = run(PIXELS, *settings, out="whole")
+    total = len(whole.history["step"])
+    assert total == (6 if soon == "true" else 8)
+    for at in range(1, total):
+        assert run(PIXELS, *settings, out=f"at{at}", at=at).history["step"][-1] == at
+        assert same(whole, run(PIXELS, *settings, out=f"at{at}", resume=True))
+
+
+def test_a_run_may_be_stopped_again_and_again(run: Run) -> None:
+    whole = run(PIXELS, out="whole")
+    assert run(PIXELS, at=1).interrupted
+    for at in range(2, 6):
+        assert run(PIXELS, at=at, resume=True).interrupted
+    last = run(PIXELS, resume=True)
+    assert not last.interrupted
+    assert last.resumed_from == 5
+    assert same(whole, last)
+
+
+def test_a_stopped_run_leaves_what_a_finished_one_does_not(run: Run, tmp_path: Path) -> None:
+    run(PIXELS, at=2)
+    facts = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (facts["state"], facts["steps"]) == ("stopped", 2)
+    assert (tmp_path / "out" / "checkpoint.safetensors").is_file()
+    run(PIXELS, resume=True)
+    facts = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (facts["state"], facts["steps"]) == ("finished", 6)
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+
+
+def test_a_bug_in_the_middle_loses_no_step(run: Run, install: Any) -> None:
+    install("nstflow-bug", BUGGY.format(boom="raise KeyError('boom')"))
+    whole = run(PIXELS, WITH_BUG, out="whole")
+    sys.modules["nstflow_bug"].broken = True  # type: ignore[attr-defined]
+    with pytest.raises(KeyError, match="boom"):
+        run(PIXELS, WITH_BUG)
+    sys.modules["nstflow_bug"].broken = False  # type: ignore[attr-defined]
+    steps = Steps()
+    rest = run(PIXELS, WITH_BUG, resume=True, observers=[steps])
+    assert steps.seen == []  # it broke after the last one
+    assert same(whole, rest)
+
+
+BUGGY = """
+from typing import Literal
+
+import nstflow
+
+broken = False
+
+
+class Bug(nstflow.Postprocessor):
+    '''Leave the picture as it is, or break.'''
+
+    use: Literal["bug"] = "bug"
+
+    def apply(self, image, images):
+        if broken:
+            {boom}
+        return image
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Bug]
+"""
+WITH_BUG = "postprocess=[{use: bug}]"
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", "__import__('tensorflow').errors."])
+def test_memory_that_runs_out(error: str, run: Run, install: Any) -> None:
+    if error.endswith("."):
+        error += "ResourceExhaustedError(None, None, 'OOM when allocating tensor')"
+    install("nstflow-bug", BUGGY.format(boom=f"raise {error}"))
+    whole = run(PIXELS, WITH_BUG, out="whole")
+    sys.modules["nstflow_bug"].broken = True  # type: ignore[attr-defined]
+    with pytest.raises(NstflowError, match="there is not enough memory: ") as caught:
+        run(PIXELS, WITH_BUG)
+    assert caught.value.closing == "the run stopped, and can go on with --resume"
+    sys.modules["nstflow_bug"].broken = False  # type: ignore[attr-defined]
+    assert same(whole, run(PIXELS, WITH_BUG, resume=True))
+
+
+def test_without_a_directory_it_begins(run: Run) -> None:
+    assert same(run(PIXELS, out="whole"), run(PIXELS, resume=True))
+
+
+def test_a_directory_without_a_checkpoint_begins_anew(run: Run, tmp_path: Path) -> None:
+    whole = run(PIXELS, out="whole")
+    run(PIXELS, at=3)
+    (tmp_path / "out" / "checkpoint.safetensors").unlink()
+    steps = Steps()
+    assert same(whole, run(PIXELS, resume=True, observers=[steps]))
+    assert steps.seen == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_run_is_read_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(PIXELS)
+    monkeypatch.setattr("nstflow.engine.device.choose_device", pytest.fail)
+    again = run(PIXELS, resume=True)
+    assert again.already
+    assert again.history == whole.history
+    assert again.losses == whole.losses
+    assert (again.seconds, again.files) == (round(whole.seconds, 3), list(whole.files))
+    assert abs(again.image.pixels - whole.image.pixels).max() <= 0.5 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("lost", ["result.png", "history.csv", "recipe.lock.yaml"])
+def test_a_finished_run_that_lost_a_file(lost: str, run: Run, tmp_path: Path) -> None:
+    run(PIXELS)
+    (tmp_path / "out" / lost).unlink()
+    with pytest.raises(NstflowError, match=lost.replace(".", r"\.")) as caught:
+        run(PIXELS, resume=True)
+    assert "--overwrite" in caught.value.problems[-1].hint
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_recipe_is_refused_with_every_difference(
+    finished: bool, run: Run, tmp_path: Path
+) -> None:
+    run(PIXELS, at=0 if finished else 2)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    with pytest.raises(NstflowError) as caught:
+        run(PIXELS, "losses.look.weight=8", "seed=3", resume=True)
+    assert [problem.what for problem in caught.value.problems] == ["seed", "losses.look.weight"]
+    assert "has 7, now it is 8." in caught.value.problems[1].got
+    assert before == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+
+
+def test_another_device_is_refused(run: Run, tmp_path: Path) -> None:
+    run(PIXELS, at=2)
+    lock = tmp_path / "out" / "recipe.lock.yaml"
+    lock.write_text(re.sub("device: .*", "device: Quantum", lock.read_text()))
+    with pytest.raises(NstflowError, match=r"lock\.device\n.* has Quantum, now it is CPU "):
+        run(PIXELS, resume=True)
+
+
+def test_a_damaged_checkpoint_is_refused(run: Run, tmp_path: Path) -> None:
+    run(PIXELS, at=2)
+    file = tmp_path / "out" / "checkpoint.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(NstflowError, match=r"safetensors\n.*sha256.*--overwrite"):
+        run(PIXELS, resume=True)
+
+
+@pytest.mark.parametrize("other", ["images.content.height=40", "seed=3", "losses.look.weight=8"])
+def test_a_checkpoint_of_another_run_is_refused(other: str, run: Run, tmp_path: Path) -> None:
+    run(PIXELS, at=2)
+    run(PIXELS, other, out="other", at=2)
+    name = "checkpoint.safetensors"
+    (tmp_path / "other" / name).replace(tmp_path / "out" / name)
+    with pytest.raises(NstflowError, match=r"it belongs to another recipe\.lock\.yaml"):
+        run(PIXELS, resume=True)
+
+
+def test_a_checkpoint_without_a_lock_is_refused(run: Run, tmp_path: Path) -> None:
+    run(PIXELS, at=2)
+    facts = tmp_path / "out" / "run.json"
+    facts.write_text(re.sub('"steps": 2', '"steps": 0', facts.read_text()))  # as if it was killed
+    (tmp_path / "out" / "recipe.lock.yaml").unlink()
+    with pytest.raises(NstflowError, match="it belongs to another"):
+        run(PIXELS, "losses.look.weight=700", resume=True)
+
+
+def test_a_refused_run_is_left_as_it_was(run: Run, tmp_path: Path) -> None:
+    run(PIXELS, at=2)
+    lock = tmp_path / "out" / "recipe.lock.yaml"
+    lock.write_text(re.sub("device: .*", "device: Quantum", lock.read_text()))
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    with pytest.raises(NstflowError, match="Quantum"):
+        run(PIXELS, resume=True)
+    assert before == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+
+
+class OnStart:
+    """Does something after the look at the lock, before the first step."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self.do = do
+
+    @hookimpl
+    def nstflow_run_started(self) -> None:
+        self.do()
+
+
+def test_an_image_that_changes_while_tensorflow_starts(run: Run, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    recipe = PIXELS.replace("{use: noise, height: 16, width: 16, seed: 1}", "photo.png")
+    PIL.Image.new("RGB", (16, 16), "red").save(photo)
+    run(recipe, at=2)
+    change = OnStart(lambda: PIL.Image.new("RGB", (16, 16), "blue").save(photo))
+    with pytest.raises(NstflowError, match=r"lock\.files\.images\.style\.path"):
+        run(recipe, resume=True, observers=[change])
+    PIL.Image.new("RGB", (16, 16), "red").save(photo)
+    lock = (tmp_path / "out" / "recipe.lock.yaml").read_text()
+    (tmp_path / "locked.yaml").write_text(lock.replace("../photo.png", "photo.png"))
+    plan = plan_file(tmp_path / "locked.yaml")
+    with pytest.raises(NstflowError, match=r"lock\.files\.images\.style\.path"):
+        nstflow.run(plan, tmp_path / "again", locked=True, observers=[change])
+
+
+def test_the_order_of_losses_is_the_histories(run: Run) -> None:
+    run(PIXELS, at=2)
+    lines = PIXELS.splitlines(keepends=True)
+    keep = next(index for index, line in enumerate(lines) if "keep:" in line)
+    lines[keep : keep + 2] = lines[keep + 1], lines[keep]
+    with pytest.raises(NstflowError, match=r"losses\n.* has keep, look, now it is look, keep"):
+        run("".join(lines), resume=True)
+
+
+BREAKS = """
+def enough(history):
+    raise ValueError("a bug")
+
+
+def never(history):
+"""
+
+
+def test_a_run_that_breaks_off_does_not_replace_one_that_ended(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not before it has a checkpoint or a history of its own."""
+
+    def breaks(*_: object) -> None:
+        raise ValueError("a bug")
+
+    run(PIXELS)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    monkeypatch.setattr("nstflow.runner.optimization.CheckpointSchedule.after", breaks)
+    with pytest.raises(ValueError, match="a bug"):
+        run(PIXELS, "seed=1", overwrite=True)
+    assert before == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+
+
+def test_a_bug_between_steps_keeps_those_before(run: Run, install: Any, tmp_path: Path) -> None:
+    install("nstflow-growing", PLUGIN.replace("def enough(history):", BREAKS))
+    settings = ("schedule={use: growing, soon: true}", "checkpoints.every_steps=100")
+    with pytest.raises(ValueError, match="a bug") as caught:
+        run(PIXELS, *settings)
+    notes = ["This came from schedule (use: growing), which nstflow-growing 1.0 offers."]
+    assert caught.value.__notes__ == notes
+    facts = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert facts["state"] == "failed"
+    assert (tmp_path / "out" / "checkpoint.safetensors").is_file()
+    assert len((tmp_path / "out" / "history.csv").read_text().splitlines()) == 3
+
+
+def test_a_checkpoint_that_outlived_its_run_is_removed(run: Run, tmp_path: Path) -> None:
+    run(PIXELS)
+    (tmp_path / "out" / "checkpoint.safetensors").write_bytes(b"left by a kill")
+    assert run(PIXELS, resume=True).already
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+
+
+TEXT = """
+from typing import Literal
+
+import nstflow
+
+
+class Text(nstflow.Output):
+    '''Write the mean colour.'''
+
+    use: Literal["text"] = "text"
+
+    def write(self, result, folder):
+        path = folder / "result.txt"
+        path.write_text(str(result.image.pixels.mean()))
+        return path
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Text]
+"""
+
+
+def test_a_finished_run_without_an_image(run: Run, install: Any, tmp_path: Path) -> None:
+    install("nstflow-text", TEXT)
+    run(PIXELS, "outputs=[{use: text}]")
+    again = run(PIXELS, "outputs=[{use: text}]", resume=True)
+    assert again.already
+    assert again.image is None
+    assert list(again.files) == [tmp_path / "out" / "result.txt"]
+
+
+def test_overwrite_and_resume_exclude_each_other(run: Run) -> None:
+    with pytest.raises(NstflowError, match="either replaced or resumed"):
+        run(PIXELS, overwrite=True, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("often", "saved"),
+    [
+        ("{every_steps: 1, every_seconds: null}", [1, 2, 3, 4, 5, 6]),
+        ("{every_steps: 4, every_seconds: null}", [4, 6]),
+        ("{every_steps: null, every_seconds: null}", [6]),
+        ("{every_steps: null, every_seconds: 1000}", [6]),
+        ("{every_steps: null, every_seconds: 1e-9}", [1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_checkpoints_come_as_often_as_the_recipe_says(
+    often: str, saved: list[int], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr(RunDirectory, "save", lambda _, checkpoint: steps.append(checkpoint.step))
+    monkeypatch.setattr("nstflow.engine.loop.Pace.steps", lambda _: 1)
+    run(PIXELS, f"checkpoints={often}")
+    assert steps == saved
+
+
+def test_how_often_is_checked(run: Run) -> None:
+    with pytest.raises(NstflowError, match=r"checkpoints\.every_steps"):
+        run(PIXELS, "checkpoints.every_steps=0")
+
+
+def test_numbers_that_ran_out_of_range_are_no_checkpoint(run: Run, tmp_path: Path) -> None:
+    """Squares of such gradients are infinite, and would freeze the canvas without a word."""
+    with pytest.raises(NstflowError, match="the optimizer's 'square' is not finite at step 1"):
+        run(PIXELS, "losses.look.weight=1e30")
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_little_memory_is_told_before(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nstflow.runner.run.available", lambda: 10_000_000)
+    with pytest.warns(NstflowWarning, match=r"needs about 0\.8 GB, 0\.0 GB are free"):
+        run(NETWORK)
+
+
+# the command line
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "nstflow", "run", "recipe.yaml", "--out", "out", *arguments]
+
+
+LONG = "schedule.epochs=1000000"
+
+
+def begin(
+    folder: Path, *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start a run, and return when it has taken a step."""
+    process = subprocess.Popen(
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=environment,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if (folder / "out" / "checkpoint.safetensors").exists():
+            break
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_a_run_that_can_go_on(number: int, write: Any, tmp_path: Path) -> None:
+    write(PIXELS)
+    process = begin(tmp_path, "--set", LONG)
+    refused = subprocess.run(
+        command("--set", LONG, "--resume"),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, err
+    assert "Traceback" not in err
+    assert "once more stops at once" in err
+    again = f"nstflow run recipe.yaml --out out --set {LONG} --resume"
+    assert out.splitlines()[-1] == f"go on with  {again}"
+    assert (tmp_path / "out" / "result.png").is_file()
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["state"] == "stopped"
+    assert refused.returncode == 2
+    assert "another run is at work in this directory" in refused.stderr
+
+
+SLOW = """
+import ctypes
+
+import nstflow
+
+
+@nstflow.hookimpl
+def nstflow_progress(progress):
+    mutex = ctypes.create_string_buffer(64)  # out of Python, where no signal breaks in
+    ctypes.CDLL(None).pthread_mutex_lock(mutex)
+    if progress.step >= 2:
+        ctypes.CDLL(None).pthread_mutex_lock(mutex)
+"""
+
+
+def test_a_second_signal_stops_at_once(write: Any, install: Any, tmp_path: Path) -> None:
+    """In the middle of what takes long, as a step of a large picture does."""
+    install("nstflow-slow", SLOW)
+    write(PIXELS)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which lets TensorFlow talk
+    process = begin(tmp_path, "--set", LONG, environment=environment)
+    assert process.stderr is not None
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    assert "once more stops at once" in process.stderr.readline()
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 143
+    assert not (tmp_path / "out" / "result.png").exists()
+    again = subprocess.run(
+        command("--set", LONG, "--resume", "--set", "seed=1"),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert "  seed\n" in again.stderr  # the lock is read, and no process holds the folder
+
+
+def test_resume_of_what_has_ended(call: Any, write: Any) -> None:
+    write(PIXELS)
+    assert call("run", "recipe.yaml", "--out", "out", "--resume").code == 0
+    answer = call("run", "recipe.yaml", "--out", "out", "--resume")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out == "out: this run has ended already\n"
+    answer = call("run", "recipe.yaml", "--out", "out", "--resume", "--quiet")
+    assert (answer.code, answer.out) == (0, f"{Path('out', 'result.png')}\n")
+
+
+def test_a_run_that_was_stopped_is_named_as_such(call: Any, run: Run) -> None:
+    run(PIXELS, at=2)
+    answer = call("run", "recipe.yaml", "--out", "out")
+    assert answer.code == 2
+    assert "of a run that has not ended. Go on with --resume, replace it with" in answer.err

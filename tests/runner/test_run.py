@@ -1,0 +1,762 @@
+"""Runs from a recipe to a picture, small and whole."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import nstflow
+from nstflow import hookimpl
+from nstflow.engine.loop import Loop
+from nstflow.errors import NstflowError, NstflowWarning
+from nstflow.plan import plan_file
+from nstflow.recipe.reader import load_recipe
+from nstflow.stages.result import Progress, Result
+
+SOUND = """\
+name: tiny
+images:
+  content: {use: noise, height: 32, width: 24}
+  style: {use: noise, height: 16, width: 16, seed: 1}
+preprocess: []
+extractor: {weights: random}
+losses:
+  keep: {use: content, layers: [image], weight: 10}
+  look: {use: gram, image: style, layers: [image], weight: 7}
+schedule: {use: epochs, epochs: 2, steps_per_epoch: 3}
+"""
+
+ENDED = {"recipe.yaml", "recipe.lock.yaml", "history.csv", "result.png", "run.json"}
+STOPPED = ENDED | {"checkpoint.safetensors"}
+
+Run = Callable[..., Result]
+
+
+class Watch:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.news: list[Progress] = []
+        self.canvases: list[nstflow.Image] = []
+
+    @hookimpl
+    def nstflow_run_started(self) -> None:
+        self.told.append("started")
+
+    @hookimpl
+    def nstflow_progress(self, progress: Progress) -> None:
+        self.news.append(progress)
+        self.canvases.append(progress.canvas())
+
+    @hookimpl
+    def nstflow_run_finished(self) -> None:
+        self.told.append("finished")
+
+    @hookimpl
+    def nstflow_run_failed(self, error: BaseException) -> None:
+        self.told.append(f"failed: {type(error).__name__}")
+
+
+@pytest.fixture
+def run(tmp_path: Path, write: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a recipe with settings, into the folder `out` of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*settings: str, out: str = "out", **options: Any) -> Result:
+        return nstflow.run(plan_file(write(SOUND), settings), tmp_path / out, **options)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Watch]:
+    """Return a run that ended, for tests that only look."""
+    folder, watch = tmp_path_factory.mktemp("ended"), Watch()
+    (folder / "mine.yaml").write_bytes(f"\ufeff# größer\r\n{SOUND}".encode())
+    return nstflow.run(plan_file(folder / "mine.yaml"), folder / "out", observers=[watch]), watch
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    with (folder / "history.csv").open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_run_leaves_its_files(ended: tuple[Result, Watch]) -> None:
+    result, watch = ended
+    folder = result.folder
+    assert names(folder) == ENDED
+    assert list(result.files) == [folder / "result.png"]
+    assert (folder / "recipe.yaml").read_bytes() == (folder.parent / "mine.yaml").read_bytes()
+    with PIL.Image.open(folder / "result.png") as image:
+        assert (image.size, image.mode) == ((24, 32), "RGB")
+        np.testing.assert_array_equal(np.asarray(image), np.rint(result.image.pixels * 255))
+    assert not result.interrupted
+    assert result.device
+    assert result.compile_seconds > 0
+    assert watch.told == ["started", "finished"]
+
+
+def test_how_it_was_computed_is_recorded(ended: tuple[Result, Watch]) -> None:
+    result, _ = ended
+    facts = json.loads((result.folder / "run.json").read_text())
+    assert facts["state"] == "finished"
+    assert (facts["steps"], facts["seconds"]) == (6, round(result.seconds, 3))
+    assert facts["files"] == ["result.png"]
+    lock = load_recipe(result.folder / "recipe.lock.yaml")
+    assert lock.extractor == result.plan.extractor
+    assert lock.lock is not None
+    assert lock.lock.device == result.device
+    assert lock.lock.tensorflow == version("tensorflow")
+
+
+def test_the_choice_of_convolutions_is_recorded_and_can_be_repeated(
+    write: Any, tmp_path: Path
+) -> None:
+    """Blocks 1 and 2 of an image that is large enough for Winograd's way in one of them."""
+    text = SOUND.replace("height: 32, width: 24", "height: 48, width: 48")
+    deep = text.replace("content, layers: [image]", "content, layers: [block2_conv1]")
+    first = nstflow.run(load_recipe(write(deep, "a.yaml")), tmp_path / "first")
+    ways = load_recipe(first.folder / "recipe.lock.yaml").extractor.model_dump()["convolution"]
+    assert ways == {"block1_conv1": "direct", "block1_conv2": "direct", "block2_conv1": "winograd"}
+    asked = deep.replace("weights: random", f"weights: random, convolution: {json.dumps(ways)}")
+    again = nstflow.run(load_recipe(write(asked, "b.yaml")), tmp_path / "again")
+    assert again.image.pixels.tobytes() == first.image.pixels.tobytes()
+
+
+def test_history(ended: tuple[Result, Watch]) -> None:
+    result, _ = ended
+    text = (result.folder / "history.csv").read_text()
+    assert text.partition("\n")[0] == "step,total,keep,look,seconds"
+    table = rows(result.folder)
+    assert [row["step"] for row in table] == [1, 2, 3, 4, 5, 6]
+    for row in table:
+        assert row["total"] == pytest.approx(row["keep"] + row["look"], rel=1e-12)
+    seconds = [row["seconds"] for row in table]
+    assert seconds[0] > 0
+    assert all(a < b for a, b in pairwise(seconds))
+    assert {key: list(map(float, column)) for key, column in result.history.items()} == {
+        key: [row[key] for row in table] for key in table[0]
+    }
+    assert result.seconds == seconds[-1]
+    assert result.losses == {key: table[-1][key] for key in ("total", "keep", "look")}
+
+
+def test_losses_are_those_before_the_step(ended: tuple[Result, Watch]) -> None:
+    history = ended[0].history
+    content = np.random.default_rng(0).random((32, 24, 3), np.float32).reshape(-1, 3)
+    style = np.random.default_rng(1).random((16, 16, 3), np.float32).reshape(-1, 3)
+    grams = [points.T @ points / len(points) for points in (content, style)]
+    assert history["keep"][0] == 0  # the canvas starts as the content
+    assert history["keep"][1] > 0
+    assert history["look"][0] == pytest.approx(7 * np.mean((grams[0] - grams[1]) ** 2), rel=1e-4)
+    assert history["look"][-1] < history["look"][0]
+
+
+def test_progress_tells_every_step_once(ended: tuple[Result, Watch]) -> None:
+    result, watch = ended
+    for column in ("total", "seconds"):
+        told = [value for news in watch.news for value in getattr(news, column)]
+        assert told == result.history[column]
+    assert [x for news in watch.news for x in news.losses["look"]] == result.history["look"]
+    assert watch.news[-1].step == watch.news[-1].steps == 6
+    ends = [(news.step, news.epoch) for news in watch.news if news.ends_epoch]
+    assert ends == [(3, 1), (6, 2)]
+    assert {news.epochs for news in watch.news} == {2}
+    assert {canvas.size for canvas in watch.canvases} == {(32, 24)}
+    np.testing.assert_array_equal(watch.canvases[-1].pixels, result.image.pixels)
+
+
+def test_same_bytes_each_time(ended: tuple[Result, Watch], run: Run) -> None:
+    first, second = ended[0], run()
+    assert first.files[0].read_bytes() == second.files[0].read_bytes()
+    assert first.image.pixels.tobytes() == second.image.pixels.tobytes()
+    for column in ("step", "total", "keep", "look"):
+        assert first.history[column] == second.history[column]
+
+
+def test_noise_differs_by_the_seed(run: Run) -> None:
+    settings = ("start={use: noise}", "schedule={epochs: 1, steps_per_epoch: 1}")
+    first, second = (run(*settings, f"seed={seed}", out=f"{seed}") for seed in (1, 2))
+    assert np.abs(first.image.pixels - second.image.pixels).mean() > 0.1
+
+
+def test_network_of_random_weights(run: Run) -> None:
+    result = run(
+        "extractor.layers={content: [block2_conv1], style: [block1_conv1, block2_conv1]}",
+        "losses.keep={use: content}",
+        "losses.look={use: gram, image: style}",
+        "schedule={epochs: 1, steps_per_epoch: 5}",
+        "optimizer.learning_rate=0.05",
+    )
+    assert result.plan.layers == ("block1_conv1", "block2_conv1")
+    assert result.history["keep"][0] == 0
+    assert result.losses["look"] < result.history["look"][0]
+
+
+def test_postprocessing_and_several_outputs(run: Run, tmp_path: Path) -> None:
+    result = run(
+        "postprocess=[{use: keep_color}, {use: resize, longest_side: 64}]",
+        "outputs=[{use: png}, {use: jpeg, name: small, quality: 50}, {use: png, name: again}]",
+    )
+    folder = tmp_path / "out"
+    assert [file.name for file in result.files] == ["result.png", "small.jpg", "again.png"]
+    assert names(folder) == ENDED | {"small.jpg", "again.png"}
+    for file in result.files:
+        with PIL.Image.open(file) as image:
+            assert image.size == (48, 64)
+    assert result.image.size == (64, 48)
+    assert (folder / "result.png").read_bytes() == (folder / "again.png").read_bytes()
+
+
+def test_recipe_will_do_for_a_plan_and_runs_for_a_folder(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = nstflow.run(load_recipe(write(SOUND), ["schedule={epochs: 1, steps_per_epoch: 1}"]))
+    assert result.folder == Path("runs", "tiny")
+    assert (tmp_path / "runs" / "tiny" / "result.png").is_file()
+
+
+def test_run_directory_is_replaced_only_when_that_is_said(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for name in ("recipe.yaml", "history.csv", "old.png", "mine.txt"):
+        (tmp_path / "out" / name).write_text("old")
+    (tmp_path / "out" / "run.json").write_text('{"state": "finished", "files": ["old.png"]}')
+    with pytest.raises(NstflowError, match="exists already"):
+        run()
+    assert (tmp_path / "out" / "old.png").read_text() == "old"
+    run("schedule={epochs: 1, steps_per_epoch: 2}", overwrite=True)
+    assert names(tmp_path / "out") == ENDED | {"mine.txt"}  # which no run wrote
+    assert len(rows(tmp_path / "out")) == 2
+
+
+# stages of plugins
+
+TERM = """
+import nstflow
+from nstflow import tf
+from typing import Literal
+
+
+class Term(nstflow.LossTerm):
+    '''A loss without a reference.'''
+
+    use: Literal["term"] = "term"
+
+    def target(self, features):
+        raise AssertionError("there is no reference")
+
+    def score(self, features, target):
+        {score}
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Term]
+"""
+
+WITH_TERM = "losses.extra={use: term, layers: [image, block1_conv1]}"
+
+
+def test_term_without_an_image_has_no_target(run: Run, install: Any) -> None:
+    lines = (
+        "assert target is None; assert list(features) == ['image', 'block1_conv1'];"
+        " assert features.weights['image'].shape == (1, 32, 24, 1);"
+        " return tf.reduce_mean(features['image'])"
+    )
+    install("nstflow-term", TERM.format(score=lines))
+    history = run(WITH_TERM, "losses.extra.weight=-2").history
+    content = np.random.default_rng(0).random((32, 24, 3), np.float32)
+    assert list(history) == ["step", "total", "keep", "look", "extra", "seconds"]
+    assert history["extra"][0] == pytest.approx(-2 * content.mean(), rel=1e-5)
+    total = history["keep"][0] + history["look"][0] + history["extra"][0]
+    assert history["total"][0] == pytest.approx(total, rel=1e-6)
+
+
+def test_random_directions_are_seeded_by_term_and_step(run: Run, install: Any) -> None:
+    lines = (
+        "return tf.random.stateless_uniform((), features.seed)"
+        " + 0.0 * tf.reduce_sum(features['image'])"
+    )
+    install("nstflow-term", TERM.format(score=lines))
+    both = ("losses.extra={use: term, layers: [image]}", "losses.more={use: term, layers: [image]}")
+    runs = [run(*both, f"seed={seed}", out=f"{seed}").history for seed in (0, 1)]
+    drawn = [number for history in runs for name in ("extra", "more") for number in history[name]]
+    assert len(drawn) == 24
+    assert len(set(drawn)) == len(drawn)
+
+
+PYRAMID = """
+import nstflow
+from nstflow import tf
+from nstflow.builtin.optimizers.adam import Adam
+from typing import Literal
+
+seen = []
+
+
+def stop(history):
+    seen.append(("stop", len(history["step"]), list(history)))
+    return True
+
+
+class Pyramid(nstflow.Schedule):
+    '''Begin small.'''
+
+    use: Literal["pyramid"] = "pyramid"
+    stops: bool = False
+
+    def phases(self, size):
+        seen.append(("phases", size))
+        return [
+            nstflow.Phase(4, 2, scale=0.5, stop=stop if self.stops else None),
+            nstflow.Phase(3, 2),
+        ]
+
+
+class Carried(Adam):
+    '''Adam that says what it is asked.'''
+
+    use: Literal["carried"] = "carried"
+
+    def start(self, canvas, steps):
+        seen.append(("start", tuple(canvas.shape), steps))
+        return super().start(canvas, steps)
+
+    def carry(self, state, canvas, steps):
+        seen.append(("carry", tuple(state["mean"].shape), tuple(canvas.shape), steps))
+        fresh = self.start(canvas, steps)
+        return {**fresh, "evaluations": state["evaluations"]}
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Pyramid, Carried]
+"""
+
+
+def seen() -> list[tuple[Any, ...]]:
+    told: list[tuple[Any, ...]] = sys.modules["nstflow_pyramid"].seen
+    return told
+
+
+def test_phases_change_the_size_and_carry_the_state(run: Run, install: Any, tmp_path: Path) -> None:
+    install("nstflow-pyramid", PYRAMID)
+    watch = Watch()
+    result = run("schedule={use: pyramid}", "optimizer={use: carried}", observers=[watch])
+    assert seen() == [
+        ("phases", (32, 24)),
+        ("start", (1, 16, 12, 3), 4),
+        ("carry", (1, 16, 12, 3), (1, 32, 24, 3), 3),
+        ("start", (1, 32, 24, 3), 3),
+    ]
+    assert [row["step"] for row in rows(tmp_path / "out")] == [1, 2, 3, 4, 5, 6, 7]
+    by_step = {news.step: news for news in watch.news}
+    assert [by_step[step].phase for step in sorted(by_step)] == [
+        0 if step <= 4 else 1 for step in sorted(by_step)
+    ]
+    assert [(news.step, news.epoch) for news in watch.news if news.ends_epoch] == [
+        *((2, 1), (4, 2), (6, 3), (7, 4)),
+    ]
+    sizes = {
+        (news.phase, canvas.size) for news, canvas in zip(watch.news, watch.canvases, strict=True)
+    }
+    assert sizes == {(0, (16, 12)), (1, (32, 24))}
+    assert result.image.size == (32, 24)
+    assert watch.news[0].epochs == 4
+    assert all(a < b for a, b in pairwise(result.history["seconds"]))
+
+
+def test_phase_that_is_stopped_makes_way_for_the_next(run: Run, install: Any) -> None:
+    install("nstflow-pyramid", PYRAMID)
+    watch = Watch()
+    result = run("schedule={use: pyramid, stops: true}", observers=[watch])
+    columns = ["step", "total", "keep", "look", "seconds"]
+    assert ("stop", 2, columns) in seen()
+    assert result.history["step"] == [1, 2, 3, 4, 5]
+    assert [news.phase for news in watch.news if news.ends_epoch] == [0, 1, 1]
+    assert result.image.size == (32, 24)
+    assert not result.interrupted
+
+
+# Ctrl-C
+
+
+class Interrupts(Watch):
+    """Does what Ctrl-C does, at one of the news."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self.at = at
+
+    @hookimpl
+    def nstflow_run_started(self) -> None:
+        super().nstflow_run_started()
+        if self.at == "started":
+            raise KeyboardInterrupt
+
+    @hookimpl
+    def nstflow_progress(self, progress: Progress) -> None:
+        self.news.append(progress)
+        if self.at == "progress":
+            raise KeyboardInterrupt
+
+
+def test_interrupt_keeps_the_picture_so_far(run: Run, tmp_path: Path) -> None:
+    watch = Interrupts("progress")
+    result = run("postprocess=[{use: resize, longest_side: 8}]", observers=[watch])
+    assert result.interrupted
+    assert len(watch.news) == 1
+    assert result.history["step"] == list(range(1, watch.news[0].step + 1))
+    assert len(rows(tmp_path / "out")) == watch.news[0].step < 6
+    assert names(tmp_path / "out") == STOPPED
+    assert result.image.size == (8, 6)
+    assert watch.told == ["started", "finished"]
+
+
+def test_interrupt_in_a_dispatch_keeps_the_steps_before(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatch = Loop.dispatch
+
+    def interrupted(loop: Loop, most: int) -> Any:
+        if loop.step:
+            raise KeyboardInterrupt
+        return dispatch(loop, most)
+
+    monkeypatch.setattr(Loop, "dispatch", interrupted)
+    watch = Watch()
+    result = run(observers=[watch])
+    assert result.interrupted
+    assert result.history["step"] == [1]
+    np.testing.assert_array_equal(result.image.pixels, watch.canvases[-1].pixels)
+
+
+@pytest.mark.parametrize("at", ["started", "compile"])
+def test_interrupt_before_the_first_step_leaves_nothing(
+    at: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Interrupts(at)
+    if at == "compile":
+
+        def interrupted(_: Loop) -> float:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Loop, "compile", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(observers=[watch])
+    assert watch.told == ["started", "failed: KeyboardInterrupt"]
+    assert names(tmp_path) == {"recipe.yaml"}
+
+
+# what goes wrong
+
+NAN = "return tf.math.log(tf.reduce_mean(features['image']) - 0.45)"
+SINKING = (
+    *("losses={sink: {use: term, layers: [image]}, dull: {use: total_variation, weight: 0}}",),
+    *("optimizer={learning_rate: 0.1, epsilon: 1e-8}",),
+)
+
+
+def test_loss_that_is_not_finite_stops_the_run(run: Run, install: Any, tmp_path: Path) -> None:
+    install("nstflow-term", TERM.format(score=NAN))
+    watch = Watch()
+    with pytest.raises(NstflowError) as caught:
+        run(*SINKING, "schedule={epochs: 5, steps_per_epoch: 1}", observers=[watch])
+    (problem,) = caught.value.problems
+    assert problem.what == "losses.sink"
+    assert problem.where == "--set losses"
+    assert "the loss (nan) is not finite at step 2" in problem.got
+    assert "learning_rate" in problem.hint
+    assert watch.told == ["started", "failed: NstflowError"]
+    assert [row["step"] for row in rows(tmp_path / "out")] == [1]  # the last good one
+    assert names(tmp_path / "out") == STOPPED - {"result.png"}
+    assert caught.value.closing == "the run stopped"
+
+
+def test_run_that_fails_before_its_first_step_leaves_nothing(
+    run: Run, install: Any, tmp_path: Path
+) -> None:
+    install("nstflow-term", TERM.format(score="return tf.math.log(-1.0)"))
+    with pytest.raises(NstflowError, match="not finite at step 1"):
+        run("losses={bad: {use: term, layers: [image]}}", out="a/b")
+    assert names(tmp_path) == {"recipe.yaml", "site"}
+
+
+def test_gradient_that_is_not_finite_stops_the_run(run: Run, install: Any) -> None:
+    install(
+        "nstflow-term", TERM.format(score="return tf.sqrt(tf.reduce_sum(0.0 * features['image']))")
+    )
+    with pytest.raises(NstflowError, match="gradient of a loss is not finite at step 1"):
+        run(
+            "losses={flat: {use: term, layers: [image]}}",
+            "schedule={epochs: 1, steps_per_epoch: 1}",
+        )
+
+
+BROKEN_PROMISES = {  # base -> its methods, the setting that uses it, where it is told, what
+    "Loader": (
+        "def size(self, folder): return 40, 40",
+        "def load(self, folder): return nstflow.Image(np.zeros((8, 9, 3), 'f4'))",
+        "images.extra={use: liar}",
+        "images.extra",
+        "the image is 9×8 where the plan has 40×40.",
+    ),
+    "Preprocessor": (
+        "def size(self, size): return (20, 20)",
+        "def apply(self, image, images): return image",
+        "preprocess=[{use: liar, only: [style]}]",
+        "preprocess.0",
+        "where the plan has 20×20.",
+    ),
+    "Start": (
+        "",
+        "def paint(self, images, size, seed): return nstflow.Image(np.zeros((8, 9, 3), 'f4'))",
+        "start={use: liar}",
+        "start",
+        "it painted 9×8 where",
+    ),
+    "Extractor": (
+        (
+            "def layer_names(self): return ['one', 'two']\n"
+            "    def cost(self, layers, size): return None"
+        ),
+        "def build(self, layers, folder): return lambda canvas: {'one': canvas}",
+        "losses.extra={use: gram, image: style, layers: [two]}",
+        "extractor",
+        "it gives no layer two. It gives one.",
+    ),
+    "Output": (
+        "",
+        "def write(self, result, folder): return folder.parent / 'recipe.yaml'",
+        "outputs=[{use: liar}]",
+        "outputs.0",
+        "it wrote no file into its folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("base", BROKEN_PROMISES)
+def test_stage_that_does_not_keep_its_promise(base: str, run: Run, install: Any) -> None:
+    one, other, setting, what, got = BROKEN_PROMISES[base]
+    install(
+        "nstflow-liar",
+        "import nstflow\nimport numpy as np\nfrom typing import Literal\n\n"
+        f"class Liar(nstflow.{base}):\n    '''Lies.'''\n    use: Literal['liar'] = 'liar'\n"
+        f"    {one}\n    {other}\n\n@nstflow.hookimpl\ndef nstflow_stages(): return [Liar]\n",
+    )
+    settings = [setting, "extractor={use: liar}"] if base == "Extractor" else [setting]
+    with pytest.raises(NstflowError) as caught:
+        run(*settings)
+    (problem,) = caught.value.problems
+    assert problem.what == what
+    assert got in str(problem)
+
+
+def test_bug_in_a_score_names_its_term_and_package(run: Run, install: Any, tmp_path: Path) -> None:
+    install("nstflow-term", TERM.format(score="raise KeyError('a bug')"), version="0.7")
+    watch = Watch()
+    with pytest.raises(KeyError) as caught:
+        run("losses.extra={use: term, layers: [image]}", observers=[watch])
+    assert caught.value.__notes__ == [
+        "This came from losses.extra (use: term), which nstflow-term 0.7 offers."
+    ]
+    assert watch.told == ["started", "failed: KeyError"]
+    assert names(tmp_path) == {"recipe.yaml", "site"}
+
+
+BUGS = {
+    ("Loader", "load(self, folder)", "images.extra"): "images.extra={use: bug}",
+    ("Preprocessor", "apply(self, image, images)", "preprocess.0"): "preprocess=[{use: bug}]",
+    ("Start", "paint(self, images, size, seed)", "start"): "start={use: bug}",
+    ("LossTerm", "target(self, features)", "losses.extra"): (
+        "losses.extra={use: bug, image: style, layers: [image]}"
+    ),
+    ("Optimizer", "start(self, canvas, steps)", "optimizer"): "optimizer={use: bug}",
+    ("Optimizer", "step(self, objective, canvas, state)", "optimizer"): "optimizer={use: bug}",
+    ("Extractor", "build(self, layers, folder)", "extractor"): (
+        "losses.extra={use: content, layers: [one]}"
+    ),
+    ("Postprocessor", "apply(self, image, images)", "postprocess.0"): "postprocess=[{use: bug}]",
+    ("Output", "write(self, result, folder)", "outputs.0"): "outputs=[{use: bug}]",
+}
+SOUND_METHODS = {
+    "Loader": ["size(self, folder): return 8, 8"],
+    "Preprocessor": ["size(self, size): return size"],
+    "LossTerm": ["score(self, features, target): return 0.0"],
+    "Optimizer": [
+        "start(self, canvas, steps): return {}",
+        "step(self, objective, canvas, state): return canvas, state, objective(canvas)[0]",
+    ],
+    "Extractor": ["layer_names(self): return ['one']", "cost(self, layers, size): return None"],
+}
+
+
+def buggy(base: str, method: str) -> str:
+    name = method.partition("(")[0]
+    methods = [line for line in SOUND_METHODS.get(base, []) if not line.startswith(f"{name}(")]
+    body = "\n".join(f"    def {line}" for line in [*methods, f"{method}: raise KeyError('a bug')"])
+    return (
+        f"import nstflow\nfrom typing import Literal\n\nclass Bug(nstflow.{base}):\n"
+        f"    '''Has a bug.'''\n    use: Literal['bug'] = 'bug'\n{body}\n\n"
+        "@nstflow.hookimpl\ndef nstflow_stages(): return [Bug]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("bug", "setting"), BUGS.items(), ids=[f"{base}.{method}" for base, method, _ in BUGS]
+)
+def test_bug_of_a_stage_names_it(
+    bug: tuple[str, str, str], setting: str, run: Run, install: Any
+) -> None:
+    base, method, place = bug
+    install("nstflow-bug", buggy(base, method))
+    settings = [setting, "schedule={epochs: 1, steps_per_epoch: 1}"]
+    if base == "Extractor":
+        settings.insert(0, "extractor={use: bug}")
+        settings = [text.replace("weights: random", "") for text in settings]
+    with pytest.raises(KeyError) as caught:
+        run(*settings)
+    assert caught.value.__notes__ == [
+        f"This came from {place} (use: bug), which nstflow-bug 1.0 offers."
+    ]
+
+
+def test_observer_that_raises_does_not_stop_the_run(run: Run) -> None:
+    class Raises:
+        @hookimpl
+        def nstflow_progress(self) -> None:
+            raise ValueError("no room")
+
+    watch = Watch()
+    with pytest.warns(NstflowWarning, match="'Raises' is switched off") as caught:
+        result = run(observers=[Raises(), watch])
+    assert len(caught) == 1
+    assert result.history["step"] == [1, 2, 3, 4, 5, 6]
+    assert watch.told == ["started", "finished"]
+
+
+# the command line
+
+
+def test_exit_0(call: Any, write: Any, tmp_path: Path) -> None:
+    write(SOUND)
+    answer = call("run", "recipe.yaml", "--out", "out")
+    assert answer.code == 0
+    assert answer.err == ""
+    assert str(Path("out", "result.png")) in answer.out
+    assert (tmp_path / "out" / "result.png").is_file()
+
+
+def test_exit_2_for_what_the_user_can_put_right(call: Any, write: Any) -> None:
+    write(SOUND)
+    answer = call("run", "recipe.yaml", "--out", "out", "--quiet")
+    assert (answer.code, answer.out, answer.err) == (0, f"{Path('out', 'result.png')}\n", "")
+    answer = call("run", "recipe.yaml", "--out", "out")
+    assert answer.code == 2
+    assert "exists already" in answer.err
+    assert "Traceback" not in answer.err
+
+
+WATCHING = """
+import nstflow
+
+@nstflow.hookimpl
+def {hook}():
+    raise KeyboardInterrupt
+"""
+
+
+def test_exit_130_keeps_the_picture_so_far(
+    call: Any, write: Any, install: Any, tmp_path: Path
+) -> None:
+    install("nstflow-watch", WATCHING.format(hook="nstflow_progress"))
+    write(SOUND)
+    answer = call("run", "recipe.yaml", "--out", "out")
+    assert answer.code == 130
+    assert "stopped" in answer.out
+    assert (tmp_path / "out" / "result.png").is_file()
+    assert 0 < len(rows(tmp_path / "out")) < 6
+
+
+def test_exit_130_before_the_first_step(
+    call: Any, write: Any, install: Any, tmp_path: Path
+) -> None:
+    install("nstflow-watch", WATCHING.format(hook="nstflow_run_started"))
+    write(SOUND)
+    answer = call("run", "recipe.yaml", "--out", "out")
+    assert answer.code == 130
+    assert "no picture was written" in answer.err
+    assert not (tmp_path / "out").exists()
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "nstflow", *arguments]
+
+
+def test_exit_1_with_a_traceback_for_a_bug(install: Any, write: Any, tmp_path: Path) -> None:
+    source = buggy("Loader", "size(self, folder)").replace(
+        "    def size(self, folder): return 8, 8\n", ""
+    )
+    install(
+        "nstflow-bug",
+        source + "\nBug.load = lambda self, folder: None\nBug.__abstractmethods__ = frozenset()\n",
+        version="0.2",
+    )
+    write("name: x\nimages: {content: {use: bug}}\nlosses: {a: {use: total_variation}}\n")
+    done = subprocess.run(
+        command("plan", "recipe.yaml"),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "KeyError: 'a bug'" in done.stderr
+    note = "This came from images.content (use: bug), which nstflow-bug 0.2 offers."
+    assert note in done.stderr
+
+
+def test_control_c(write: Any, tmp_path: Path) -> None:
+    write(SOUND)
+    process = subprocess.Popen(
+        command("run", "recipe.yaml", "--out", "out", "--set", "schedule.epochs=1000000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    deadline = time.monotonic() + 60
+    history = tmp_path / "out" / "history.csv"
+    while time.monotonic() < deadline:
+        if history.exists() and len(history.read_text().splitlines()) > 1:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "result.png" in out
+    assert names(tmp_path / "out") == STOPPED
+    steps = [row["step"] for row in rows(tmp_path / "out")]
+    assert steps == list(range(1, len(steps) + 1))

@@ -1,0 +1,281 @@
+"""`nstflow verify`: does a run make the same picture again?"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import nstflow
+from nstflow.errors import NstflowError
+from nstflow.plan import plan_file
+from nstflow.runner.verify import Comparison, compare, verify
+from nstflow.stages.result import Result
+
+RECIPE = """\
+name: tiny
+images:
+  content: photo.png
+  style: {use: noise, height: 16, width: 16, seed: 1}
+preprocess: []
+extractor: {weights: random}
+losses:
+  keep: {use: content, layers: [image], weight: 10}
+  look: {use: gram, image: style, layers: [image], weight: 7}
+optimizer: {epsilon: 1e-8}  # each step can be seen
+schedule: {use: epochs, epochs: 1, steps_per_epoch: 3}
+outputs: [{use: png}, {use: jpeg, name: small, quality: 80}]
+"""
+
+
+def draw(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 24, 3), np.uint8)
+    PIL.Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    folder = tmp_path_factory.mktemp("ended")
+    draw(folder / "photo.png")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    return nstflow.run(plan_file(folder / "recipe.yaml"), folder / "out")
+
+
+@pytest.fixture
+def run(ended: Result, tmp_path: Path) -> Path:
+    """Return a copy of the run, and of its photo, for a test to change."""
+    shutil.copytree(ended.folder.parent, tmp_path / "copy")
+    return tmp_path / "copy" / "out"
+
+
+def change(path: Path, by: int) -> None:
+    """Change the red of one pixel."""
+    with PIL.Image.open(path) as image:
+        pixels = np.array(image)
+    pixels[3, 4, 0] += np.int8(by if pixels[3, 4, 0] < 128 else -by)
+    PIL.Image.fromarray(pixels).save(path)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_pixel_is_equal(call: Any, ended: Result, tmp_path: Path) -> None:
+    """Nothing is left behind, in the run directory or elsewhere."""
+    before = everything(ended.folder.parent)
+    scratch = set(Path(tempfile.gettempdir()).glob("nstflow-verify-*"))
+    answer = call("verify", ended.folder, "--quiet")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out == "result.png: every pixel is equal\nsmall.jpg: every pixel is equal\n"
+    assert everything(ended.folder.parent) == before
+    assert list(tmp_path.iterdir()) == []
+    assert set(Path(tempfile.gettempdir()).glob("nstflow-verify-*")) == scratch
+
+
+def test_pixels_that_differ(call: Any, run: Path) -> None:
+    change(run / "result.png", 9)
+    answer = call("verify", run, "--quiet")
+    assert (answer.code, answer.err) == (1, "")
+    mean = 9 / (32 * 24 * 3)
+    assert answer.out == (
+        f"result.png: differs by 9 of 255 at most, by {mean:.3g} in the mean\n"
+        "small.jpg: every pixel is equal\n"
+    )
+
+
+def test_what_a_run_is_measured_by_is_its_own_lock(run: Path) -> None:
+    """Not the recipe beside it, nor what it says of the picture."""
+    (run / "recipe.yaml").write_text("name: [")
+    (run.parent / "recipe.yaml").unlink()
+    lock = run / "recipe.lock.yaml"
+    lock.write_text(lock.read_text().replace("steps_per_epoch: 3", "steps_per_epoch: 2"))
+    found = verify(run)
+    assert found is not None
+    assert [each.equal for each in found] == [False, False]
+    assert all(each.largest and each.mean for each in found)
+
+
+def test_picture_without_metadata_is_the_same(ended: Result, run: Path) -> None:
+    shutil.rmtree(run)
+    nstflow.run(plan_file(run.parent / "recipe.yaml"), run, metadata=False)
+    assert (run / "result.png").read_bytes() != ended.files[0].read_bytes()
+    found = verify(run)
+    assert found is not None
+    assert found[0] == Comparison("result.png", 0, 0.0, equal=True)
+
+
+def test_input_that_was_changed_is_told(call: Any, run: Path) -> None:
+    draw(run.parent / "photo.png", seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        answer = call("verify", run, "--quiet")
+    assert answer.code == 1
+    assert answer.err.startswith("note: lock.files.images.content.path was ")
+    assert answer.err.endswith(" bytes: perhaps another picture\n")
+    assert "differs by" in answer.out
+
+
+def test_run_that_was_stopped_has_nothing_to_show(
+    call: Any, ended: Result, asking: Any, tmp_path: Path
+) -> None:
+    asks = asking()
+    plan = plan_file(ended.folder.parent / "recipe.yaml")
+    result = nstflow.run(plan, tmp_path / "out", observers=[asks], stop=asks.stop)
+    assert result.interrupted
+    answer = call("verify", "out")
+    assert answer.code == 2
+    assert "out\n    this run has not ended. Let it end first, with --resume.\n" in answer.err
+
+
+def test_verifying_can_be_stopped(ended: Result, asking: Any) -> None:
+    asks = asking()
+    assert verify(ended.folder, observers=[asks], stop=asks.stop) is None
+
+
+@pytest.mark.parametrize("lost", ["result.png", "small.jpg"])
+def test_file_that_is_missing_is_told_before_the_steps(
+    lost: str, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nstflow.runner.verify.run", pytest.fail)
+    (run / lost).unlink()
+    with pytest.raises(NstflowError) as caught:
+        verify(run)
+    assert str(caught.value) == (
+        f"{run / lost}\n    this file of the run is missing."
+        " Bring it back, or run the lock again with --overwrite."
+    )
+
+
+@pytest.mark.parametrize("lost", ["photo.png", "out/recipe.lock.yaml"])
+def test_what_it_needs_is_not_there(lost: str, call: Any, run: Path) -> None:
+    (run.parent / lost).unlink()
+    answer = call("verify", run)
+    assert answer.code == 2
+    assert Path(lost).name in answer.err
+    assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (".", "this folder holds no run."),
+        ("nowhere", "there is no such folder."),
+        ("photo.png", "this is a file."),
+        ("empty", "this folder holds no run."),
+    ],
+)
+def test_what_is_no_run(path: str, told: str, call: Any, tmp_path: Path) -> None:
+    draw(tmp_path / "photo.png")
+    (tmp_path / "empty").mkdir()
+    answer = call("verify", path)
+    assert answer.code == 2
+    assert f"{path}\n    {told} Name a run directory.\n" in answer.err
+
+
+@pytest.mark.parametrize("command", [["verify"], ["show"], ["diff", "out"]])
+def test_a_folder_of_many_runs(command: list[str], call: Any, tmp_path: Path) -> None:
+    for name in ("two", "one"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+        (tmp_path / "out" / name / "run.json").write_text("{}")
+    answer = call(*command, "out")
+    assert answer.code == 2
+    assert "out\n    this folder holds 2 runs. Name one of them, such as out/one.\n" in answer.err
+
+
+def test_names_outside_the_run_are_not_followed(call: Any, run: Path) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    facts["files"] = ["../photo.png"]
+    (run / "run.json").write_text(json.dumps(facts))
+    answer = call("verify", run)
+    assert answer.code == 2
+    assert "this folder holds no run" in answer.err
+
+
+# two files
+
+
+def save(path: Path, pixels: Any, **options: Any) -> Path:
+    PIL.Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def test_largest_and_mean_difference(tmp_path: Path) -> None:
+    one = np.zeros((2, 3, 3), np.uint8)
+    other = one.copy()
+    other[0, 0, 0], other[1, 2] = 255, 10
+    found = compare(save(tmp_path / "a.png", one), save(tmp_path / "b.png", other))
+    assert found == Comparison("a.png", 255, 285 / 18, equal=False)
+    back = compare(tmp_path / "b.png", tmp_path / "a.png")
+    assert (back.largest, back.mean) == (found.largest, found.mean)
+
+
+def test_how_pixels_are_packed_does_not_matter(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    first = save(tmp_path / "a.png", pixels, compress_level=0)
+    second = save(tmp_path / "b.bmp", pixels)
+    assert first.read_bytes() != second.read_bytes()
+    assert compare(first, second) == Comparison("a.png", 0, 0.0, equal=True)
+
+
+def test_opacity_is_compared_too(tmp_path: Path) -> None:
+    one = np.full((4, 4, 4), 255, np.uint8)
+    other = one.copy()
+    other[0, 0, 3] = 55
+    found = compare(save(tmp_path / "a.png", one), save(tmp_path / "b.png", other))
+    assert found == Comparison("a.png", 200, 200 / 64, equal=False)
+    opaque = compare(save(tmp_path / "a.png", one), save(tmp_path / "b.png", one[..., :3].copy()))
+    assert opaque.equal
+
+
+def test_images_of_two_sizes_differ(tmp_path: Path) -> None:
+    for size in ((4, 5), (5, 4)):
+        second = save(tmp_path / "b.png", np.zeros((*size, 3), np.uint8))
+        found = compare(save(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8)), second)
+        assert found == Comparison("a.png", None, None, equal=False)
+
+
+def test_images_of_more_than_eight_bits_are_compared_by_their_bytes(tmp_path: Path) -> None:
+    """Brought to eight bits, these would be equal."""
+    one, other = np.full((4, 4), 600, np.uint16), np.full((4, 4), 700, np.uint16)
+    first, second = save(tmp_path / "a.png", one), save(tmp_path / "b.png", other)
+    assert compare(first, second) == Comparison("a.png", None, None, equal=False)
+    assert compare(first, save(tmp_path / "b.png", one)).equal
+
+
+def test_what_is_no_image_is_compared_by_its_bytes(tmp_path: Path) -> None:
+    for name, content in {"a.txt": b"same", "b.txt": b"same", "c.txt": b"Same"}.items():
+        (tmp_path / name).write_bytes(content)
+    assert compare(tmp_path / "a.txt", tmp_path / "b.txt").equal
+    found = compare(tmp_path / "a.txt", tmp_path / "c.txt")
+    assert found == Comparison("a.txt", None, None, equal=False)
+
+
+def test_damaged_image_differs(tmp_path: Path) -> None:
+    whole = save(tmp_path / "b.png", np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8))
+    for length in (0, 20, 60, len(whole.read_bytes()) - 30):
+        (tmp_path / "a.png").write_bytes(whole.read_bytes()[:length])
+        found = compare(tmp_path / "a.png", whole)
+        assert found == Comparison("a.png", None, None, equal=False)
+
+
+def test_image_that_pillow_takes_for_a_bomb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One's own picture may be as large as one likes."""
+    first = save(tmp_path / "a.png", np.zeros((40, 40, 3), np.uint8))
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
+    assert compare(first, first) == Comparison("a.png", None, None, equal=True)
+
+
+def test_file_that_was_not_made_again_differs(tmp_path: Path) -> None:
+    first = save(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+    assert not compare(first, tmp_path / "none.png").equal

@@ -1,0 +1,244 @@
+"""Files that appear whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nstflow.storage import files as atomic
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 5000])
+def test_a_file_is_written_as_it_is(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.bin"
+    for _ in range(2):
+        assert atomic.write(path, data) == path
+        assert path.read_bytes() == data
+        assert names(tmp_path) == {"a.bin"}
+
+
+def test_a_file_has_the_rights_that_any_file_has(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    path = atomic.write(tmp_path / "a.bin", b"x")
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
+
+
+def test_the_longest_name(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 255)
+    assert atomic.write(path, b"x").read_bytes() == b"x"
+
+
+def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
+    dear = tmp_path / "dear"
+    dear.write_bytes(b"dear")
+    for target in (dear, tmp_path / "nowhere", tmp_path / "link"):
+        (tmp_path / "link").symlink_to(target)
+        atomic.write(tmp_path / "link", b"new")
+        assert not (tmp_path / "link").is_symlink()
+        (tmp_path / "link").unlink()
+    assert dear.read_bytes() == b"dear"
+    assert names(tmp_path) == {"dear"}
+
+
+def test_who_has_the_file_open_still_reads_what_was_there(tmp_path: Path) -> None:
+    path = atomic.write(tmp_path / "a.bin", b"old")
+    with path.open("rb") as file:
+        atomic.write(path, b"new and longer")
+        assert file.read() == b"old"
+
+
+def test_a_reader_never_sees_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    path = atomic.write(tmp_path / "a.bin", b"0" * 100_000)
+    seen: set[tuple[int, int]] = set()
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            data = path.read_bytes()
+            seen.add((len(data), len(set(data))))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(100):
+            atomic.write(path, b"%d" % (number % 10) * 100_000)
+    finally:
+        over.set()
+        reader.join()
+    assert seen == {(100_000, 1)}
+
+
+def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        atomic.write(tmp_path / "a", b"x")
+    assert names(tmp_path) == {"a"}
+    assert names(tmp_path / "a") == {"b"}
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        atomic.write(tmp_path / "a" / "b", b"x")
+    assert names(tmp_path) == set()
+
+
+def fail(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def interrupt(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("fails", [fail, interrupt])
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(os, "mkdir"), (Path, "write_bytes"), (Path, "open"), (os, "fsync"), (Path, "replace")],
+)
+def test_what_was_there_stays_where_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, fails: Any
+) -> None:
+    path = atomic.write(tmp_path / "a.bin", b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fails)
+        with pytest.raises((OSError, KeyboardInterrupt)) as caught:
+            atomic.write(path, b"new")
+    assert caught.type is (OSError if fails is fail else KeyboardInterrupt)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == {"a.bin"}
+
+
+def test_nothing_is_there_where_the_first_write_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        atomic.write(tmp_path / "a.bin", b"new")
+    assert names(tmp_path) == set()
+
+
+def test_the_file_is_on_the_disk_before_its_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could leave the name with nothing in it."""
+    calls: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        is_folder = os.path.samestat(status, tmp_path.stat())
+        calls.append("folder" if is_folder else f"file of {status.st_size}")
+        fsync(descriptor)
+
+    def replaced(path: Path, target: Path) -> Path:
+        calls.append("replace")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    atomic.write(tmp_path / "a.bin", b"12345")
+    assert calls == ["file of 5", "replace", "folder"]
+
+
+def only_folders_fail(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    fsync = os.fsync
+
+    def sync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+
+
+def test_a_file_system_that_syncs_no_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_folders_fail(monkeypatch, errno.EINVAL)
+    assert atomic.write(tmp_path / "a.bin", b"new").read_bytes() == b"new"
+
+
+def test_a_folder_that_can_not_be_synced_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = atomic.write(tmp_path / "a.bin", b"old")
+    only_folders_fail(monkeypatch, errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        atomic.write(path, b"new")
+    assert path.read_bytes() == b"new"  # whole
+    assert names(tmp_path) == {"a.bin"}
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        pytest.skip("no /proc here")
+    before = len(list(descriptors.iterdir()))
+    for number in (0, errno.EIO, errno.EINVAL):
+        with monkeypatch.context() as patch:
+            if number:
+                only_folders_fail(patch, number)
+            with contextlib.suppress(OSError):
+                atomic.write(tmp_path / "a.bin", b"x")
+    assert len(list(descriptors.iterdir())) == before
+
+
+def test_move_takes_the_file_along(tmp_path: Path) -> None:
+    (tmp_path / "from").mkdir()
+    file = tmp_path / "from" / "a.bin"
+    file.write_bytes(b"new")
+    (tmp_path / "b.bin").write_bytes(b"old")
+    assert atomic.move(file, tmp_path / "b.bin") == tmp_path / "b.bin"
+    assert (tmp_path / "b.bin").read_bytes() == b"new"
+    assert names(tmp_path / "from") == set()
+
+
+def test_move_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "b.bin").write_bytes(b"old")
+    with pytest.raises(FileNotFoundError):
+        atomic.move(tmp_path / "a.bin", tmp_path / "b.bin")
+    assert (tmp_path / "b.bin").read_bytes() == b"old"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from nstflow import atomic
+
+path = Path(sys.argv[1])
+
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if sys.argv[2] == "replace":
+    Path.replace = kill
+else:
+    os.fsync = kill
+atomic.write(path, b"new")
+"""
+
+
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+def test_a_process_that_is_killed_leaves_what_was_there(tmp_path: Path, moment: str) -> None:
+    path = atomic.write(tmp_path / "a.bin", b"old")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path), moment], check=False)
+    assert done.returncode == -9
+    assert path.read_bytes() == b"old"
+    (left,) = names(tmp_path) - {"a.bin"}
+    assert left.startswith(".nstflow-part-")  # the next claim of the folder removes it
