@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nstflow import NstflowError
-from nstflow.cli.new_plugin.package import KINDS, new_plugin
+from nstflow.cli.new_plugin import KINDS, new_plugin
 
 Call = Callable[..., Any]
 
@@ -88,18 +88,18 @@ def test_a_new_package_can_be_installed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
-        ("Soft", "losses", "no name for a package"),
-        ("soft_focus", "losses", "no name for a package"),
-        ("../up", "losses", "no name for a package"),
-        ("-x", "losses", "no name for a package"),
-        ("", "losses", "no name for a package"),
-        ("nstflow", "losses", "no name for a package"),
+        ("Soft", "losses", "not a valid name for a package"),
+        ("soft_focus", "losses", "not a valid name for a package"),
+        ("../up", "losses", "not a valid name for a package"),
+        ("-x", "losses", "not a valid name for a package"),
+        ("", "losses", "not a valid name for a package"),
+        ("nstflow", "losses", "there is a module 'nstflow' already"),
         ("nstflow-gram", "losses", "offers 'gram' already"),
         ("nstflow-class", "losses", "'class' can't be the name of a stage"),
         ("nstflow-3d", "losses", "'3d' can't be the name of a stage"),
         ("soft", "loses", "Did you mean 'losses'?"),
         ("soft", "optimizer", "there is no template for 'optimizer'"),
-        ("taken", "losses", "is there already"),
+        ("taken", "losses", "exists already"),
     ],
 )
 def test_what_can_not_be_begun(tmp_path: Path, name: str, kind: str, words: str) -> None:
