@@ -166,7 +166,7 @@ def test_another_number_of_threads_needs_another_process(jobs: Jobs) -> None:
 KILLED = """
 import os, pickle, signal, sys
 from nstflow import Stop
-from nstflow.working import work
+from nstflow.matrix.worker import work
 
 def tell(news):
     if news.step >= int(sys.argv[1]):

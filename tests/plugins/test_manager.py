@@ -434,7 +434,7 @@ def test_observer_that_raises_is_switched_off_and_the_others_are_told() -> None:
     text = str(warning.message)
     assert "the observer 'Raises' is switched off: its nstflow_progress raised" in text
     assert "KeyError: 'lost'" in text
-    assert "test_plugins.py:" in text
+    assert "test_manager.py:" in text
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         observers.tell("nstflow_progress", progress=3, folder=Path())

@@ -294,7 +294,7 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 from nstflow import load_recipe, run
-from nstflow.run_cache import RunCache
+from nstflow.runner.cache import RunCache
 
 recipe, folder, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 shared = RunCache()

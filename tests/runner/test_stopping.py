@@ -78,7 +78,8 @@ def test_another_signal_asks_nothing() -> None:
 
 IN_ONE_CALL = """
 import ctypes, threading
-from nstflow.stopping import Stop, handle_signals
+from nstflow.cli.signals import handle_signals
+from nstflow import Stop
 
 pthread, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
 timer = threading.Timer({seconds}, pthread.pthread_mutex_unlock, [mutex])

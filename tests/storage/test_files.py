@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from nstflow.storage import files as atomic
+from nstflow.storage import files
 
 
 def names(folder: Path) -> set[str]:
@@ -25,20 +25,20 @@ def names(folder: Path) -> set[str]:
 def test_a_file_is_written_as_it_is(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.bin"
     for _ in range(2):
-        assert atomic.write(path, data) == path
+        assert files.write_file(path, data) == path
         assert path.read_bytes() == data
         assert names(tmp_path) == {"a.bin"}
 
 
 def test_a_file_has_the_rights_that_any_file_has(tmp_path: Path) -> None:
     (tmp_path / "other").touch()
-    path = atomic.write(tmp_path / "a.bin", b"x")
+    path = files.write_file(tmp_path / "a.bin", b"x")
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
 
 
 def test_the_longest_name(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 255)
-    assert atomic.write(path, b"x").read_bytes() == b"x"
+    assert files.write_file(path, b"x").read_bytes() == b"x"
 
 
 def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
     dear.write_bytes(b"dear")
     for target in (dear, tmp_path / "nowhere", tmp_path / "link"):
         (tmp_path / "link").symlink_to(target)
-        atomic.write(tmp_path / "link", b"new")
+        files.write_file(tmp_path / "link", b"new")
         assert not (tmp_path / "link").is_symlink()
         (tmp_path / "link").unlink()
     assert dear.read_bytes() == b"dear"
@@ -54,15 +54,15 @@ def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
 
 
 def test_who_has_the_file_open_still_reads_what_was_there(tmp_path: Path) -> None:
-    path = atomic.write(tmp_path / "a.bin", b"old")
+    path = files.write_file(tmp_path / "a.bin", b"old")
     with path.open("rb") as file:
-        atomic.write(path, b"new and longer")
+        files.write_file(path, b"new and longer")
         assert file.read() == b"old"
 
 
 def test_a_reader_never_sees_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    path = atomic.write(tmp_path / "a.bin", b"0" * 100_000)
+    path = files.write_file(tmp_path / "a.bin", b"0" * 100_000)
     seen: set[tuple[int, int]] = set()
     over = threading.Event()
 
@@ -75,7 +75,7 @@ def test_a_reader_never_sees_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     reader.start()
     try:
         for number in range(100):
-            atomic.write(path, b"%d" % (number % 10) * 100_000)
+            files.write_file(path, b"%d" % (number % 10) * 100_000)
     finally:
         over.set()
         reader.join()
@@ -85,14 +85,14 @@ def test_a_reader_never_sees_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     with pytest.raises(IsADirectoryError):
-        atomic.write(tmp_path / "a", b"x")
+        files.write_file(tmp_path / "a", b"x")
     assert names(tmp_path) == {"a"}
     assert names(tmp_path / "a") == {"b"}
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        atomic.write(tmp_path / "a" / "b", b"x")
+        files.write_file(tmp_path / "a" / "b", b"x")
     assert names(tmp_path) == set()
 
 
@@ -112,11 +112,11 @@ def interrupt(*_: Any, **__: Any) -> None:
 def test_what_was_there_stays_where_it_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, fails: Any
 ) -> None:
-    path = atomic.write(tmp_path / "a.bin", b"old")
+    path = files.write_file(tmp_path / "a.bin", b"old")
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, fails)
         with pytest.raises((OSError, KeyboardInterrupt)) as caught:
-            atomic.write(path, b"new")
+            files.write_file(path, b"new")
     assert caught.type is (OSError if fails is fail else KeyboardInterrupt)
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == {"a.bin"}
@@ -127,7 +127,7 @@ def test_nothing_is_there_where_the_first_write_fails(
 ) -> None:
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
-        atomic.write(tmp_path / "a.bin", b"new")
+        files.write_file(tmp_path / "a.bin", b"new")
     assert names(tmp_path) == set()
 
 
@@ -150,7 +150,7 @@ def test_the_file_is_on_the_disk_before_its_name_is(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", replaced)
-    atomic.write(tmp_path / "a.bin", b"12345")
+    files.write_file(tmp_path / "a.bin", b"12345")
     assert calls == ["file of 5", "replace", "folder"]
 
 
@@ -169,16 +169,16 @@ def test_a_file_system_that_syncs_no_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only_folders_fail(monkeypatch, errno.EINVAL)
-    assert atomic.write(tmp_path / "a.bin", b"new").read_bytes() == b"new"
+    assert files.write_file(tmp_path / "a.bin", b"new").read_bytes() == b"new"
 
 
 def test_a_folder_that_can_not_be_synced_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = atomic.write(tmp_path / "a.bin", b"old")
+    path = files.write_file(tmp_path / "a.bin", b"old")
     only_folders_fail(monkeypatch, errno.EIO)
     with pytest.raises(OSError, match="Input/output error"):
-        atomic.write(path, b"new")
+        files.write_file(path, b"new")
     assert path.read_bytes() == b"new"  # whole
     assert names(tmp_path) == {"a.bin"}
 
@@ -193,7 +193,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             if number:
                 only_folders_fail(patch, number)
             with contextlib.suppress(OSError):
-                atomic.write(tmp_path / "a.bin", b"x")
+                files.write_file(tmp_path / "a.bin", b"x")
     assert len(list(descriptors.iterdir())) == before
 
 
@@ -202,7 +202,7 @@ def test_move_takes_the_file_along(tmp_path: Path) -> None:
     file = tmp_path / "from" / "a.bin"
     file.write_bytes(b"new")
     (tmp_path / "b.bin").write_bytes(b"old")
-    assert atomic.move(file, tmp_path / "b.bin") == tmp_path / "b.bin"
+    assert files.move_file(file, tmp_path / "b.bin") == tmp_path / "b.bin"
     assert (tmp_path / "b.bin").read_bytes() == b"new"
     assert names(tmp_path / "from") == set()
 
@@ -210,14 +210,14 @@ def test_move_takes_the_file_along(tmp_path: Path) -> None:
 def test_move_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "b.bin").write_bytes(b"old")
     with pytest.raises(FileNotFoundError):
-        atomic.move(tmp_path / "a.bin", tmp_path / "b.bin")
+        files.move_file(tmp_path / "a.bin", tmp_path / "b.bin")
     assert (tmp_path / "b.bin").read_bytes() == b"old"
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nstflow import atomic
+from nstflow.storage import files
 
 path = Path(sys.argv[1])
 
@@ -230,13 +230,13 @@ if sys.argv[2] == "replace":
     Path.replace = kill
 else:
     os.fsync = kill
-atomic.write(path, b"new")
+files.write_file(path, b"new")
 """
 
 
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_a_process_that_is_killed_leaves_what_was_there(tmp_path: Path, moment: str) -> None:
-    path = atomic.write(tmp_path / "a.bin", b"old")
+    path = files.write_file(tmp_path / "a.bin", b"old")
     done = subprocess.run([sys.executable, "-c", KILLED, str(path), moment], check=False)
     assert done.returncode == -9
     assert path.read_bytes() == b"old"

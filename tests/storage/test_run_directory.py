@@ -435,7 +435,7 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from nstflow.errors import NstflowError
-from nstflow.store import RunDirectory
+from nstflow.storage.run_directory import RunDirectory
 
 with RunDirectory(Path(sys.argv[1])) as directory:
     directory.write("history.csv", "step\\n1\\n")

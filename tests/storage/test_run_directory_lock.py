@@ -156,7 +156,7 @@ def test_what_comes_between_the_first_look_and_the_lock_is_seen(
 HOLDER = """
 import sys
 from pathlib import Path
-from nstflow.claim import DirectoryLock
+from nstflow.storage.run_directory import DirectoryLock
 
 claim = DirectoryLock(Path(sys.argv[1]), overwrite="overwrite" in sys.argv, resume=True, inputs=())
 print("held", flush=True)
@@ -227,7 +227,7 @@ def test_what_a_killed_process_set_aside_comes_back(run: Path, hold: Hold) -> No
 CROWD = """
 import os, sys, time
 from pathlib import Path
-from nstflow.claim import DirectoryLock
+from nstflow.storage.run_directory import DirectoryLock
 from nstflow.errors import NstflowError
 
 path, busy = Path(sys.argv[1]), Path(sys.argv[2])
@@ -525,7 +525,7 @@ KILLS = """
 import os, shutil, signal, sys
 from pathlib import Path
 
-from nstflow.store import RunDirectory
+from nstflow.storage.run_directory import RunDirectory
 
 EMPTY = {"step": [], "total": [], "seconds": []}
 ONE = {"step": [1], "total": [3.0], "seconds": [0.3]}
