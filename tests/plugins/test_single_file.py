@@ -104,15 +104,15 @@ def test_runs_of_a_matrix_take_the_file_along(write: Write, tmp_path: Path) -> N
 
 
 def test_a_file_is_executed_once_and_a_changed_one_again(write: Write, tmp_path: Path) -> None:
-    places = tmp_path / "places"
-    text = f"{TERM}\nwith __import__('io').open({str(places)!r}, 'a') as file:\n    file.write('x')\n"
+    runs = tmp_path / "runs"
+    text = f"{TERM}\nwith __import__('io').open({str(runs)!r}, 'a') as file:\n    file.write('x')\n"
     plugin = read_plugin(write(text, "my_terms.py"))
     first, second = Plugins(files=[plugin]), Plugins(files=[plugin, plugin])
-    assert places.read_text() == "x"
+    assert runs.read_text() == "x"
     assert first.catalog["losses"]["spread"].stage is second.catalog["losses"]["spread"].stage
     changed = read_plugin(write(text.replace("color", "colour"), "my_terms.py"))
     third = Plugins(files=[changed])
-    assert places.read_text() == "xx"
+    assert runs.read_text() == "xx"
     assert third.catalog["losses"]["spread"].stage is not first.catalog["losses"]["spread"].stage
 
 
