@@ -14,7 +14,6 @@ import pytest
 
 from nstflow import Stop, hookimpl
 from nstflow import cli as command_line
-from nstflow.cli.console import output as console
 from nstflow.matrix.plan import Matrix, plan_matrix
 from nstflow.runner import timings
 
@@ -79,8 +78,6 @@ def call(
 ) -> Call:
     """Run a command as `nstflow` would, in this process and in the test's folder."""
     monkeypatch.chdir(tmp_path)
-    for stream in (console.out, console.err):
-        monkeypatch.setattr(stream, "_width", 400)  # no line is broken
 
     def call(*arguments: object) -> Answer:
         capsys.readouterr()

@@ -30,7 +30,7 @@ def lock(
     from nstflow.plan import plan_file
 
     plan = plan_file(recipe, sets or (), **choice(block, plugin))
-    console.fetch(plan.assets)
+    console.fetch_assets(plan.assets)
     stem = recipe.name.removesuffix(recipe.suffix).removesuffix(".lock")
     path = out or recipe.with_name(f"{stem}.lock.yaml")
     console.show_ok(str(write_lock(plan, path, device.value)), "written")

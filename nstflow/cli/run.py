@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,18 @@ if TYPE_CHECKING:
     from nstflow.stages.job import JobResult, Stop
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """The options that all commands share which make pictures."""
+
+    out: Path | None
+    overwrite: bool
+    resume: bool
+    device: DeviceName
+    metadata: bool
+    quiet: bool
+
+
 def run(
     recipe: RecipePath,
     sets: Sets = None,
@@ -43,7 +56,7 @@ def run(
     overwrite: Overwrite = False,
     resume: Resume = False,
     locked: Annotated[
-        bool, typer.Option("--locked", help="Refuse where anything is not as the lock says.")
+        bool, typer.Option("--locked", help="Refuse if anything is not as the lock says.")
     ] = False,
     device: Device = DeviceName.auto,
     plain: Plain = False,
@@ -59,21 +72,15 @@ def run(
     from nstflow.matrix.plan import Matrix, plan_any
 
     planned = plan_any(recipe, sets or (), **choice(block, plugin))
+    options = RunOptions(out, overwrite, resume, device, not plain, quiet)
     settings = {"workers": workers, "threads": threads, "scheduler": scheduler}
-    options: dict[str, Any] = {
-        "overwrite": overwrite,
-        "resume": resume,
-        "device": device.value,
-        "metadata": not plain,
-    }
     if isinstance(planned, Matrix):
         refuse("this recipe has a matrix: each of its runs has its own lock.", locked=locked)
-        with stoppable() as stop:
-            make_many(planned, executor, settings, out, stop, quiet=quiet, **options)
-        return
-    got = "this recipe has no matrix: it is a single run."
-    refuse(got, executor=executor, **settings)
-    _make(planned, quiet=quiet, out=out, locked=locked, **options)
+        make_many(planned, executor, settings, options)
+    else:
+        got = "this recipe has no matrix: it is a single run."
+        refuse(got, executor=executor, **settings)
+        make_one(planned, options, locked=locked)
 
 
 def rerun(
@@ -88,37 +95,29 @@ def rerun(
     plain: Plain = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a picture again from what it says of itself; its inputs are found by their hashes."""
+    """Make a picture again from its own metadata; its inputs are found by their hashes."""
     from nstflow.lockfile.check import warn_differences
     from nstflow.lockfile.provenance import recipe_of
     from nstflow.plan import make_plan
 
     plan = make_plan(recipe_of(picture, images))
     warn_differences(plan)
-    _make(
-        plan,
-        quiet=quiet,
-        out=out,
-        overwrite=overwrite,
-        resume=resume,
-        device=device.value,
-        metadata=not plain,
-    )
+    make_one(plan, RunOptions(out, overwrite, resume, device, not plain, quiet))
 
 
 def verify(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run that has ended.")],
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run.")],
     device: Device = DeviceName.auto,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but how the pictures compare.")
+        bool, typer.Option("--quiet", "-q", help="Print only how the pictures compare.")
     ] = False,
 ) -> None:
-    """Run a run again, and compare the pictures pixel by pixel; exit 1 where they differ."""
+    """Repeat a run, and compare the pictures pixel by pixel; exit 1 if they differ."""
     from nstflow.cli.console.lockfile_view import show_comparisons
     from nstflow.cli.console.run_progress import RunDisplay
     from nstflow.runner.verify import verify as verify_run
 
-    observers = () if quiet else (RunDisplay(tell_files=False),)
+    observers = () if quiet else (RunDisplay(show_files=False),)
     with stoppable() as stop:
         found = verify_run(run_dir, device=device.value, observers=observers, stop=stop)
         if found is None:
@@ -128,48 +127,47 @@ def verify(
         raise typer.Exit(1)
 
 
-def _make(plan: Plan, *, quiet: bool, **options: Any) -> None:
-    """Make a picture with a display, and say how it ended; `options` are those of `nstflow.run`."""
+def make_one(plan: Plan, options: RunOptions, *, locked: bool = False) -> None:
+    """Make a picture with a display, and print how it ended."""
     from nstflow.cli.console import output as console
     from nstflow.cli.console.run_progress import RunDisplay
     from nstflow.runner.run import run as run_plan
 
     with stoppable() as stop:
-        if not quiet:
-            console.fetch(plan.assets)
-        observers = () if quiet else (RunDisplay(),)
-        result = run_plan(plan, observers=observers, stop=stop, **options)
-    if quiet:
+        if not options.quiet:
+            console.fetch_assets(plan.assets)
+        result = run_plan(
+            plan,
+            options.out,
+            overwrite=options.overwrite,
+            resume=options.resume,
+            locked=locked,
+            device=options.device.value,
+            metadata=options.metadata,
+            observers=() if options.quiet else (RunDisplay(),),
+            stop=stop,
+        )
+    if options.quiet:
         for file in result.files:
             typer.echo(file)
     elif result.already:
-        console.show_ok(str(result.folder), "this run has ended already")
+        console.show_ok(str(result.folder), "finished already")
     if result.interrupted:
-        if not quiet:
+        if not options.quiet:
             console.show_resume(resume_command())
         raise typer.Exit(128 + (stop.signal or signal.SIGINT))
 
 
 def make_many(
-    matrix: Matrix,
-    executor: str | None,
-    settings: dict[str, Any],
-    out: Path | None,
-    stop: Stop,
-    *,
-    quiet: bool,
-    **options: Any,
+    matrix: Matrix, executor: str | None, settings: dict[str, Any], options: RunOptions
 ) -> None:
     """Make the runs of a matrix with a display, a table, a summary and a contact sheet.
 
     Args:
         matrix: What to make.
-        executor: What `--executor` says; by default what the settings mean, else `serial`.
-        settings: Its settings, from options named like them.
-        out: The directory that holds those of the runs; `runs/<name>` by default.
-        stop: Asks to stop.
-        quiet: Print nothing but the pictures' paths.
-        options: Those of `nstflow.batch.run_matrix`.
+        executor: The value of `--executor`; by default the one that the settings need.
+        settings: The executor's settings, from options of the same names.
+        options: The other options.
     """
     from nstflow.cli.console import output as console
     from nstflow.cli.console.matrix_progress import MatrixDisplay, show_table
@@ -178,35 +176,46 @@ def make_many(
     from nstflow.storage.run_record import SHEET_FILE, SUMMARY_FILE
 
     plugins = matrix.plans[0].recipe.installed
-    chosen = choose_executor(executor or _meant(settings), settings, plugins)
-    out = out or Path("runs", matrix.name)
-    console.fetch(matrix.assets)
-    display = MatrixDisplay(matrix, silent=quiet)
-    with contextlib.ExitStack() as shown:
-        options |= {"begun": lambda: shown.enter_context(display), "ended": display.ended}
-        results = run_matrix(matrix, chosen, out, tell=display.tell, stop=stop, **options)
-    if quiet:
-        for result in results:
-            for file in result.files:
-                typer.echo(out / result.name / file.name)
-    else:
-        show_table(matrix, rows_of(matrix, results, out))
-        console.out.print()
-        names = {"summary": SUMMARY_FILE, "contact sheet": SHEET_FILE}
-        files = {name: out / file for name, file in names.items() if (out / file).is_file()}
-        console.show_facts([(name, str(file)) for name, file in files.items()])
-    _end(matrix, results, stop, quiet=quiet)
+    chosen = choose_executor(executor or _needed_executor(settings), settings, plugins)
+    out = options.out or Path("runs", matrix.name)
+    display = MatrixDisplay(matrix, silent=options.quiet)
+    with stoppable() as stop:
+        console.fetch_assets(matrix.assets)
+        with contextlib.ExitStack() as stack:
+            results = run_matrix(
+                matrix,
+                chosen,
+                out,
+                overwrite=options.overwrite,
+                resume=options.resume,
+                device=options.device.value,
+                metadata=options.metadata,
+                tell=display.progress,
+                begun=lambda: stack.enter_context(display),
+                ended=display.ended,
+                stop=stop,
+            )
+        if options.quiet:
+            for result in results:
+                for file in result.files:
+                    typer.echo(out / result.name / file.name)
+        else:
+            show_table(matrix, rows_of(matrix, results, out))
+            console.stdout().print()
+            files = {"summary": out / SUMMARY_FILE, "contact sheet": out / SHEET_FILE}
+            console.show_facts([(name, str(f)) for name, f in files.items() if f.is_file()])
+        _exit(matrix, results, stop, quiet=options.quiet)
 
 
-def _meant(settings: dict[str, Any]) -> str:
-    """Return the executor that settings without a name mean."""
+def _needed_executor(settings: dict[str, Any]) -> str:
+    """Return the executor that has the settings, where none is named."""
     if settings.get("scheduler") is not None:
         return "dask"
     return "serial" if settings.get("workers") is None else "processes"
 
 
 def refuse(got: str, **options: object) -> None:
-    """Refuse options that a recipe of the other kind has no use for.
+    """Refuse options that make no sense for a recipe of this kind.
 
     Raises:
         NstflowError: One of them was given.
@@ -216,14 +225,14 @@ def refuse(got: str, **options: object) -> None:
         raise NstflowError(Problem(" ".join(given), "", got, "Leave it out."))
 
 
-def _end(matrix: Matrix, results: list[JobResult], stop: Stop, *, quiet: bool) -> None:
-    """Print what failed and how to go on, and exit as the shell expects."""
+def _exit(matrix: Matrix, results: list[JobResult], stop: Stop, *, quiet: bool) -> None:
+    """Print what failed and how to resume, and exit as the shell expects."""
     from nstflow.cli.console import output as console
 
     failed = [result for result in results if result.state == "failed"]
     for result in failed:
         if result.trace:
-            console.err.print(printable(result.trace, lines=True), soft_wrap=True)
+            console.show_line(printable(result.trace, lines=True), console=console.stderr())
     if failed:
         error = NstflowError([problem for each in failed for problem in each.problems])
         error.closing = f"{len(failed)} of {len(matrix)} runs failed"

@@ -1,4 +1,4 @@
-"""How the commands that make pictures are stopped, and what goes on with them."""
+"""How the commands that make pictures are stopped, and what continues them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,13 @@ import typer
 if TYPE_CHECKING:
     from nstflow.stages.job import Stop
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-@contextmanager
+
+@contextlib.contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Listen to Ctrl-C and SIGTERM, and exit as the shell expects where nothing was made."""
+    """Stop on Ctrl-C and SIGTERM, and exit as the shell expects where no picture was written."""
     from nstflow.cli.console import output as console
-    from nstflow.cli.signals import handle_signals
     from nstflow.stages.job import Stop
 
     stop = Stop()
@@ -32,39 +32,36 @@ def stoppable() -> Iterator[Stop]:
         with handle_signals(stop, console.show_stopping, console.restore_terminal):
             yield stop
     except KeyboardInterrupt:
-        console.err.print("Stopped: no picture was written.")
+        console.show_line("Stopped: no picture was written.", console=console.stderr())
         raise typer.Exit(128 + (stop.signal or signal.SIGINT)) from None
 
 
 def resume_command(*, keep_overwrite: bool = False) -> str:
-    """Return the command that goes on with what this one began.
+    """Return the command that resumes what this one began.
 
     Args:
-        keep_overwrite: What is of another recipe is still to be replaced.
+        keep_overwrite: Runs of another recipe are still to be replaced.
     """
-    gone = ("--resume",) if keep_overwrite else ("--resume", "--overwrite")
-    words = [word for word in sys.argv[1:] if word not in gone]
+    dropped = ("--resume",) if keep_overwrite else ("--resume", "--overwrite")
+    words = [word for word in sys.argv[1:] if word not in dropped]
     return shlex.join(["nstflow", *words, "--resume"])
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
 def handle_signals(
     stop: Stop, first: Callable[[], object], second: Callable[[], object]
 ) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into a request to stop, and a second one into the end at once.
+    """Request a stop at the first Ctrl-C or SIGTERM; end the process at once at the second.
 
-    Python's own handlers wait for the compiled call in flight; a thread of its own that the
-    signals wake does not. For the main thread.
+    Python's own handlers wait for the compiled call in flight; a thread that the signals wake up
+    does not. For the main thread.
 
     Args:
-        stop: What to ask.
-        first: Called, in another thread, when the run is asked to stop.
+        stop: What to request a stop from.
+        first: Called, in another thread, at the first signal.
         second: Called before the process ends at once.
     """
-    ours, theirs = socket.socketpair()  # not a pipe: Windows can only wake by a socket
+    ours, theirs = socket.socketpair()  # not a pipe: Windows can only wake up by a socket
     theirs.setblocking(False)
 
     def watch() -> None:
@@ -77,7 +74,7 @@ def handle_signals(
                     second()
                 os._exit(128 + number)
             stop.request(number)
-            # in a thread of its own: a terminal that takes no more must not keep a second waiting
+            # in another thread: a terminal that blocks must not delay a second signal
             threading.Thread(target=first, daemon=True).start()
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -87,12 +84,12 @@ def handle_signals(
 
     watcher = threading.Thread(target=watch, name="signals", daemon=True)
     before: dict[int, Any] = {number: signal.signal(number, handle) for number in SIGNALS}
-    woken = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     watcher.start()
     try:
         yield
     finally:
-        signal.set_wakeup_fd(woken)
+        signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)
         theirs.close()

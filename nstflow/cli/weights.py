@@ -24,7 +24,7 @@ def weights_fetch() -> None:
     from nstflow.cli.console import output as console
     from nstflow.engine.weights import imagenet
 
-    console.fetch([imagenet.asset(replace_damaged=True)])
+    console.fetch_assets([imagenet.asset(replace_damaged=True)])
     console.show_ok(str(imagenet.path), "whole")
 
 

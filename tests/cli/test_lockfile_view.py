@@ -1,4 +1,4 @@
-"""What is printed of runs that are over."""
+"""What is printed of finished runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import PIL.Image
 import pytest
 
 import nstflow
-from nstflow.cli.console import output as console
 from nstflow.cli.console.lockfile_view import show_comparisons, show_differences, show_provenance
 from nstflow.lockfile.diff import Difference
 from nstflow.plan import plan_file
@@ -122,12 +121,6 @@ def test_whatever_is_there_is_shown(
     assert capsys.readouterr().out.splitlines() == told
 
 
-@pytest.fixture
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console.out, "_width", 200)
-
-
-@pytest.mark.usefixtures("_wide")
 def test_differences_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     found = [Difference("seed", "1", "[2]"), Difference("losses.look.weight", "–", "0.5")]
     show_differences(found, "a b.yaml", "[x].yaml")
@@ -138,25 +131,18 @@ def test_differences_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-@pytest.mark.usefixtures("_wide")
-def test_a_narrow_terminal_loses_nothing(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(console.out, "_width", 40)
+def test_a_narrow_terminal_cuts_nothing(terminal: Any) -> None:
+    screen = terminal(40)
     show_differences([Difference("losses.style.layers", "x" * 90, "y" * 70)], "first", "second")
-    told = capsys.readouterr().out
-    assert (told.count("x"), told.count("y")) == (90, 72)
-    assert max(map(len, told.splitlines())) <= 40
+    assert (screen.text.count("x"), screen.text.count("y")) == (90, 72)
+    assert max(map(len, screen.text.splitlines())) <= 40
 
 
-@pytest.mark.usefixtures("_wide")
-def test_a_setting_keeps_its_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(console.out, "_width", 80)
+def test_a_setting_keeps_its_line(terminal: Any) -> None:
+    screen = terminal(80)
     name = "extractor.convolution.block2_conv1"
     show_differences([Difference(name, "word " * 30, "word " * 30)], "first", "second")
-    assert f"\n{name}  word" in capsys.readouterr().out
+    assert f"\n{name}  word" in screen.text
 
 
 def test_no_difference_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,11 +158,11 @@ def test_no_difference_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         (Comparison("a.txt", None, None, equal=False), "a.txt: the bytes differ"),
         (
             Comparison("[a].png", 3, 0.0123456, equal=False),
-            "[a].png: differs by 3 of 255 at most, by 0.0123 in the mean",
+            "[a].png: differs by 3 of 255 at most, by 0.0123 on average",
         ),
         (
             Comparison("a.png", 1, 1e-7, equal=False),
-            "a.png: differs by 1 of 255 at most, by 1e-07 in the mean",
+            "a.png: differs by 1 of 255 at most, by 1e-07 on average",
         ),
     ],
 )

@@ -1,20 +1,20 @@
-"""What is seen of many runs: every number whole, however narrow the terminal."""
+"""What is shown of many runs: no number is cut, however narrow the terminal."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from rich.console import Console
 
 from nstflow import JobProgress, JobResult, Problem
-from nstflow.cli.console import matrix_progress
 from nstflow.cli.console.matrix_progress import MatrixDisplay, show_table
 from nstflow.matrix.plan import Matrix
 from nstflow.matrix.summary import rows_of
+
+Screen = Callable[[int], Any]
 
 DONE = JobResult(
     "weight-1_seed-3",
@@ -27,38 +27,19 @@ DONE = JobResult(
 )
 
 
-@pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], io.StringIO]:
-    """Return what is printed on a screen of so many columns."""
-
-    def screen(width: int, *, terminal: bool = False) -> io.StringIO:
-        text = io.StringIO()
-        console = Console(
-            file=text, width=width, force_terminal=terminal, highlight=False, markup=False
-        )
-        monkeypatch.setattr(matrix_progress, "out", console)
-        monkeypatch.setattr("nstflow.cli.console.output.out", console)
-        monkeypatch.setattr("nstflow.cli.console.output.err", console)
-        return text
-
-    return screen
-
-
 @pytest.mark.parametrize("width", [60, 80, 200])
-def test_the_table_cuts_no_number(
-    matrix: Matrix, screen: Callable[[int], io.StringIO], width: int
-) -> None:
+def test_the_table_cuts_no_number(matrix: Matrix, terminal: Screen, width: int) -> None:
     names = [cell.name for cell in matrix.cells]
     outcomes = [
         DONE,
         replace(DONE, name=names[1], state="stopped", steps=2),
         JobResult(names[2], "failed"),
     ]
-    text = screen(width)
+    screen = terminal(width)
     show_table(matrix, rows_of(matrix, outcomes, Path()))
-    lines = text.getvalue().splitlines()
+    lines = screen.text.splitlines()
     assert max(map(len, lines)) <= width
-    assert all(number in text.getvalue() for number in ("2.5 s", "20,345,678", "12,345,678"))
+    assert all(number in screen.text for number in ("2.5 s", "20,345,678", "12,345,678"))
     assert ("2,345,678 " in lines[2].replace("12,345,678 ", "")) == (width == 200)  # the terms
     assert "stopped after 2" in lines[3]
     assert "failed" in lines[4]
@@ -66,51 +47,48 @@ def test_the_table_cuts_no_number(
     assert lines[6].split()[:3] == ["mean", "2.5", "s"]
 
 
-def test_a_line_for_each_run_that_ended(
-    matrix: Matrix, screen: Callable[[int], io.StringIO]
-) -> None:
-    text = screen(200)
+def test_a_line_for_each_run_that_ended(matrix: Matrix, capsys: pytest.CaptureFixture[str]) -> None:
     failed = JobResult("b", "failed", problems=(Problem("x", "", "it broke."),), notes=("careful",))
     with MatrixDisplay(matrix) as display:
-        display.tell(JobProgress("a", 0, 6))
-        display.tell(JobProgress("a", 3, 6, 5.0))
+        display.progress(JobProgress("a", 0, 6))
+        display.progress(JobProgress("a", 3, 6, 5.0))
         display.ended(replace(DONE, resumed_from=4))
         display.ended(failed)
         display.ended(replace(DONE, already=True))
         display.ended(replace(DONE, state="stopped"))
-    lines = text.getvalue().splitlines()
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
     assert lines[:2] == ["grid  Four small runs.", "4 runs, 24 steps in all"]
     words = " ".join(lines[2].split())
-    assert words == "weight-1_seed-3 1 min 5 s loss 12,345,678 went on after step 4"
-    assert lines[3] == "note: b: careful"
-    assert lines[4].endswith("failed: it broke.")
-    assert lines[5].endswith("has ended already")
-    assert lines[6].endswith("stopped")
+    assert words == "weight-1_seed-3 1 min 5 s loss 12,345,678 resumed after step 4"
+    assert lines[3].endswith("failed: it broke.")
+    assert lines[4].endswith("finished already")
+    assert lines[5].endswith("stopped")
+    assert err == "note: b: careful\n"
 
 
-def test_silence_but_for_warnings(matrix: Matrix, screen: Callable[[int], io.StringIO]) -> None:
-    text = screen(200)
+def test_a_silent_display_prints_only_warnings(
+    matrix: Matrix, capsys: pytest.CaptureFixture[str]
+) -> None:
     with MatrixDisplay(matrix, silent=True) as display:
-        display.tell(JobProgress("a", 0, 6))
+        display.progress(JobProgress("a", 0, 6))
         display.ended(DONE)
         display.ended(replace(DONE, notes=("careful",)))
-    assert text.getvalue() == "note: weight-1_seed-3: careful\n"
+    assert capsys.readouterr() == ("", "note: weight-1_seed-3: careful\n")
 
 
-def test_a_terminal_has_a_bar_for_each_run_at_work(
-    matrix: Matrix, screen: Callable[..., io.StringIO]
-) -> None:
-    text = screen(100, terminal=True)
+def test_a_terminal_has_a_bar_for_each_current_run(matrix: Matrix, terminal: Screen) -> None:
+    screen = terminal(100)
     first, second = (cell.name for cell in matrix.cells[:2])
     with MatrixDisplay(matrix) as display:
-        display.tell(JobProgress(first, 0, 6))
-        display.tell(JobProgress(second, 3, 6, 5.0))
+        display.progress(JobProgress(first, 0, 6))
+        display.progress(JobProgress(second, 3, 6, 5.0))
         display._live.refresh()
-        during = text.getvalue()
+        during = screen.text
         display.ended(replace(DONE, name=first))
-        text.truncate(0)
+        screen.truncate(0)
         display._live.refresh()
-        after = text.getvalue()
+        after = screen.text
     assert "compiling" in during
     assert "loss 5" in during
     assert "0 of 4 runs" in during

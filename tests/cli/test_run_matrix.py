@@ -67,7 +67,7 @@ def test_what_is_done_is_left_and_what_is_missing_made(
     (tmp_path / "out" / NAMES[2]).rmdir()
     answer = call("run", grid, "--out", "out", "--resume")
     assert answer.code == 0
-    assert answer.out.count("has ended already") == 3
+    assert answer.out.count("finished already") == 3
     assert pictures(tmp_path / "out") == before
     refused = call("run", grid, "--out", "out")
     assert refused.code == 2
@@ -85,7 +85,7 @@ def test_a_run_that_fails_is_listed_in_the_end(call: Call, grid: Path, tmp_path:
     assert [row["state"] for row in summary(tmp_path / "out")] == [
         *("finished", "failed", "finished", "finished")
     ]
-    assert "go on with" in answer.out
+    assert "continue with" in answer.out
 
 
 def test_quiet_prints_the_pictures(call: Call, grid: Path) -> None:
@@ -181,7 +181,7 @@ def test_many_runs_are_stopped(
     told, _ = running.communicate(timeout=60)
     assert "Traceback" not in told
     assert running.returncode == 128 + number, told
-    assert "go on with  nstflow run" in told
+    assert "continue with  nstflow run" in told
     states = [row["state"] for row in summary(tmp_path / "out")]
     assert set(states) <= {"stopped", "waiting", "finished"}
     assert "stopped" in states
@@ -255,7 +255,7 @@ def test_a_cluster_that_loses_a_worker_makes_every_picture_once(grid: Path, tmp_
     assert running.returncode == 0, told + errors
     assert pictures(tmp_path / "dask") == pictures(tmp_path / "serial")
     assert sorted(line.split()[0] for line in told.splitlines()[2:6]) == NAMES  # each ended once
-    assert "went on after step" in told
+    assert "resumed after step" in told
     assert "failed" not in told
     assert not list((tmp_path / "dask").glob(".nstflow-*"))
 

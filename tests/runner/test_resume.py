@@ -566,9 +566,9 @@ def test_signals_stop_a_run_that_can_go_on(number: int, write: Any, tmp_path: Pa
     out, err = process.communicate(timeout=30)
     assert process.returncode == 128 + number, err
     assert "Traceback" not in err
-    assert "once more stops at once" in err
+    assert "press Ctrl-C again" in err
     again = f"nstflow run recipe.yaml --out out --set {LONG} --resume"
-    assert out.splitlines()[-1] == f"go on with  {again}"
+    assert out.splitlines()[-1] == f"continue with  {again}"
     assert (tmp_path / "out" / "result.png").is_file()
     assert json.loads((tmp_path / "out" / "run.json").read_text())["state"] == "stopped"
     assert refused.returncode == 2
@@ -600,7 +600,7 @@ def test_a_second_signal_stops_at_once(write: Any, install: Any, tmp_path: Path)
     assert process.stderr is not None
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
-    assert "once more stops at once" in process.stderr.readline()
+    assert "press Ctrl-C again" in process.stderr.readline()
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
@@ -622,7 +622,7 @@ def test_resume_of_what_has_ended(call: Any, write: Any) -> None:
     assert call("run", "recipe.yaml", "--out", "out", "--resume").code == 0
     answer = call("run", "recipe.yaml", "--out", "out", "--resume")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out == "out: this run has ended already\n"
+    assert answer.out == "out: finished already\n"
     answer = call("run", "recipe.yaml", "--out", "out", "--resume", "--quiet")
     assert (answer.code, answer.out) == (0, f"{Path('out', 'result.png')}\n")
 

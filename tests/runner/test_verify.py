@@ -87,7 +87,7 @@ def test_pixels_that_differ(call: Any, run: Path) -> None:
     assert (answer.code, answer.err) == (1, "")
     mean = 9 / (32 * 24 * 3)
     assert answer.out == (
-        f"result.png: differs by 9 of 255 at most, by {mean:.3g} in the mean\n"
+        f"result.png: differs by 9 of 255 at most, by {mean:.3g} on average\n"
         "small.jpg: every pixel is equal\n"
     )
 

@@ -1,4 +1,4 @@
-"""What is printed about runs that are over: how they were made, what differs."""
+"""What is printed about finished runs: how they were made, what differs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.cli.console.output import out, show_facts, show_ok, show_title
+from nstflow.cli.console.output import show_facts, show_line, show_ok, show_title, stdout
 from nstflow.errors import printable
 from nstflow.lockfile.diff import Difference, text_of
 from nstflow.recipe.source import Source
@@ -23,32 +23,32 @@ def show_differences(found: Sequence[Difference], first: str, second: str) -> No
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     widest = max(len(each.setting) for each in found)
-    table.add_column("setting", overflow="fold", no_wrap=widest <= out.width // 2)
+    table.add_column("setting", overflow="fold", no_wrap=widest <= stdout().width // 2)
     for column in (first, second):
         table.add_column(column, overflow="fold")
     for each in found:
         table.add_row(each.setting, Text(each.first, "red"), Text(each.second, "green"))
-    out.print(table)
+    stdout().print(table)
 
 
 def show_comparisons(found: Sequence[Comparison]) -> None:
-    """Print of each file of a run whether it came out the same again."""
+    """Print for each file of a run whether it is the same as before."""
     for each in found:
         if each.equal:
             how = "every byte is equal" if each.largest is None else "every pixel is equal"
             show_ok(each.name, how)
         elif each.largest is None or each.mean is None:
-            out.print(Text.assemble(each.name, ": ", ("the bytes differ", "red")))
+            show_line(each.name, ": ", ("the bytes differ", "red"))
         else:
-            apart = f"differs by {each.largest} of 255 at most, by {each.mean:.3g} in the mean"
-            out.print(Text.assemble(each.name, ": ", (apart, "red")))
+            how = f"differs by {each.largest} of 255 at most, by {each.mean:.3g} on average"
+            show_line(each.name, ": ", (how, "red"))
 
 
 def show_provenance(source: Source) -> None:
     """Print what a recipe or a lock says, in words; it may name plugins that are not here.
 
     Args:
-        source: What was written, its lock sound if it has one; nothing else of it is sure.
+        source: What was read. Its lock, if any, is valid; the rest may be anything.
     """
     data = source.data
     show_title(text_of(data.get("name")), text_of(data["summary"]) if data.get("summary") else "")
@@ -80,7 +80,7 @@ def _lock(lock: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _stage(item: Any) -> str:
-    """Return a stage as it was written, the many choices of single layers left out."""
+    """Return a stage as it was written, without the long setting `convolution`."""
     if not isinstance(item, dict):
         return "" if item is None else text_of(item)
     settings = ", ".join(

@@ -1,4 +1,4 @@
-"""What is seen of many runs while they last, and the table in the end."""
+"""What is shown of many runs while they last, and the table in the end."""
 
 from __future__ import annotations
 
@@ -22,19 +22,25 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.cli.console.output import duration, loss_text, out, runs_text, show_notice, show_title
+from nstflow.cli.console.output import (
+    duration_text,
+    loss_text,
+    runs_text,
+    show_line,
+    show_notice,
+    show_title,
+    stdout,
+)
 from nstflow.matrix.plan import Matrix
 from nstflow.matrix.summary import means_of
 from nstflow.stages.job import JobProgress, JobResult
 
-_SHORTEST = 12  # of a run's name in it
-
-
+_SHORTEST_NAME = 12  # letters of a run's name in a narrow terminal
 _MOST_ROWS = 200  # of the table: the file has them all
 
 
 class MatrixDisplay:
-    """Shows the runs at work, and leaves a line for each that has ended; a context manager.
+    """Shows the current runs, and prints a line for each that ended; a context manager.
 
     Args:
         matrix: What is made.
@@ -45,83 +51,86 @@ class MatrixDisplay:
         self._silent = silent
         self._matrix = matrix
         self._width = max(len(cell.name) for cell in matrix.cells)
-        self._whole = Bars(
-            *(BarColumn(), TextColumn("{task.fields[runs]} of " + runs_text(len(matrix)))),
-            *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
-            console=out,
-        )
+        self._console = stdout()
+        columns: list[Any] = [BarColumn()]
+        columns += [TextColumn("{task.fields[runs]} of " + runs_text(len(matrix)))]
+        columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+        self._whole = Bars(*columns, console=self._console)
         self._left = {
             cell.name: p.steps for cell, p in zip(matrix.cells, matrix.plans, strict=True)
         }
         self._steps, self._ended = sum(self._left.values()), 0
         self._all = self._whole.add_task("", total=self._steps, runs=0)
-        self._each = Bars(
-            *(TextColumn("{task.description}"), BarColumn(20), TextColumn("step")),
-            *(MofNCompleteColumn(), TextColumn("{task.fields[loss]}")),
-            console=out,
-        )
+        columns = [TextColumn("{task.description}"), BarColumn(20), TextColumn("step")]
+        columns += [MofNCompleteColumn(), TextColumn("{task.fields[loss]}")]
+        self._each = Bars(*columns, console=self._console)
         self._tasks: dict[str, TaskID] = {}
-        both = Group(self._each, self._whole)
-        self._live = Live(both, console=out, transient=True, refresh_per_second=8)
+        self._live = Live(
+            Group(self._each, self._whole),
+            console=self._console,
+            transient=True,
+            refresh_per_second=8,
+        )
 
     def __enter__(self) -> Self:
         if self._silent:
             return self
         show_title(self._matrix.name, self._matrix.summary)
-        out.print(f"{runs_text(len(self._matrix))}, {self._steps:,} steps in all", style="dim")
-        if out.is_terminal:
+        show_line((f"{runs_text(len(self._matrix))}, {self._steps:,} steps in all", "dim"))
+        if self._console.is_terminal:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def tell(self, news: JobProgress) -> None:
+    def progress(self, event: JobProgress) -> None:
         """Move the bar of a run."""
-        if news.name not in self._tasks:
-            self._tasks[news.name] = self._each.add_task(news.name, total=news.steps, loss="")
-        loss = "compiling" if math.isnan(news.total) else f"loss {loss_text(news.total)}"
-        self._each.update(self._tasks[news.name], completed=news.step, loss=loss)
-        self._move(news.name, news.steps - news.step)
+        if event.name not in self._tasks:
+            self._tasks[event.name] = self._each.add_task(event.name, total=event.steps, loss="")
+        loss = "compiling" if math.isnan(event.total) else f"loss {loss_text(event.total)}"
+        self._each.update(self._tasks[event.name], completed=event.step, loss=loss)
+        self._advance(event.name, event.steps - event.step)
 
-    def ended(self, outcome: JobResult) -> None:
-        """Leave a line."""
-        if (task := self._tasks.pop(outcome.name, None)) is not None:
+    def ended(self, result: JobResult) -> None:
+        """Print a line for a run that ended."""
+        if (task := self._tasks.pop(result.name, None)) is not None:
             self._each.remove_task(task)
         self._ended += 1
-        self._move(outcome.name, 0)
-        for note in outcome.notes:
-            show_notice(f"{outcome.name}: {note}")
+        self._advance(result.name, 0)
+        for note in result.notes:
+            show_notice(f"{result.name}: {note}")
         if not self._silent:
-            out.print(self._line(outcome), soft_wrap=True)
+            show_line(self._line(result))
 
-    def _move(self, name: str, left: int) -> None:
-        """Move the bar of all: by steps, since runs may differ."""
+    def _advance(self, name: str, left: int) -> None:
+        """Move the bar of all runs: by steps, since runs may differ."""
         self._left[name] = left
         done = self._steps - sum(self._left.values())
         self._whole.update(self._all, completed=done, runs=self._ended)
 
-    def _line(self, outcome: JobResult) -> Text:
-        line = Text(outcome.name.ljust(self._width))
-        if outcome.state == "failed":
-            line.append(f"  failed: {outcome.problems[0].got}", "red")
-        elif outcome.already:
-            line.append("  has ended already", "dim")
-        elif outcome.steps:
-            line.append(f"  {duration(outcome.total_seconds):>9}")
-            line.append(f"  loss {loss_text(outcome.losses['total']):>13}")
-        if outcome.resumed_from:
-            line.append(f"  went on after step {outcome.resumed_from}", "dim")
-        if outcome.state == "stopped":
+    def _line(self, result: JobResult) -> Text:
+        line = Text(result.name.ljust(self._width))
+        if result.state == "failed":
+            line.append(f"  failed: {result.problems[0].got}", "red")
+        elif result.already:
+            line.append("  finished already", "dim")
+        elif result.steps:
+            line.append(f"  {duration_text(result.total_seconds):>9}")
+            line.append(f"  loss {loss_text(result.losses['total']):>13}")
+        if result.resumed_from:
+            line.append(f"  resumed after step {result.resumed_from}", "dim")
+        if result.state == "stopped":
             line.append("  stopped", "yellow")
         return line
 
 
 def show_table(matrix: Matrix, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print the closing table: time and loss of every run, and their means.
+    """Print the table of all runs: their times and losses, and the means.
 
-    The single terms are in it where there is room: a number that is cut would be another one.
+    The single terms are left out where they don't fit: no number is ever cut.
     """
+    out = stdout()
     terms = [name for name in rows[0] if name.startswith("loss.")]
     table = _table(matrix, rows, terms)
     wide = out.options.update(max_width=10_000)
@@ -130,15 +139,15 @@ def show_table(matrix: Matrix, rows: Sequence[Mapping[str, Any]]) -> None:
         excess = Measurement.get(out, wide, table).maximum - out.width
     if excess > 0:
         longest = max(len(row["cell"]) for row in rows)
-        table.columns[0].max_width = max(longest - excess, _SHORTEST)
+        table.columns[0].max_width = max(longest - excess, _SHORTEST_NAME)
     out.print()
     out.print(table)
     if len(rows) > _MOST_ROWS:
-        out.print(f"and {len(rows) - _MOST_ROWS} more", style="dim")
+        show_line((f"and {len(rows) - _MOST_ROWS} more", "dim"))
 
 
 def _table(matrix: Matrix, rows: Sequence[Mapping[str, Any]], terms: Sequence[str]) -> Table:
-    headers = ["time", *_moments(matrix), *(name.removeprefix("loss.") for name in terms)]
+    headers = ["time", *_loss_headers(matrix), *(name.removeprefix("loss.") for name in terms)]
     lines = [_cells(row, ["halfway", "total", *terms]) for row in rows[:_MOST_ROWS]]
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("run", no_wrap=True, overflow="ellipsis")
@@ -164,7 +173,7 @@ def _cells(row: Mapping[str, Any], names: Sequence[str]) -> list[Text]:
     return [time, *(Text("" if row[name] is None else loss_text(row[name])) for name in names)]
 
 
-def _moments(matrix: Matrix) -> tuple[str, str]:
+def _loss_headers(matrix: Matrix) -> tuple[str, str]:
     """Return what the columns of the losses are called."""
     epochs = {plan.epochs if len(plan.phases) == 1 else 0 for plan in matrix.plans}
     if len(epochs) == 1 and (count := epochs.pop()) and count % 2 == 0:

@@ -6,8 +6,8 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -27,73 +27,87 @@ if TYPE_CHECKING:
     from nstflow.stages.types import Asset
 
 
-# Nothing that a user wrote is markup; where the output is no terminal, a line stays a line.
-out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000)
+@cache
+def stdout() -> Console:
+    """Return the console of the standard output, the same each time: a live display owns it.
+
+    Nothing that a user wrote is markup. Where the output is not a terminal, a line stays a line.
+    """
+    width = None if sys.stdout.isatty() else 1000
+    return Console(highlight=False, markup=False, width=width)
 
 
-err = Console(highlight=False, markup=False, stderr=True)
+@cache
+def stderr() -> Console:
+    """Return the console of the standard error."""
+    return Console(highlight=False, markup=False, stderr=True)
+
+
+def show_line(*parts: str | Text | tuple[str, str], console: Console | None = None) -> None:
+    """Print one line, never broken, however long.
+
+    Args:
+        parts: Its texts, or pairs of a text and a style.
+        console: Where to; the standard output by default.
+    """
+    (console or stdout()).print(Text.assemble(*parts), soft_wrap=True)
 
 
 def show_problems(error: NstflowError) -> None:
     """Print every problem, and how many there are."""
     for problem in error.problems:
-        head = Text(printable(problem.where), style="bold red")
-        if problem.what:
-            head.append(f"  {printable(problem.what)}", style="default not bold")
-        err.print(head, soft_wrap=True)
-        body = Text(f"    {printable(problem.got, lines=True)}", style="default")
-        if problem.hint:
-            body.append(f" {printable(problem.hint, lines=True)}", style="green")
-        err.print(body, soft_wrap=True)
+        what = f"  {printable(problem.what)}" if problem.what else ""
+        show_line((printable(problem.where), "bold red"), what, console=stderr())
+        hint = f" {printable(problem.hint, lines=True)}" if problem.hint else ""
+        body = f"    {printable(problem.got, lines=True)}"
+        show_line(body, (hint, "green"), console=stderr())
     count = len(error.problems)
     where = f" in {printable(error.subject)}" if error.subject else ""
     plural = "" if count == 1 else "s"
-    err.print(f"{count} problem{plural}{where}; {error.closing}.", style="bold", soft_wrap=True)
+    show_line((f"{count} problem{plural}{where}; {error.closing}.", "bold"), console=stderr())
 
 
 def show_warning(
     message: Warning | str, category: type[Warning], file: str, line: int, *_: object
 ) -> None:
-    """Print what the module `warnings` hands out: ours as notices, others as Python does."""
+    """Print a warning for `warnings.showwarning`: ours as notices, others as Python does."""
     if issubclass(category, NstflowWarning):
         show_notice(str(message))
     else:
-        err.out(warnings.formatwarning(message, category, file, line), end="")
+        stderr().out(warnings.formatwarning(message, category, file, line), end="")
 
 
 def show_notice(text: str) -> None:
     """Print a warning that does not stop anything."""
-    err.print(Text.assemble(("note: ", "yellow"), printable(text, lines=True)), soft_wrap=True)
+    show_line(("note: ", "yellow"), printable(text, lines=True), console=stderr())
 
 
 def show_ok(what: str, how: str) -> None:
-    """Print that something was looked at and is as it should be."""
-    out.print(Text.assemble(what, ": ", (how, "green")), soft_wrap=True)
+    """Print that something was checked or done, and is as it should be."""
+    show_line(what, ": ", (how, "green"))
 
 
 def show_title(name: str, summary: str) -> None:
     """Print what a recipe is called, and what it makes."""
-    out.print(Text.assemble((name, "bold"), f"  {summary}" if summary else ""), soft_wrap=True)
+    show_line((name, "bold"), f"  {summary}" if summary else "")
 
 
 def show_facts(rows: Sequence[tuple[str, str | Text]], indent: str = "") -> None:
     """Print labels and values in two columns, a line each, however long."""
     width = max((len(label) for label, _ in rows), default=0)
     for label, value in rows:
-        out.print(Text.assemble(indent, (label.ljust(width), "dim"), "  ", value), soft_wrap=True)
+        show_line(indent, (label.ljust(width), "dim"), "  ", value)
 
 
-def fetch(assets: Iterable[Asset]) -> None:
+def fetch_assets(assets: Iterable[Asset]) -> None:
     """Fetch what is missing, with a progress display."""
     for asset in assets:
         if asset.present or asset.fetch is None:
             continue
-        columns = (
-            *(SpinnerColumn(), TextColumn("{task.description}"), BarColumn()),
-            *(DownloadColumn(), TransferSpeedColumn()),
-        )
         show_notice(f"fetching the {asset.name} ({asset.note})")
-        with Bars(*columns, console=err, transient=True) as bars:
+        columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn()]
+        columns += [DownloadColumn(), TransferSpeedColumn()]
+        with Bars(*columns, console=stderr(), transient=True) as bars:
             task = bars.add_task(asset.name, total=None)
             asset.fetch(partial(_advance, bars, task))
 
@@ -102,7 +116,7 @@ def _advance(bars: Bars, task: TaskID, done: int, total: int) -> None:
     bars.update(task, completed=done, total=total)
 
 
-def duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Return a time as a person says it."""
     minutes, rest = divmod(seconds, 60)
     return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
@@ -120,19 +134,19 @@ def runs_text(count: int) -> str:
 
 def show_stopping() -> None:
     """Print that a run will stop soon; called from another thread."""
-    where = out if out.is_terminal else err  # beside a live display, where there is one
-    text = "stopping after the steps in flight; once more stops at once"
-    where.print(Text(text, style="yellow"), soft_wrap=True)
+    console = stdout() if stdout().is_terminal else stderr()  # beside a live display, if any
+    text = "stopping after the current steps; press Ctrl-C again to stop at once"
+    show_line((text, "yellow"), console=console)
 
 
 def restore_terminal() -> None:
-    """Give the terminal back, its cursor shown, before the process ends at once."""
-    if out.is_terminal:
-        out.show_cursor()
-    text = "\nstopped at once; --resume goes on from the last checkpoint, if there is one\n"
-    os.write(2, text.encode())  # no lock that another thread may hold
+    """Show the cursor again, and say what to do, before the process ends at once."""
+    if stdout().is_terminal:
+        stdout().show_cursor()
+    text = "\nstopped at once; --resume continues from the last checkpoint, if there is one\n"
+    os.write(2, text.encode())  # not through a console, whose lock another thread may hold
 
 
 def show_resume(command: str) -> None:
-    """Print how a run that was stopped goes on."""
-    out.print(Text.assemble(("go on with  ", "dim"), (command, "bold")), soft_wrap=True)
+    """Print the command that continues a run that was stopped."""
+    show_line(("continue with  ", "dim"), (command, "bold"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from nstflow.cli.console.output import duration, out, show_facts, show_title
+from nstflow.cli.console.output import duration_text, show_facts, show_line, show_title, stdout
 from nstflow.matrix.plan import Matrix
 from nstflow.plan import Plan
 from nstflow.runner.timings import estimate
@@ -45,7 +45,11 @@ def show_matrix(matrix: Matrix) -> None:
     times = [estimate(plan) for plan in plans]
     unknown = sum(known is None for known in times)
     whole = sum(known[0] * plan.steps for known, plan in zip(times, plans, strict=True) if known)
-    time = f"about {duration(whole)} one after another, compiling left out" if whole else "unknown"
+    time = (
+        f"about {duration_text(whole)} one after another, compiling left out"
+        if whole
+        else "unknown"
+    )
     if unknown:
         which = "them" if unknown == len(times) else f"{unknown} of them"
         time += f"; no run like {which} on this machine yet"
@@ -58,9 +62,9 @@ def show_matrix(matrix: Matrix) -> None:
     ]
     rows += [(asset.name, _presence(asset)) for asset in matrix.assets]
     show_facts(rows)
-    out.print()
+    stdout().print()
     for cell in matrix.cells:
-        out.print(Text(f"  {cell.name}"), soft_wrap=True)
+        show_line(f"  {cell.name}")
 
 
 def show_weights(assets: list[Asset]) -> None:
@@ -107,10 +111,8 @@ def _time(plan: Plan) -> str:
     if known is None:
         return "unknown: no run like it on this machine yet"
     seconds, record = known
-    return (
-        f"about {duration(seconds * plan.steps)}: {seconds:.2g} s a step, by this machine's run at"
-        f" {size_text(record.canvas)} on {record.date} ({record.device})"
-    )
+    run = f"this machine's run at {size_text(record.canvas)} on {record.date} ({record.device})"
+    return f"about {duration_text(seconds * plan.steps)}: {seconds:.2g} s a step, by {run}"
 
 
 def _presence(asset: Asset) -> Text:

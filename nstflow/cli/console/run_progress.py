@@ -1,8 +1,8 @@
-"""What is seen of a run while it lasts: an observer like any other."""
+"""What is shown of a run while it lasts: an observer like any other."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.live import Live
@@ -17,7 +17,14 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.cli.console.output import duration, loss_text, out, show_facts, show_title
+from nstflow.cli.console.output import (
+    duration_text,
+    loss_text,
+    show_facts,
+    show_line,
+    show_title,
+    stdout,
+)
 from nstflow.hookspecs import hookimpl
 from nstflow.stages.types import size_text
 from nstflow.storage.run_record import HISTORY_FILE
@@ -31,31 +38,30 @@ class RunDisplay:
     """Watches one run: a live display on a terminal, plain lines elsewhere.
 
     Args:
-        tell_files: Say in the end where the files are.
+        show_files: Say in the end where the files are.
     """
 
-    def __init__(self, *, tell_files: bool = True) -> None:
-        self._tell_files = tell_files
+    def __init__(self, *, show_files: bool = True) -> None:
+        self._show_files = show_files
         self._begun = False
-        columns = (
-            *(SpinnerColumn(), BarColumn(bar_width=None)),
-            *(TextColumn("step"), MofNCompleteColumn()),
-            *(TextColumn("epoch {task.fields[epoch]}"), TextColumn("{task.fields[rate]}")),
-            TimeRemainingColumn(elapsed_when_finished=True),
-        )
-        self._bars = Bars(*columns, console=out, expand=True)
+        self._console = stdout()
+        columns: list[Any] = [SpinnerColumn(), BarColumn(bar_width=None)]
+        columns += [TextColumn("step"), MofNCompleteColumn()]
+        columns += [TextColumn("epoch {task.fields[epoch]}"), TextColumn("{task.fields[rate]}")]
+        columns += [TimeRemainingColumn(elapsed_when_finished=True)]
+        self._bars = Bars(*columns, console=self._console, expand=True)
         self._task = self._bars.add_task("", total=None, epoch="–", rate="compiling")
-        self._live = Live(self._bars, console=out, transient=True, refresh_per_second=8)
+        self._live = Live(self._bars, console=self._console, transient=True, refresh_per_second=8)
 
     @hookimpl
     def nstflow_run_started(self, plan: Plan) -> None:
-        """Say what is about to be done."""
+        """Print what is about to be done."""
         recipe = plan.recipe
         show_title(recipe.name, recipe.summary)
         what = f"{size_text(plan.canvas)} pixels, {plan.steps} steps"
-        out.print(f"{what}, losses: {', '.join(plan.terms)}", style="dim", soft_wrap=True)
+        show_line((f"{what}, losses: {', '.join(plan.terms)}", "dim"))
         self._bars.update(self._task, total=plan.steps, epoch=f"1/{plan.epochs}")
-        if out.is_terminal:
+        if self._console.is_terminal:
             self._live.start()
 
     @hookimpl
@@ -63,17 +69,17 @@ class RunDisplay:
         """Draw the bar and the losses; leave a line for each epoch."""
         before = progress.step - len(progress.total)
         if not self._begun and before:
-            out.print(f"resumed after step {before}", style="dim")
+            show_line((f"resumed after step {before}", "dim"))
         self._begun = True
         if progress.ends_epoch:
             width = len(str(progress.epochs))
-            out.print(
+            show_line(
                 f"epoch {progress.epoch:{width}}/{progress.epochs}"
                 f"  step {progress.step:{len(str(progress.steps))}}"
                 f"  loss {loss_text(progress.total[-1]):>14}"
                 f"  {progress.seconds[-1]:8.1f} s"
             )
-        if not out.is_terminal:
+        if not self._console.is_terminal:
             return
         rate = progress.step / progress.seconds[-1]
         self._bars.update(
@@ -86,19 +92,19 @@ class RunDisplay:
 
     @hookimpl
     def nstflow_run_finished(self, result: Result) -> None:
-        """Sum up."""
+        """Print the times, the losses and the files."""
         self._live.stop()
         steps = len(result.history["step"])
         terms = [f"{k} {loss_text(v)}" for k, v in result.losses.items() if k != "total"]
-        compiling, whole = duration(result.compile_seconds), duration(result.total_seconds)
-        rest = f"{compiling} to compile, {whole} in all"
+        compiling = duration_text(result.compile_seconds)
+        rest = f"{compiling} to compile, {duration_text(result.total_seconds)} in all"
         loss = "loss so far" if result.interrupted else "final loss"
         rows: list[tuple[str, str | Text]] = [
-            ("time", f"{duration(result.seconds)} for {steps} steps; {rest}"),
+            ("time", f"{duration_text(result.seconds)} for {steps} steps; {rest}"),
             (loss, f"{loss_text(result.losses['total'])}  ({', '.join(terms)})"),
             ("device", result.device),
         ]
-        if self._tell_files:
+        if self._show_files:
             rows += [("picture", Text(str(file), style="bold green")) for file in result.files]
             rows.append(("history", str(result.folder / HISTORY_FILE)))
         if result.interrupted:
@@ -107,7 +113,7 @@ class RunDisplay:
 
     @hookimpl
     def nstflow_run_failed(self) -> None:
-        """Give the terminal back."""
+        """End the live display."""
         self._live.stop()
 
 
