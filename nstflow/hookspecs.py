@@ -35,26 +35,26 @@ def nstflow_stages() -> list[type[Stage]]:  # type: ignore[empty-body]  # a spec
 
 @hookspec
 def nstflow_run_started(plan: Plan, folder: Path) -> None:
-    """Observe that a run begins: its directory is there, nothing is computed yet."""
+    """Observe that a run begins: its directory exists, nothing is computed yet."""
 
 
 @hookspec
 def nstflow_progress(progress: Progress, folder: Path) -> None:
-    """Observe a dispatch, a few times a second. What takes long here delays the run.
+    """Observe a dispatch, a few times a second. The run waits until the hook returns.
 
-    An observer that raises is switched off with a warning, and the run goes on; so it is with the
-    other three.
+    An observer that raises is disabled with a warning, and the run continues. This holds for all
+    four observing hooks.
     """
 
 
 @hookspec
 def nstflow_run_finished(result: Result) -> None:
-    """Observe that a run ended, at its last step or because it was interrupted; files are there."""
+    """Observe that a run ended, at its last step or interrupted; its files are written."""
 
 
 @hookspec
 def nstflow_run_failed(plan: Plan, error: BaseException, folder: Path) -> None:
-    """Observe that a run broke off with an error."""
+    """Observe that a run failed with an error."""
 
 
 HOOKS = tuple(name for name in dict(globals()) if name.startswith(f"{PROJECT}_"))

@@ -1,4 +1,4 @@
-"""Convolution and pooling with frozen weights, as plain TensorFlow that XLA compiles well."""
+"""Convolution and pooling with frozen weights, written so that XLA compiles them well."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ _alive: weakref.WeakValueDictionary[Any, _Product] = weakref.WeakValueDictionary
 
 
 def _constants(kernel: NDArray[np.float32], method: Method) -> _Product:
-    """Return what a kernel comes to, made once for all networks of a process that have it.
+    """Return the convolution of a kernel, shared by all networks of the process that use it.
 
-    Networks that differ in their layers would else each hold up to 400 MB of the same numbers.
+    Otherwise networks with different layers would each hold up to 400 MB of the same numbers.
     """
     key = method, kernel.shape, hashlib.blake2b(kernel.tobytes()).digest()
     if (known := _alive.get(key)) is None:

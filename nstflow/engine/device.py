@@ -1,4 +1,4 @@
-"""Where the engine computes."""
+"""The device that computes: chosen, named, its threads."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Device:
 
     Attributes:
         name: TensorFlow's name for it.
-        title: A person's name for it, with what decides how it rounds.
+        title: Its name for people, with what decides how it rounds.
         kind: Its kind.
-        whole: Whether all of it computes: of a CPU, every core that this process may use.
+        whole: Whether all of it is used: on a CPU, every core that this process may use.
     """
 
     name: str
@@ -40,15 +40,15 @@ class Device:
 def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
     """Return the first GPU, or the CPU where there is none or it was asked for.
 
-    A GPU's memory is taken as it is needed, so that the card can be shared, and its float32 is
-    float32: TensorFlow's own default rounds products to TF32.
+    A GPU's memory is allocated as needed, so that the card can be shared, and TF32, TensorFlow's
+    default for products of float32, is switched off.
 
     Raises:
-        NstflowError: A GPU was asked for, and TensorFlow sees none.
+        NstflowError: A GPU was requested, and TensorFlow finds none.
     """
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
-        with contextlib.suppress(RuntimeError):  # an earlier run of this process has done it
+        with contextlib.suppress(RuntimeError):  # set by an earlier run of this process
             tf.config.experimental.set_memory_growth(gpu, enable=True)
     if choice == "cpu":
         gpus = []
@@ -67,10 +67,10 @@ def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
 
 
 def use_threads(count: int) -> None:
-    """Compute on a CPU with so many threads, in this process, from now on.
+    """Set the number of threads that compute on the CPU in this process.
 
     Raises:
-        NstflowError: TensorFlow has begun with another number; it can't change it.
+        NstflowError: TensorFlow already runs with another number and can't change it.
     """
     threading = tf.config.threading
     if (threading.get_intra_op_parallelism_threads() or cores()) == count:
@@ -78,18 +78,18 @@ def use_threads(count: int) -> None:
     try:
         threading.set_intra_op_parallelism_threads(count)
     except RuntimeError as error:
-        got = "TensorFlow has begun in this process with another number of threads."
+        got = "TensorFlow already runs in this process with another number of threads."
         raise NstflowError(Problem(f"threads {count}", "", got, "Use a new process.")) from error
 
 
-def processor(told: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the processor's name, and how wide it computes: another one rounds otherwise.
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name and vector width: another one rounds differently.
 
     Args:
-        told: Where Linux tells of it; elsewhere Python is asked.
+        cpuinfo: Linux's description of the processor; other systems are asked through `platform`.
     """
     try:
-        text = told.read_text(encoding="utf-8", errors="replace")
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
     about = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)

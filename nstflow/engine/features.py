@@ -1,4 +1,4 @@
-"""From an image to what loss terms see."""
+"""From an image to the features that loss terms see."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ NO_SEED = (0, 0)
 
 
 class Describer:
-    """Describes images as references have them, in one compiled program for each size."""
+    """Describes reference images, by one compiled program for each size."""
 
     def __init__(self, network: Network | None) -> None:
-        # a step's own forward pass, so that equal images have equal features
+        # compiled like the forward pass of a step, so that equal images have equal features
         self._program = tf.function(
             lambda canvas: dict(describe(network, canvas)), jit_compile=True, autograph=False
         )

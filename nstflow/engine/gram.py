@@ -1,4 +1,4 @@
-"""The Gram matrix of a cloud of points, with the gradient that its symmetry allows."""
+"""The Gram matrix of a cloud of points, with a gradient that uses its symmetry."""
 
 from __future__ import annotations
 

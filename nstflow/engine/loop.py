@@ -1,4 +1,4 @@
-"""The one compiled loop: many steps in one dispatch, the same bytes however they are grouped."""
+"""The compiled loop: many steps in one call, the same bytes however the steps are grouped."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 SECONDS = 0.25
-"""What a dispatch aims at."""
+"""How long a dispatch should take."""
 
 
 MOST_SECONDS = 4.0
-"""What it may grow to on a slow device, where a longer one was measured to be faster."""
+"""How long it may take on a slow device, where longer dispatches were measured to be faster."""
 
 
 GAIN = 0.92
@@ -37,8 +37,8 @@ class Pace:
     """Chooses the number of steps by the time that they took; never changes what they compute.
 
     Where a step takes longer than a dispatch should, one step is a dispatch. Each call may have a
-    price of its own there, such as fresh memory, so twice as many are tried, and kept where they
-    are faster.
+    fixed cost there, such as fresh memory, so twice as many steps are tried, and kept if they are
+    faster.
 
     Attributes:
         seconds_per_step: As the last dispatch measured it; 0 before the first.
@@ -58,8 +58,8 @@ class Pace:
         return max(self._count, int(SECONDS / self.seconds_per_step))
 
     def took(self, count: int, seconds: float) -> None:
-        """Learn what a dispatch took."""
-        warm = self.seconds_per_step > 0  # the first one pays for what the others find there
+        """Record how long a dispatch took."""
+        warm = self.seconds_per_step > 0  # the first dispatch also pays one-time costs
         self.seconds_per_step = seconds / count
         if warm and self._growing and count == self._count:
             best = min(self.seconds_per_step, self._fastest.get(count, self.seconds_per_step))
@@ -81,7 +81,7 @@ class Pace:
 
 
 Evaluate = Callable[..., tuple[Tensor, Tensor]]
-"""canvas, step, what is given → (weighted loss of every term `(terms,)`, gradient of their sum)."""
+"""canvas, step, `given` → (weighted loss of every term `(terms,)`, gradient of their sum)."""
 
 
 CAPACITY = 128
@@ -93,16 +93,16 @@ class Loop:
     """Steps of one phase. Every dispatch runs one program, a `while` whose count is an argument.
 
     A single step compiled by itself would round differently; so would an unrolled loop. With one
-    program, 8 and 8 steps give the bytes of 3, 5, 1 and 7.
+    program, 8 + 8 steps give the same bytes as 3 + 5 + 1 + 7.
 
     Attributes:
         canvas: `(1, h, w, 3)`, as the last dispatch left it.
         state: The optimizer's.
         step: Steps taken in the run so far.
-        given: What `evaluate` takes beside the canvas and the step.
-        program: The compiled steps, once `compile` was called, or from a loop of the same kind.
+        given: What `evaluate` takes besides the canvas and the step.
+        program: The compiled steps: set by `compile`, or taken from a loop of the same kind.
         pace: Chooses how many steps a dispatch takes.
-        guard: Gives a context to call the optimizer in, so that its errors find their owner.
+        guard: Returns a context to call the optimizer in, which adds the stage to its errors.
     """
 
     optimizer: Optimizer
@@ -121,7 +121,7 @@ class Loop:
         start = time.perf_counter()
         self._call(0)
         release_unused()
-        prefer_huge_pages()  # for what every later call will use
+        prefer_huge_pages()  # for the memory of all later calls
         return time.perf_counter() - start
 
     def dispatch(self, most: int) -> tuple[NDArray[np.float32], float]:

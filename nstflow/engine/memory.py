@@ -1,4 +1,4 @@
-"""The process's memory, where the system takes advice about it."""
+"""The process's memory: released, given huge pages, measured."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from nstflow.stages.tensorflow import tf
 
 _MADV_HUGEPAGE = 14  # <sys/mman.h> of Linux
-_LEAST = 8 << 20  # bytes: a page of 2 MB is no loss in these
+_LEAST = 8 << 20  # bytes: smaller areas would waste much of a 2 MB page
 
 
 def release_unused() -> None:
-    """Give back what has been freed but is kept for later, as the compiler leaves 100 MB and more.
+    """Return freed memory to the system: after compiling, 100 MB and more.
 
     Where the C library has no such call, nothing happens.
     """
@@ -24,11 +24,11 @@ def release_unused() -> None:
 
 
 def prefer_huge_pages(maps: Path = Path("/proc/self/maps")) -> int:
-    """Ask Linux to back this process's large private memory by huge pages; return how many areas.
+    """Ask Linux for huge pages for this process's large private memory; return how many areas.
 
     A step goes through a gigabyte of temporary memory, and the processor looks up each page of it:
-    512 times fewer of 2 MB than of 4 KB. What is used is rounded up to such pages, at most one an
-    area. Where the system has no such pages, or no such call, nothing happens.
+    512 times fewer of 2 MB than of 4 KB. Memory use is rounded up by at most one
+    such page an area. Where the system has no huge pages, or no such call, nothing happens.
 
     Args:
         maps: The kernel's list of this process's memory.
@@ -53,20 +53,20 @@ def prefer_huge_pages(maps: Path = Path("/proc/self/maps")) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory ran out, on the device or beside it."""
+    """Say whether an error means that memory ran out, on the device or the host."""
     if "tensorflow" in sys.modules and isinstance(error, tf.errors.ResourceExhaustedError):
         return True
     return isinstance(error, MemoryError)
 
 
 def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return the bytes that this process could have in all, with those it has; None if unknown.
+    """Return the bytes that this process can use in total, including those in use; None if unknown.
 
-    What Linux counts as available, no more than a container or `ulimit -v` allows.
+    What Linux counts as available, limited by the container and `ulimit -v`.
 
     Args:
-        proc: Where Linux tells of processes.
-        groups: Where it tells of containers.
+        proc: Linux's folder of processes.
+        groups: Linux's folder of control groups.
     """
     limits = []
     with contextlib.suppress(OSError, ValueError, IndexError):
@@ -74,7 +74,7 @@ def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup"))
         own = int((proc / "self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         limits.append(int(lines["MemAvailable"].split()[0]) * 1024 + own)
     for name in ("memory.max", "memory/memory.limit_in_bytes"):  # of both versions
-        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+        with contextlib.suppress(OSError, ValueError):  # "max" is not a number
             limits.append(int((groups / name).read_text()))
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import resource

@@ -1,4 +1,4 @@
-"""Images into the engine, out of it, and at other sizes."""
+"""Images to tensors and back, and at other sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ResizeMethod = Literal["nearest", "area", "bilinear", "bicubic", "lanczos3", "mitchellcubic"]
-"""The filters of `tf.image.resize` that are offered, sharpest last but one."""
+"""The filters of `tf.image.resize` that are supported; `lanczos3` is the sharpest."""
 
 
 def fit_longest_side(size: Size, longest: int) -> Size:

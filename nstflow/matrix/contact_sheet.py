@@ -30,7 +30,7 @@ def contact_sheet(
     """Return a PNG file with all pictures in a grid, the name of each below it.
 
     Args:
-        pictures: Name and file; where there is no file, or it is no image, an empty frame.
+        pictures: Name and file; without a file, or if it is not an image, an empty frame.
         columns: How many go in a row; by default, so that the sheet is about as wide as high.
         side: The longest side of a picture, in pixels; less where the sheet would be too wide.
     """

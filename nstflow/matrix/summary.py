@@ -1,4 +1,4 @@
-"""What came of many runs: the rows of a table, the same for the screen and for `summary.csv`."""
+"""The results of many runs: a table for the screen and `summary.csv`, and the contact sheet."""
 
 from __future__ import annotations
 
@@ -76,16 +76,16 @@ def _written(value: Any) -> Any:
 
 
 def write_table(matrix: Matrix, results: Sequence[JobResult], out: Path) -> None:
-    """Write the summary of what has ended so far, for whoever looks meanwhile.
+    """Write the summary of the runs that have ended so far.
 
-    Where that fails, nothing is said: it is written again.
+    A failure is ignored: the summary is written again at the end.
     """
     with contextlib.suppress(OSError):
         write_file(out / SUMMARY_FILE, to_csv(rows_of(matrix, results, out)).encode())
 
 
 def write_summary(matrix: Matrix, results: Sequence[JobResult], out: Path) -> dict[str, Path]:
-    """Write what the runs came to; return what a person calls each file.
+    """Write `summary.csv` and the contact sheet; return label → file.
 
     Raises:
         NstflowError: They can't be written.
@@ -100,10 +100,10 @@ def write_summary(matrix: Matrix, results: Sequence[JobResult], out: Path) -> di
             write_file(files["contact sheet"], contact_sheet(pictures, _columns(matrix)))
     except OSError as error:
         got = f"the summary can't be written ({error.strerror or error})."
-        hint = "What the runs made is in their directories."
-        told = NstflowError(Problem(str(out), "", got, hint))
-        told.closing = "the runs have ended"
-        raise told from error
+        hint = "The results are in the directories of the runs."
+        failure = NstflowError(Problem(str(out), "", got, hint))
+        failure.closing = "the runs have ended"
+        raise failure from error
     return files
 
 

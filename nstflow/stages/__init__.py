@@ -1,1 +1,1 @@
-"""The contracts: what a stage of each slot offers, and what stages hand one another."""
+"""The contracts: what a stage of each slot offers, and the data that stages exchange."""

@@ -1,4 +1,4 @@
-"""One run of many as plain data: what a worker is given, what it tells, and what it returns."""
+"""One run of a matrix as plain data: the job, its progress, its result; and how to stop it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Stop:
-    """Asks a run to stop after the dispatch in flight, from any thread.
+    """A request to stop a run after the current dispatch; may be made from any thread.
 
     Attributes:
-        requested: Whether it was asked.
-        signal: The number of the signal that asked, or 0.
-        polled: Whether the run looks here by itself; where it does not, a signal is raised as
+        requested: Whether it was made.
+        signal: The number of the signal that made it, or 0.
+        polled: Whether the run checks it between dispatches; before that, a signal is raised as
             `KeyboardInterrupt`.
     """
 
@@ -29,7 +29,7 @@ class Stop:
         self.polled = False
 
     def request(self, number: int = 0) -> None:
-        """Ask."""
+        """Make the request."""
         self.requested, self.signal = True, number
 
     @property
@@ -44,18 +44,18 @@ class Stop:
 
 @dataclass(frozen=True)
 class Job:
-    """A run that a worker is to make: nothing in it is more than text, numbers and paths.
+    """A run for a worker to make: text, numbers and paths only, so that it can be sent anywhere.
 
     Attributes:
         name: Its name among the others.
         lock: The lock of its recipe as text: the worker refuses where a file, the weights or a
             plugin is not what it says. Relative paths in it start at `folder`.
         folder: The run directory.
-        overwrite: Replace a run that is there.
-        resume: Go on with a run that is there; with `overwrite` too, replace one that can't.
+        overwrite: Replace an existing run.
+        resume: Resume an existing run; with `overwrite` too, replace one that can't be resumed.
         device: Where to compute: `auto`, `cpu` or `gpu`.
         metadata: Let the picture carry how it was made.
-        plugins: Files that are plugins, which are sent along.
+        plugins: Plugin files, which are sent along.
         threads: How many threads compute on a CPU; all cores' by default.
     """
 
@@ -107,9 +107,9 @@ class JobResult:
         files: What the outputs wrote.
         device: What computed it.
         already: Whether the run had ended before, so that nothing was computed.
-        resumed_from: The step of the checkpoint that it went on from; 0 for none.
+        resumed_from: The step of the checkpoint that it resumed from; 0 for none.
         problems: Why it failed.
-        trace: The traceback of a mistake in a program, or an empty string.
+        trace: The traceback of a bug, or an empty string.
         notes: Warnings, in their order.
     """
 
@@ -131,11 +131,12 @@ class JobResult:
 
     @classmethod
     def lost(cls, name: str, what: str) -> JobResult:
-        """Return how a job ended whose worker is gone."""
-        hint = "`--resume` goes on from its last checkpoint."
+        """Return the result of a job whose worker is gone."""
+        hint = "`--resume` continues from its last checkpoint."
         return cls(name, "failed", problems=(Problem(name, "", what, hint),))
 
 
 Tell: TypeAlias = Callable[[JobProgress], None]
 Work: TypeAlias = Callable[[Job, Tell, Stop], JobResult]
-"""Makes one run, tells of it, and never raises; a function of a module, so it can be named."""
+"""Makes one run, reports its progress and never raises; a module-level function, so that it can be
+pickled."""

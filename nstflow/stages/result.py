@@ -1,4 +1,4 @@
-"""What a run tells while it lasts, and what it leaves."""
+"""The progress and the result of a run, as observers see them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Result:
         folder: The run directory.
         interrupted: Whether the run was stopped before its last step.
         files: What the outputs wrote, in the recipe's order.
-        resumed_from: The step of the checkpoint that the run went on from; 0 for a run of its own.
+        resumed_from: The step of the checkpoint that the run resumed from; 0 if it was not resumed.
         already: Whether the run had ended before, so that nothing was computed: the picture is
             then what a file of its outputs holds, or None if none of them is an image.
         record: How the picture was made, for outputs that can carry it: the lock as text, with

@@ -17,7 +17,7 @@ class Slot:
 
     Attributes:
         name: The recipe's key, or the command line's option.
-        noun: What a person calls one of its stages.
+        noun: A word for one of its stages, for messages.
         base: The contract that its stages fulfil.
         holds: One stage, a list of them, or a mapping of names to them.
         default: What `use` is when a recipe leaves it out; None where it must be said.

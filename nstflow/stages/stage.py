@@ -1,4 +1,9 @@
-"""Types of settings that mean something to a recipe."""
+"""The contract of each slot: the base class of its stages. Losses are in `loss`.
+
+A stage is a frozen pydantic model. Its fields are the settings that a recipe may write, its
+methods are its behaviour, and the first line of its docstring is what `nstflow stages` prints.
+Stages keep nothing between calls, so a recipe always makes the same picture.
+"""
 
 from __future__ import annotations
 
@@ -199,22 +204,22 @@ class Postprocessor(Stage):
 
 
 class Executor(Stage):
-    """Says where the runs of a matrix are computed. Chosen on the command line, in no recipe.
+    """Says where the runs of a matrix are computed. Chosen on the command line, not in a recipe.
 
-    It changes when and where the pictures are made, and nothing in them at one number of threads.
+    It never changes a picture at a given number of threads.
     """
 
     @abstractmethod
     def run(self, jobs: Sequence[Job], work: Work, tell: Tell, stop: Stop) -> Iterator[JobResult]:
-        """Make every run once, and yield how each ended, as it ends; no news of it follows.
+        """Make every run once, and yield each result as the run ends; no progress of it may follow.
 
-        A worker that is lost loses one run at most: another is given `job.again()`.
+        If a worker dies, its run is rescheduled with `job.again()`; no other run is affected.
 
         Args:
-            jobs: The runs, in the recipe's order: plain data, to be sent anywhere.
-            work: Makes one, in the process that calls it: `work(job, tell, stop) -> JobResult`.
-            tell: Takes the news of all, one call at a time.
-            stop: Once it is `requested`, no further run begins, and those at work are to stop.
+            jobs: The runs, in the recipe's order: plain data that can be sent to other processes.
+            work: Makes a run in the calling process: `work(job, tell, stop) -> JobResult`.
+            tell: Takes the progress of all runs, one call at a time.
+            stop: Once it is `requested`, no further run begins, and running ones are to stop.
         """
 
 

@@ -1,4 +1,4 @@
-"""What stages hand one another: images, features, phases, costs. Plain data, no computing."""
+"""The data that stages exchange: images, features, phases, costs."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class Cost:
         backward: The same for the gradient with respect to the pixels.
         constants: Bytes that the network's weights take while it computes; None where unknown.
         maps: Bytes of the feature maps that the gradient needs, or None.
-        scratch: Bytes that one layer takes beside them at most, or None.
+        scratch: Bytes that a single layer needs in addition, at most, or None.
     """
 
     forward: int
@@ -205,14 +205,14 @@ Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that a stage needs beside the recipe's own, such as a network's weights.
+    """A file that a stage needs besides those that the recipe names, such as a network's weights.
 
     Attributes:
-        name: What a person calls it.
-        present: Whether it is there, whole, and need not be fetched.
-        note: What to know about it, in a few words.
-        fetch: Brings it here; is given a function to report bytes done and bytes in all to.
-            None where there is nothing to fetch.
+        name: Its name for people.
+        present: Whether it is there and valid, and need not be fetched.
+        note: A short description.
+        fetch: Downloads it; takes a function to report the bytes done and the total to. None where
+            there is nothing to fetch.
         sha256: The file's, in hexadecimal; None where there is no file, or it is not here yet.
     """
 

@@ -276,7 +276,7 @@ def test_missing_image(bad: Refused, tmp_path: Path) -> None:
     PIL.Image.new("RGB", (32, 32)).save(tmp_path / "photos.png")
     assert bad(WITH_FILE) == lines(
         "r.yaml:3:3  images.content.path",
-        f"    no file '{tmp_path / 'photo.png'}'. Did you mean 'photos.png'?",
+        f"    there is no file '{tmp_path / 'photo.png'}'. Did you mean 'photos.png'?",
         ONE,
     )
 
@@ -327,13 +327,13 @@ def test_unknown_weights(bad: Refused) -> None:
     told = bad(changed("weights: random", "weights: imagnet"))
     assert told.startswith(
         "r.yaml:6:22  extractor.weights\n"
-        "    no weights are called 'imagnet'. Did you mean 'imagenet'? There are imagenet, keras,"
+        "    there are no weights called 'imagnet'. Did you mean 'imagenet'? Known: imagenet,"
     )
 
 
 def test_missing_weights(bad: Refused, tmp_path: Path) -> None:
     assert bad(changed("weights: random", "weights: w.npz")) == lines(
-        "r.yaml:6:22  extractor.weights", f"    no file '{tmp_path / 'w.npz'}'.", ONE
+        "r.yaml:6:22  extractor.weights", f"    there is no file '{tmp_path / 'w.npz'}'.", ONE
     )
 
 
@@ -346,9 +346,7 @@ def test_weights_that_were_altered(
     imagenet.path.parent.mkdir(parents=True)
     imagenet.path.write_bytes(b"half")
     told = bad(changed("weights: random", "weights: imagenet"))
-    assert told.startswith(
-        f"{imagenet.path}  weights imagenet\n    the file was cut short or altered"
-    )
+    assert told.startswith(f"{imagenet.path}  weights imagenet\n    the file is damaged")
     assert "`nstflow weights fetch` replaces it." in told
 
 

@@ -14,8 +14,8 @@ _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolu
 _MEAN_BGR = (103.939, 116.779, 123.68)  # of ImageNet, as the network was trained
 _FLOAT = 4  # bytes
 
-# Where Winograd's way is the faster one on a CPU: not in the two thinnest layers, which memory
-# bounds, and not on maps so small that fetching its larger kernels is most of the work.
+# Where Winograd's algorithm is faster on a CPU: not in the two thinnest layers, which are bound by
+# memory, and not on maps so small that reading its larger kernels is most of the work.
 _LEAST_OUTPUTS, _LEAST_POSITIONS = 128, 400
 
 
@@ -88,7 +88,7 @@ class VGG19(Extractor):
         return [weights_asset(self.weights, folder)]
 
     def files(self, folder: Path) -> Mapping[str, Path]:
-        """Return the file of weights, if they are one's own."""
+        """Return the file of weights, if `weights` names one."""
         if not Path(self.weights).suffix:
             return {}
         return {"weights": folder / os.path.expanduser(self.weights)}  # noqa: PTH111 - as `Stage`
@@ -96,7 +96,7 @@ class VGG19(Extractor):
     def settled(
         self, layers: Sequence[str], size: Size, device: Literal["cpu", "gpu"]
     ) -> Extractor:
-        """Choose the way of each convolution that the recipe leaves open."""
+        """Choose how to compute each convolution that the recipe leaves open."""
         if self.convolution in ("direct", "winograd"):
             return self
         chosen: dict[str, Method] = {}
@@ -134,7 +134,7 @@ class VGG19(Extractor):
         """Load the weights as far as the deepest layer needs them."""
         names = _down_to(layers)
         weights = load_weights(self.weights, {name: _LAYERS[name][1] for name in names}, folder)
-        # popped: a kernel is not kept beside what the convolution makes of it
+        # popped: the kernel is freed once the convolution has its own copies
         convolutions = {name: conv3x3(*weights.pop(name), self._method(name)) for name in names}
 
         def describe(canvas: Tensor) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
-"""From the bytes of an image file to RGB in [0, 1], without losing what can be kept.
+"""From an image file to RGB in [0, 1], with as little loss as possible.
 
-Pillow reads most files right. What it does not: 16-bit grey is clipped by `convert`, 16-bit colour
-is cut to 8 bits. So 16-bit grey is divided by 65535 here, 16-bit RGB TIFF read by tifffile; for
-16-bit RGB PNG the loss is said.
+Pillow reads most files correctly. It clips 16-bit grey in `convert` and cuts 16-bit colour to 8
+bits. So 16-bit grey is divided by 65535 here, and 16-bit RGB TIFF is read by tifffile; for 16-bit
+RGB PNG a warning says that 8 bits are lost.
 """
 
 from __future__ import annotations

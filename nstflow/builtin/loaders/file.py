@@ -1,4 +1,4 @@
-"""Image files of the usual kinds, read with their colours and their orientation right."""
+"""Image files of the common formats, with the right colours and orientation."""
 
 import warnings
 from itertools import islice
@@ -19,10 +19,10 @@ class File(Loader):
     """Read a PNG, JPEG, WebP, TIFF or BMP file.
 
     EXIF orientation is applied, an ICC profile converted to sRGB, every kind of pixel (grey,
-    palette, CMYK, 16 bits a channel, alpha) brought to RGB in [0, 1]. A warning says where that
-    loses something.
+    palette, CMYK, 16 bits a channel, alpha) converted to RGB in [0, 1]. A warning says where that
+    loses information.
 
-    Errors: a file that is missing, no image, damaged, or larger than `max_megapixels`.
+    Errors: a file that is missing, not an image, damaged, or larger than `max_megapixels`.
     """
 
     use: Literal["file"] = "file"
@@ -67,7 +67,10 @@ class File(Loader):
             if path.is_file():
                 return path
             problem = self._no_file(path)
-        except (OSError, RuntimeError) as error:  # a name too long, a folder closed, no such user
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # the name is too long, the folder not readable, `~user` unknown
             problem = Problem("", "path", f"'{self.path}' can't be looked up ({error}).")
         raise NstflowError(problem)
 
@@ -77,9 +80,11 @@ class File(Loader):
         if path.exists():
             return Problem("", "path", f"'{self.path}' is not a regular file.")
         if self.path.exists():
-            hint = "Paths start at the recipe's folder, and there is one at "
-            return Problem("", "path", f"no file '{path}'.", f"{hint}'{self.path.absolute()}'.")
-        return Problem("", "path", f"no file '{path}'.", _nearest(path))
+            hint = "Paths start at the recipe's folder; there is one at "
+            return Problem(
+                "", "path", f"there is no file '{path}'.", f"{hint}'{self.path.absolute()}'."
+            )
+        return Problem("", "path", f"there is no file '{path}'.", _nearest(path))
 
 
 def _nearest(path: Path) -> str:

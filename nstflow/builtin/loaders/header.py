@@ -1,4 +1,4 @@
-"""What the header of an image file says, and may be trusted to say without decoding the file."""
+"""The header of an image file: size, orientation and depth, without decoding the pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LARGE_READ = 1 << 20
 
 
 class _File(io.BufferedReader):
-    """A file of which no more is read than there is: a damaged length may ask for gigabytes."""
+    """A file that never reads beyond its end: a damaged length may ask for gigabytes."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _LARGE_READ:
@@ -33,7 +33,7 @@ class _File(io.BufferedReader):
 
 
 class UnreadableImageError(Exception):
-    """The file is no image that can be read; the text says why, `hint` what to do."""
+    """The file can't be read as an image; the text says why, `hint` what to do."""
 
     def __init__(self, text: str, hint: str = "") -> None:
         super().__init__(text)
@@ -60,7 +60,7 @@ def header_size(path: Path, max_megapixels: float) -> Size:
 
 @contextlib.contextmanager
 def open_image(path: Path) -> Iterator[PIL.Image.Image]:
-    """Give the image of a file, its pixels not decoded yet; the file is closed in the end.
+    """Open an image without decoding its pixels; the file is closed at the end of the context.
 
     Raises:
         UnreadableImageError: No image of a known format.

@@ -1,4 +1,4 @@
-"""Colour profiles: whatever the numbers of a file mean, sRGB comes out."""
+"""Colour profiles: pixels converted to sRGB."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AS_GOOD_AS_EQUAL = 2  # of 255: profiles of sRGB differ in their last digits
 
 
 class UnfitProfileError(Exception):
-    """The profile is damaged, or describes colours of another kind than the image has."""
+    """The profile is damaged, or is for another colour space than the image's."""
 
 
 def is_srgb(profile: bytes | None, mode: str) -> bool:
@@ -62,7 +62,7 @@ def _way_to_srgb(profile: bytes | None, mode: str) -> Any:
         raise UnfitProfileError(str(error)) from error
     if mode == "CMYK":
         return way
-    # A name says little ("sRGB linear" is a profile too), so the colours themselves are asked.
+    # A name says little ("sRGB linear" is a profile too), so a grid of colours is converted.
     levels = np.linspace(0, 255, 18 if mode == "RGB" else 256).astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), -1) if mode == "RGB" else levels
     probe = PIL.Image.fromarray(grid.reshape(1, -1, 3) if mode == "RGB" else grid[None])

@@ -45,7 +45,7 @@ def has_swapped_sides(image: PIL.Image.Image) -> bool:
 def read_deep_colour(path: Path, image: PIL.Image.Image) -> tuple[Pixels, Pixels | None] | None:
     """Return the first page as it lies in the file, in [0, 1], with its alpha.
 
-    None where tifffile can't read it: a compression that it lacks, a volume.
+    None where tifffile can't read it: an unsupported compression, a volume.
     """
     import numpy as np
     import tifffile

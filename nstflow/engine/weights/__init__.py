@@ -1,4 +1,4 @@
-"""The weights of networks: by name, from the cache, or from a file."""
+"""Network weights: by name, from the cache, or from a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RANDOM_NOTE = "random numbers: for tests of mechanics only, the picture means no
 
 
 def load_weights(name: str, shapes: Mapping[str, Shape], folder: Path) -> Weights:
-    """Return layer → (kernel `(3, 3, in, out)`, bias `(out,)`), float32, for every layer asked for.
+    """Return layer → (kernel `(3, 3, in, out)`, bias `(out,)`), float32, of all layers in `shapes`.
 
     Args:
         name: `imagenet`, fetched at first use; `keras`, fetched by Keras; `random`, seeded and
@@ -75,11 +75,11 @@ def weights_asset(name: str, folder: Path) -> Asset:
             fetch=_fetch_keras,
             sha256=sha256_of(path) if path.is_file() else None,
         )
-    return Asset(f"weights {_local(name, folder).name}", present=True, note="a file of yours")
+    return Asset(f"weights {_local(name, folder).name}", present=True, note="a local file")
 
 
 def _fetch_keras(_report: cache.Report) -> None:
-    cache.fetch_keras()  # with a display of its own
+    cache.fetch_keras()  # Keras shows its own progress
 
 
 def named_assets() -> list[Asset]:
@@ -93,18 +93,18 @@ def _local(name: str, folder: Path) -> Path:
         hint = suggest(name, ["imagenet", "keras", "random"])
         raise NstflowError(
             Problem(
-                *("", "weights", f"no weights are called '{name}'."),
-                f"{hint} There are {known}.".strip(),
+                *("", "weights", f"there are no weights called '{name}'."),
+                f"{hint} Known: {known}.".strip(),
             )
         )
     try:
         path = folder / Path(name).expanduser()
         found = path.is_file()
-    except (OSError, RuntimeError) as error:  # too long a name, or the home of nobody
+    except (OSError, RuntimeError) as error:  # the name is too long, or `~user` is unknown
         problem = f"'{name}' can't be looked up ({error})."
         raise NstflowError(Problem("", "weights", problem)) from error
     if not found:
-        raise NstflowError(Problem("", "weights", f"no file '{path}'."))
+        raise NstflowError(Problem("", "weights", f"there is no file '{path}'."))
     return path
 
 

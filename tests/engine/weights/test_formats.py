@@ -166,7 +166,7 @@ def test_npz_whose_header_promises_more_than_it_holds(tmp_path: Path, count: int
     with zipfile.ZipFile(path, "w") as archive:
         data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(64)
         archive.writestr("one/kernel.npy", data)
-    with pytest.raises(WeightsError, match="no sound"):
+    with pytest.raises(WeightsError, match="not a valid"):
         read_npz(path, SHAPES)
 
 
@@ -222,7 +222,7 @@ def test_npz_that_is_damaged(
     path = tmp_path / "w.npz"
     save(path, **arrays())
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(WeightsError, match="no sound"):
+    with pytest.raises(WeightsError, match="not a valid"):
         read_npz(path, SHAPES)
 
 
@@ -575,18 +575,18 @@ def _with(**changed: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"magic": 5}, "no torch file of the old kind"),
-        ({"protocol": 1002}, "no torch file of the old kind"),
-        (_system(little_endian=False), "no torch file of the old kind"),
+        ({"magic": 5}, "not a torch file of the old format"),
+        ({"protocol": 1002}, "not a torch file of the old format"),
+        (_system(little_endian=False), "not a torch file of the old format"),
         ({"system": [1]}, "damaged"),
         ({"tensors": [1, 2]}, "damaged"),
         ({"tensors": 5}, "damaged"),
-        ({"keys": ["no such key"]}, "damaged|ends too early"),
+        ({"keys": ["no such key"]}, "damaged|truncated"),
         ({"keys": 5}, "damaged"),
-        (_with(one_b=tensor("FloatStorage", "94000002", (2, 2), strides=(1, 2))), "odd layout"),
-        (_with(one_b=tensor("FloatStorage", "94000002", (4,), offset=2)), "odd layout"),
-        (_with(one_b=tensor("FloatStorage", "94000002", (4,), strides=(0,))), "odd layout"),
-        (_with(one_b=tensor("FloatStorage", "94000002", (4,), shape=(10**9,))), "odd layout"),
+        (_with(one_b=tensor("FloatStorage", "94000002", (2, 2), strides=(1, 2))), "layout"),
+        (_with(one_b=tensor("FloatStorage", "94000002", (4,), offset=2)), "layout"),
+        (_with(one_b=tensor("FloatStorage", "94000002", (4,), strides=(0,))), "layout"),
+        (_with(one_b=tensor("FloatStorage", "94000002", (4,), shape=(10**9,))), "layout"),
         (_with(one_b=tensor("FloatStorage", "94000002", (4,), place="cuda:0")), "can't be read"),
         (_with(one_b=tensor("DoubleStorage", "94000002", (4,))), "torch.DoubleStorage"),
         (_with(one_b=5), "damaged"),
@@ -611,7 +611,7 @@ def test_torch_file_that_would_fill_the_memory_or_never_end(tmp_path: Path) -> N
         endless = (endless, endless)  # a few bytes, but 2^100 to say
     for changed, words in (
         ({"shape": (10**9, [0])}, "damaged"),
-        ({"strides": endless}, "odd layout"),
+        ({"strides": endless}, "layout"),
         ({"place": endless}, "can't be read"),
     ):
         path = torch_file(

@@ -94,19 +94,19 @@ def test_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("imagnet", "Did you mean 'imagenet'? There are imagenet, keras, random, or the path"),
+        ("imagnet", "Did you mean 'imagenet'? Known: imagenet, keras, random, or the path"),
         ("Keras", "Did you mean 'keras'?"),
-        ("zzz", "There are imagenet, keras, random, or the path of a .h5 or .npz file."),
-        ("weights.pth", "There are imagenet"),
-        ("../h5", "There are"),
-        ("", "There are"),
-        (".npz", "There are"),
+        ("zzz", "Known: imagenet, keras, random, or the path of a .h5 or .npz file."),
+        ("weights.pth", "Known: imagenet"),
+        ("../h5", "Known:"),
+        ("", "Known:"),
+        (".npz", "Known:"),
     ],
 )
 def test_unknown_name(name: str, hint: str, tmp_path: Path) -> None:
     problem = refused(name, tmp_path)
     assert (problem.where, problem.what) == ("", "weights")
-    assert problem.got == f"no weights are called '{name}'."
+    assert problem.got == f"there are no weights called '{name}'."
     assert problem.hint.startswith(hint)
 
 
@@ -186,11 +186,11 @@ def test_damaged_weights_are_a_problem_of_the_plan(
     monkeypatch.setenv("NSTFLOW_CACHE", str(tmp_path))
     imagenet.path.parent.mkdir()
     imagenet.path.write_bytes(b"half of it")
-    with pytest.raises(NstflowError, match="cut short or altered") as caught:
+    with pytest.raises(NstflowError, match="the file is damaged") as caught:
         weights_asset("imagenet", tmp_path)
     assert caught.value.problems[0].where == str(imagenet.path)
     assert "`nstflow weights fetch` replaces it" in caught.value.problems[0].hint
-    with pytest.raises(NstflowError, match="cut short or altered"):
+    with pytest.raises(NstflowError, match="the file is damaged"):
         load_weights("imagenet", SHAPES, tmp_path)
 
 
