@@ -249,7 +249,7 @@ class CheckpointSchedule:
         seconds, steps = self._often.every_seconds, self._often.every_steps
         late = seconds is not None and time.monotonic() - self._saved >= seconds
         if late or (steps is not None and progress.step % steps == 0):
-            self._directory.save(self._optimization.checkpoint())
+            self._directory.write_checkpoint(self._optimization.checkpoint())
             self._saved = time.monotonic()
         # the file is written whole each time: not for every one of many short epochs
         if progress.ends_epoch and time.monotonic() - self._written > SECONDS_PER_HISTORY:
@@ -258,7 +258,7 @@ class CheckpointSchedule:
 
     def now(self) -> None:
         """Save everything."""
-        self._directory.save(self._optimization.checkpoint())
+        self._directory.write_checkpoint(self._optimization.checkpoint())
         self._directory.write_history(self._optimization.history)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ from nstflow.stages.result import Result
 from nstflow.stages.types import Image
 from nstflow.storage.checkpoint import DamagedCheckpointError
 from nstflow.storage.run_directory import RunDirectory
-from nstflow.storage.run_record import CHECKPOINT_FILE, LOCK_FILE, RECIPE_FILE
+from nstflow.storage.run_record import CHECKPOINT_FILE, LOCK_FILE
 
 if TYPE_CHECKING:
     from nstflow.engine.device import Device, DeviceChoice
@@ -88,9 +88,9 @@ def run(
     inputs = plan.files.values()
     with RunDirectory(path, overwrite=overwrite, resume=resume, inputs=inputs) as directory:
         stored = _stored(plan, directory)
-        if stored is not None and directory.facts.state == "finished":
-            directory.drop_checkpoint()  # if the run was killed before it could
-            return read_result(plan, path, directory.facts, stored["lock"]["device"])
+        if stored is not None and directory.record.state == "finished":
+            directory.remove_checkpoint()  # if the run was killed before it could
+            return read_result(plan, path, directory.record, stored["lock"]["device"])
         stop = stop or Stop()
         patient = stop.polled
         work = Execution(plan, directory, watching, stop, shared or RunCache(), stored, began)
@@ -111,13 +111,13 @@ def run(
 
 def _stored(plan: Plan, directory: RunDirectory) -> Data | None:
     """Return the lock of the run to resume, if there is one, and hold the plan to it."""
-    if not directory.held:
+    if not directory.resuming:
         return None
     stored = stored_lock(directory.path)
     if stored is not None:
         check_resumable(plan, directory.path, *stored)
         return stored[0]
-    if directory.facts.steps:
+    if directory.record.steps:
         got = f"{LOCK_FILE} is missing: what was run can't be told."
         hint = "Begin anew with --overwrite."
         raise NstflowError(Problem(str(directory.path), "", got, hint))
@@ -146,7 +146,7 @@ class Execution:
     on_all: bool = True
 
     def execute(self, choice: DeviceChoice, *, locked: bool, metadata: bool) -> Result:
-        """Do everything that a run does, in its claimed directory.
+        """Do everything that a run does, in its directory.
 
         Args:
             choice: Where to compute.
@@ -156,21 +156,22 @@ class Execution:
         from nstflow.engine.device import choose_device
 
         recipe, directory = self.plan.recipe, self.directory
-        if self.stored is None:
-            self._mark()
+        if self.stored is None and not directory.replacing:
+            directory.write_record(state="running")  # before an observer writes into the folder
         self.watching.tell("nstflow_run_started", plan=self.plan, folder=directory.path)
         device = choose_device(choice, deterministic=recipe.compute.deterministic)
         self.shared.on((device, recipe.compute.deterministic))
         self.on_cpu, self.on_all = device.kind == "cpu", device.whole
         self.plan = self.plan.on(device.kind)
         lock = self._lock(device, locked=locked)
-        checkpoint = directory.saved()
+        checkpoint = directory.read_checkpoint()
         with device.scope():
             try:
                 optimization = self.optimization = Optimization(self.plan, checkpoint, self.shared)
             except DamagedCheckpointError as error:
-                raise directory.unusable(error) from error
-            self._begin(lock, optimization.history)
+                raise directory.checkpoint_error(error) from error
+            text = "" if self.stored else to_text(lock)
+            directory.begin(recipe.source.text, text, optimization.history)
             self._look()
             images = prepare(self.plan, self.shared)
             self._look()
@@ -213,19 +214,6 @@ class Execution:
             warnings.warn(f"{short.got} {short.hint}", NstflowWarning, stacklevel=2)
         return lock
 
-    def _begin(self, lock: Data, history: Mapping[str, Sequence[float]]) -> None:
-        """Write what is known before the first step."""
-        if self.stored is None:
-            self.directory.write(LOCK_FILE, to_text(lock))
-        else:
-            self._mark()  # not before it is sure that the run can go on
-        self.directory.write_history(history)
-
-    def _mark(self) -> None:
-        """Make the folder a run's."""
-        self.directory.record(state="running")
-        self.directory.write(RECIPE_FILE, self.plan.recipe.source.text)
-
     def _optimize(
         self, optimization: Optimization, images: Mapping[str, Image], lock: Data
     ) -> bool:
@@ -252,7 +240,7 @@ class Execution:
             saving.now()
             return True
         except Exception:
-            if optimization.step and not self.directory.replaces:
+            if optimization.step and not self.directory.replacing:
                 with contextlib.suppress(Exception):  # what matters is what was raised
                     saving.now()
             raise
@@ -261,7 +249,7 @@ class Execution:
 
     def _note(self, result: Result) -> None:
         """Write down how the run ended; the checkpoint of one that took all its steps goes."""
-        self.directory.record(
+        self.directory.write_record(
             state="stopped" if result.interrupted else "finished",
             steps=len(result.history["step"]),
             seconds=round(result.seconds, 3),
@@ -270,7 +258,7 @@ class Execution:
             files=tuple(file.name for file in result.files),
         )
         if not result.interrupted:
-            self.directory.drop_checkpoint()
+            self.directory.remove_checkpoint()
         if self.on_all and not result.resumed_from:
             timings.note(result)
 
@@ -281,6 +269,7 @@ class Execution:
         begun = self.directory.has_steps or (self.optimization and self.optimization.compiled)
         if isinstance(error, NstflowError) and begun and "closing" not in vars(error):
             error.closing = STOPPED
-            if (self.directory.path / CHECKPOINT_FILE).is_file():
+            there = (self.directory.path / CHECKPOINT_FILE).is_file()
+            if there and not self.directory.replacing:
                 error.closing = f"{STOPPED}, and can go on with --resume"
         return error

@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-PART = ".nstflow-part-"
+TEMP_PREFIX = ".nstflow-part-"
 """How the names of folders begin in which files are written before they are moved."""
 
 
@@ -41,7 +41,7 @@ def write_file(path: Path, data: bytes) -> Path:
         OSError: It can't be written; what was there before still is.
     """
     with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=PART, ignore_cleanup_errors=True
+        dir=path.parent, prefix=TEMP_PREFIX, ignore_cleanup_errors=True
     ) as folder:
         file = Path(folder, path.name)
         file.write_bytes(data)

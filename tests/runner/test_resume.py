@@ -497,7 +497,9 @@ def test_checkpoints_come_as_often_as_the_recipe_says(
     often: str, saved: list[int], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[int] = []
-    monkeypatch.setattr(RunDirectory, "save", lambda _, checkpoint: steps.append(checkpoint.step))
+    monkeypatch.setattr(
+        RunDirectory, "write_checkpoint", lambda _, checkpoint: steps.append(checkpoint.step)
+    )
     monkeypatch.setattr("nstflow.engine.loop.Pace.steps", lambda _: 1)
     run(PIXELS, f"checkpoints={often}")
     assert steps == saved
@@ -631,4 +633,4 @@ def test_a_run_that_was_stopped_is_named_as_such(call: Any, run: Run) -> None:
     run(PIXELS, at=2)
     answer = call("run", "recipe.yaml", "--out", "out")
     assert answer.code == 2
-    assert "of a run that has not ended. Go on with --resume, replace it with" in answer.err
+    assert "of a run that has not ended. Continue it with --resume, replace it with" in answer.err

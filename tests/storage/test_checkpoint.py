@@ -307,8 +307,8 @@ def test_an_altered_checkpoint_with_a_right_sha256_is_refused(
 def test_a_damaged_checkpoint_in_a_run_directory_is_named(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "x" / CHECKPOINT_FILE
     with RunDirectory(tmp_path / "x") as directory:
-        directory.record(state="running")
-        directory.save(example())
+        directory.write_record(state="running")
+        directory.write_checkpoint(example())
     whole = path.read_bytes()
     path.write_bytes(
         {
@@ -321,7 +321,7 @@ def test_a_damaged_checkpoint_in_a_run_directory_is_named(tmp_path: Path, damage
     damaged = path.read_bytes()
     with RunDirectory(tmp_path / "x", resume=True) as directory:
         with pytest.raises(NstflowError) as caught:
-            directory.saved()
+            directory.read_checkpoint()
         directory.fail()
     (problem,) = caught.value.problems
     assert problem.where == str(path)
@@ -329,11 +329,11 @@ def test_a_damaged_checkpoint_in_a_run_directory_is_named(tmp_path: Path, damage
     assert problem.hint == "Begin anew with --overwrite."
     assert path.read_bytes() == damaged
     with RunDirectory(tmp_path / "x", overwrite=True) as directory:
-        assert directory.saved() is None
-        directory.record(state="running")
-        directory.save(example())
+        assert directory.read_checkpoint() is None
+        directory.write_record(state="running")
+        directory.write_checkpoint(example())
     with RunDirectory(tmp_path / "x", resume=True) as directory:
-        saved = directory.saved()
+        saved = directory.read_checkpoint()
         assert saved is not None
         assert_equal(saved, example())
 
@@ -345,9 +345,9 @@ def test_a_checkpoint_that_can_not_be_read_is_named(
         raise OSError(5, "Input/output error")
 
     with RunDirectory(tmp_path / "x") as directory:
-        directory.record(state="running")
-        directory.save(example())
+        directory.write_record(state="running")
+        directory.write_checkpoint(example())
     with RunDirectory(tmp_path / "x", resume=True) as directory:
         monkeypatch.setattr(Path, "read_bytes", fail)
         with pytest.raises(NstflowError, match="Input/output error"):
-            directory.saved()
+            directory.read_checkpoint()

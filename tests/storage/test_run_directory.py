@@ -1,4 +1,4 @@
-"""The run directory: whole or not at all, and nothing deleted that is not a run's."""
+"""The run directory: one run at a time, files whole or not at all, nobody else's files touched."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import pytest
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.storage.checkpoint import Checkpoint
-from nstflow.storage.run_directory import RunDirectory
+from nstflow.storage.run_directory import DirectoryMutex, RunDirectory
 from nstflow.storage.run_record import (
     CHECKPOINT_FILE,
     HISTORY_FILE,
@@ -30,6 +32,7 @@ from nstflow.storage.run_record import (
     read_run_record,
 )
 
+MUTEX = ".nstflow.lock"
 HISTORY = {"step": [1, 2], "total": [0.1, 1e-30], "a": [1 / 3, 2.0], "seconds": [0.5, 1.0]}
 NO_STEPS: dict[str, list[float]] = {name: [] for name in HISTORY}
 CHECKPOINT = Checkpoint(
@@ -40,6 +43,20 @@ CHECKPOINT = Checkpoint(
     state={"m": np.ones(3, np.float32)},
     history=HISTORY,
 )
+RECORD = RunRecord(state="finished", steps=2, files=("result.png", "steps.gif"))
+OLD = {
+    **{name: f"old {name}".encode() for name in OWN},
+    RUN_RECORD_FILE: RECORD.model_dump_json().encode(),
+    "result.png": b"old result.png",
+    "steps.gif": b"old steps.gif",
+}
+MINE = {  # what someone keeps beside a run
+    "notes.txt": b"mine",
+    ".hidden": b"mine",
+    "previews/1.png": b"mine",
+    ".nstflow-old-abc/result.png": b"set aside by an earlier version",
+}
+WAYS: list[dict[str, bool]] = [{}, {"overwrite": True}, {"resume": True}]
 
 
 def refused(action: Callable[[], Any]) -> Problem:
@@ -49,16 +66,25 @@ def refused(action: Callable[[], Any]) -> Problem:
     return problem
 
 
+def enter(path: Path, **options: Any) -> None:
+    with RunDirectory(path, **options):
+        pass
+
+
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def fill(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
 
 
 def put(directory: RunDirectory, name: str, content: bytes) -> Path:
@@ -68,195 +94,257 @@ def put(directory: RunDirectory, name: str, content: bytes) -> Path:
         return directory.place(folder / name, folder)
 
 
-def begin(directory: RunDirectory, recipe: str) -> None:
+def begin(directory: RunDirectory, recipe: str = "name: new\n") -> None:
     """Write what a run writes before its first step."""
-    directory.record(state="running")
-    directory.write(RECIPE_FILE, recipe)
-    directory.write_history(NO_STEPS)
-    directory.write(LOCK_FILE, f"lock of {recipe}")
+    if not directory.replacing:
+        directory.write_record(state="running")
+    directory.begin(recipe, f"lock of {recipe}", NO_STEPS)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Return the directory of a run that ended, with someone's own files beside it."""
-    path = tmp_path / "runs" / "x"
-    with RunDirectory(path) as directory:
-        begin(directory, "name: x\n")
-        directory.write_history(HISTORY)
-        put(directory, "result.png", b"old picture")
-        directory.record(state="finished", steps=2)
-    (path / "notes.txt").write_text("mine")
-    (path / "previews").mkdir()
-    (path / "previews" / "1.png").write_bytes(b"mine too")
-    return path
-
-
-OTHERS = {"notes.txt", "previews", "previews/1.png"}
+    return fill(tmp_path / "x", {**OLD, **MINE})
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[RunDirectory]:
-    """Return a new run's directory, whose lock is held."""
+    """Return a new run's directory, which is open."""
     with RunDirectory(tmp_path / "out") as directory:
         yield directory
 
 
-def test_folders_are_made(tmp_path: Path) -> None:
+# --- one run at a time ---
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_second_run_is_refused_while_the_first_lives(
+    tmp_path: Path, run: Path, way: dict[str, bool]
+) -> None:
+    for path in (tmp_path / "new", run):
+        with RunDirectory(path, resume=True):
+            before = contents(path)
+            problem = refused(lambda path=path: enter(path, **way))
+            assert problem.where == str(path)
+            assert problem.got == "another run is at work in this directory."
+            assert problem.hint == "Wait until it ends, or choose another place with --out."
+            assert contents(path) == before
+        enter(path, resume=True)
+
+
+def test_threads_are_refused_like_processes(run: Path) -> None:
+    problems: list[Problem] = []
+    first = RunDirectory(run, resume=True).__enter__()
+    second = threading.Thread(
+        target=lambda: problems.append(refused(lambda: enter(run, resume=True)))
+    )
+    second.start()
+    second.join()
+    assert [problem.got for problem in problems] == ["another run is at work in this directory."]
+    closing = threading.Thread(target=first.__exit__)
+    closing.start()
+    closing.join()
+    enter(run, resume=True)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_what_comes_between_the_first_look_and_the_mutex_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: dict[str, bool]
+) -> None:
+    path, acquire = tmp_path / "x", DirectoryMutex.__enter__
+
+    def late(self: DirectoryMutex) -> DirectoryMutex:
+        fill(path, OLD)  # another run came and went
+        return acquire(self)
+
+    monkeypatch.setattr(DirectoryMutex, "__enter__", late)
+    if way:
+        with RunDirectory(path, **way) as directory:
+            assert (directory.resuming, directory.replacing) == (
+                "resume" in way,
+                "overwrite" in way,
+            )
+            directory.fail()
+    else:
+        assert "exists already" in refused(lambda: enter(path)).got
+    assert contents(path) == OLD
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from nstflow.storage.run_directory import RunDirectory
+
+with RunDirectory(Path(sys.argv[1]), resume=True):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_another_process_is_refused_until_the_first_ends(
+    run: Path, tmp_path: Path, killed: bool
+) -> None:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    for path in (run, tmp_path / "new"):
+        command = [sys.executable, "-c", HOLDER, str(path)]
+        with subprocess.Popen(command, **pipes) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            for way in WAYS:
+                problem = refused(lambda way=way, path=path: enter(path, **way))
+                assert "another run is at work" in problem.got
+            if killed:
+                process.kill()
+            process.communicate("")
+        assert process.returncode == (-signal.SIGKILL if killed else 0)
+        assert (path / MUTEX).exists() == killed
+        enter(path, resume=True)
+    assert contents(run) == {**OLD, **MINE}
+
+
+CROWD = """
+import os, sys, time
+from pathlib import Path
+from nstflow.errors import NstflowError
+from nstflow.storage.run_directory import DirectoryMutex
+
+path, busy = Path(sys.argv[1]), Path(sys.argv[2])
+children = []
+for _ in range(4):
+    children.append(os.fork())
+    if not children[-1]:
+        had, until = 0, time.monotonic() + 0.5
+        while time.monotonic() < until or not had:
+            try:
+                with DirectoryMutex(path, "mutex", "busy") as mutex:
+                    os.close(os.open(busy, os.O_CREAT | os.O_EXCL))
+                    had += 1
+                    mutex.check()
+                    busy.unlink()
+            except NstflowError:
+                continue
+        os._exit(0)
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+def test_of_many_at_once_one_has_the_mutex(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    command = [sys.executable, "-c", CROWD, str(tmp_path / "x"), str(tmp_path / "busy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "x").iterdir()) == []
+
+
+def test_the_mutex_of_another_is_not_removed(tmp_path: Path) -> None:
+    gone = os.strerror(errno.ESTALE)
+    first, second = (DirectoryMutex(tmp_path, MUTEX, "busy") for _ in range(2))
+    with first:
+        first.check()
+        (tmp_path / MUTEX).unlink()
+        with pytest.raises(OSError, match=gone):
+            first.check()
+        second.__enter__()
+        with pytest.raises(OSError, match=gone):
+            first.check()
+    second.check()
+    assert refused(DirectoryMutex(tmp_path, MUTEX, "busy").__enter__).got == "busy"
+    second.__exit__()
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_mutex_in_someone_elses_folder_stays(tmp_path: Path, way: dict[str, bool]) -> None:
+    mine = {"photo.jpg": b"precious", MUTEX: b"of another program"}
+    before = (fill(tmp_path, mine) / MUTEX).stat()
+    refused(lambda: enter(tmp_path, **way))
+    assert contents(tmp_path) == mine
+    assert (tmp_path / MUTEX).stat() == before
+
+
+def test_what_a_killed_run_left_is_removed(run: Path, tmp_path: Path) -> None:
+    left = {MUTEX: b"", ".nstflow-part-a/x.png": b"half", ".nstflow-part-b/deep/x.png": b"half"}
+    fill(run, left)
+    assert "exists already" in refused(lambda: enter(run)).got
+    for way in WAYS[1:]:
+        fill(run, left)
+        enter(run, **way)
+    assert contents(run) == {**OLD, **MINE}
+    enter(fill(tmp_path / "new", left))  # a folder with nothing else is empty
+    assert files(tmp_path / "new") == set()
+
+
+def test_links_with_names_of_our_own_are_not_followed(run: Path, tmp_path: Path) -> None:
+    precious = fill(tmp_path / "precious", OLD)
+    (run / ".nstflow-part-x").symlink_to(precious)
+    enter(run, resume=True)
+    (run / MUTEX).symlink_to(precious / RECIPE_FILE)
+    assert "symbolic links" in refused(lambda: enter(run, overwrite=True)).got
+    assert contents(precious) == OLD
+    assert {**OLD, **MINE}.items() <= contents(run).items()
+
+
+# --- whose folder it is ---
+
+
+def test_folders_are_made_and_removed_where_no_run_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a" / "b" / "c"
     with RunDirectory(path) as directory:
         assert directory.path == path
         assert path.is_dir()
-        assert not directory.held
-        assert not directory.has_steps
-        assert directory.facts == RunRecord()
+        assert directory.record == RunRecord()
+        flags = (directory.resuming, directory.replacing, directory.has_steps)
+        assert flags == (False, False, False)
+    assert files(tmp_path) == set()
+    with RunDirectory(path):
+        (tmp_path / "a" / "mine").touch()
+    assert files(tmp_path) == {"a", "a/mine"}  # more is not removed than was made
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("filelock.FileLock.acquire", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        enter(tmp_path / "new")
+    assert files(tmp_path) == {"a", "a/mine"}
 
 
-def test_empty_folder_is_taken(tmp_path: Path) -> None:
+def test_an_empty_folder_is_taken_and_stays(tmp_path: Path) -> None:
+    enter(tmp_path)
+    assert tmp_path.is_dir()
     with RunDirectory(tmp_path) as directory:
         directory.write(RECIPE_FILE, "x")
     assert files(tmp_path) == {RECIPE_FILE}
 
 
-def test_text_is_written_as_it_is(directory: RunDirectory) -> None:
-    text = "\ufeffname: ä\r\n\n\tend"
-    path = directory.write("a.txt", text)
-    assert path == directory.path / "a.txt"
-    assert path.read_bytes() == text.encode()
-    assert directory.write("a.txt", b"\x00\xff").read_bytes() == b"\x00\xff"
-
-
-def test_history(directory: RunDirectory) -> None:
-    path = directory.write_history(NO_STEPS)
-    assert path == directory.path / HISTORY_FILE
-    assert path.read_bytes() == b"step,total,a,seconds\n"
-    assert not directory.has_steps
-    directory.write_history(HISTORY)
-    assert path.read_bytes() == (
-        b"step,total,a,seconds\n1,0.1,0.3333333333333333,0.5\n2,1e-30,2.0,1.0\n"
-    )
-    assert directory.has_steps
-
-
-def test_facts_are_written_down(directory: RunDirectory) -> None:
-    directory.record(steps=3)
-    directory.record(state="stopped", seconds=0.1)
-    expected = RunRecord(state="stopped", steps=3, seconds=0.1)
-    assert directory.facts == expected
-    assert read_run_record(directory.path) == expected
-    assert json.loads((directory.path / RUN_RECORD_FILE).read_text()) == {
-        "state": "stopped",
-        "steps": 3,
-        "seconds": 0.1,
-        "compile_seconds": 0.0,
-        "total_seconds": 0.0,
-        "files": [],
-    }
-
-
-def test_existing_run_is_refused(run: Path) -> None:
+@pytest.mark.parametrize(
+    ("state", "got", "hint"),
+    [
+        (
+            "finished",
+            "this run directory exists already.",
+            "Replace it with --overwrite, or choose",
+        ),
+        *(
+            (state, "of a run that has not ended.", "Continue it with --resume, replace it with --")
+            for state in ("running", "stopped", "failed")
+        ),
+    ],
+)
+def test_a_run_that_is_there_is_refused(run: Path, state: str, got: str, hint: str) -> None:
+    (run / RUN_RECORD_FILE).write_text(json.dumps({"state": state}))
     before = contents(run)
-    problem = refused(lambda: RunDirectory(run))
+    problem = refused(lambda: enter(run))
     assert problem.where == str(run)
-    assert problem.got == "this run directory exists already."
-    assert "--overwrite" in problem.hint
-    assert "--resume" not in problem.hint
-    assert "--out" in problem.hint
+    assert problem.got.endswith(got)
+    assert problem.hint.startswith(hint)
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("state", ["running", "stopped"])
-def test_existing_run_that_has_not_ended_is_refused(run: Path, state: str) -> None:
-    with RunDirectory(run, resume=True) as directory:
-        directory.record(state=state)
-    problem = refused(lambda: RunDirectory(run))
-    assert "of a run that has not ended" in problem.got
-    assert problem.hint.startswith("Go on with --resume, replace it with --overwrite")
-
-
-def test_resume_takes_what_is_there(run: Path) -> None:
-    before = contents(run)
-    with RunDirectory(run, resume=True) as directory:
-        assert directory.held
-        assert directory.facts == RunRecord(state="finished", steps=2, files=("result.png",))
-        directory.fail()
-    assert contents(run) == before
-
-
-def test_resume_of_nothing_is_a_new_run(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path / "new", resume=True) as directory:
-        assert not directory.held
-        assert directory.saved() is None
-        begin(directory, "name: y\n")
-        directory.fail()
-    assert files(tmp_path) == set()
-
-
-def test_a_resumed_run_is_not_taken_back(run: Path) -> None:
-    with RunDirectory(run, resume=True) as directory:
-        directory.write(RECIPE_FILE, "name: y\n")
-        directory.fail()
-    assert (run / RECIPE_FILE).read_text() == "name: y\n"
-    assert (run / "result.png").read_bytes() == b"old picture"
-
-
-def test_overwrite_replaces_what_a_run_wrote_and_nothing_else(run: Path) -> None:
-    with RunDirectory(run, overwrite=True) as directory:
-        assert not directory.held
-        assert directory.facts == RunRecord()
-        assert files(run) - {path for path in files(run) if path.startswith(".")} == OTHERS
-        begin(directory, "name: y\n")
-        directory.write_history(HISTORY)
-    assert files(run) == {RUN_RECORD_FILE, RECIPE_FILE, HISTORY_FILE, LOCK_FILE} | OTHERS
-    assert (run / RECIPE_FILE).read_text() == "name: y\n"
-    assert (run / "notes.txt").read_text() == "mine"
-    assert (run / "previews" / "1.png").read_bytes() == b"mine too"
-
-
-@pytest.mark.parametrize("written", range(4))
-def test_what_was_there_comes_back_from_a_run_that_breaks_off(run: Path, written: int) -> None:
-    before = contents(run)
-    with RunDirectory(run, overwrite=True) as directory:
-        if written > 0:
-            directory.record(state="running")
-        if written > 1:
-            directory.write(RECIPE_FILE, "name: y\n")
-            directory.write_history(NO_STEPS)
-        if written > 2:
-            directory.write(LOCK_FILE, "lock of y")
-        directory.fail()
-        directory.fail()
-    assert contents(run) == before
-    assert files(run) == set(before) | {"previews"}
-
-
-def test_what_was_there_goes_with_the_first_checkpoint(run: Path) -> None:
-    with RunDirectory(run, overwrite=True) as directory:
-        begin(directory, "name: y\n")
-        assert list(run.glob(".nstflow-old-*"))
-        directory.save(CHECKPOINT)
-        assert not list(run.glob(".nstflow-old-*"))
-        directory.fail()
-    names = {RUN_RECORD_FILE, RECIPE_FILE, HISTORY_FILE, LOCK_FILE, CHECKPOINT_FILE}
-    assert files(run) == names | OTHERS
-
-
-def test_overwrite_of_nothing(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path / "new", overwrite=True) as directory:
-        begin(directory, "name: y\n")
-    assert (tmp_path / "new" / RUN_RECORD_FILE).is_file()
-
-
-def test_overwrite_of_a_run_that_broke_off_early(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path) as directory:
-        directory.record(state="running")
-    (tmp_path / ".nstflow-part-abc").mkdir()
-    (tmp_path / ".nstflow-part-abc" / "result.png").write_bytes(b"half")
-    with RunDirectory(tmp_path, overwrite=True) as directory:
-        directory.write_history(HISTORY)
-    assert files(tmp_path) == {HISTORY_FILE}
-
-
-@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("way", WAYS[1:], ids=str)
 @pytest.mark.parametrize(
     "held",
     [
@@ -271,67 +359,66 @@ def test_overwrite_of_a_run_that_broke_off_early(tmp_path: Path) -> None:
         {"run.json/x"},
         {RUN_RECORD_FILE, "thesis.tex"},  # someone else's run.json
         {".hidden"},
+        {".nstflow-old-x/run.json"},
     ],
     ids=lambda held: ", ".join(sorted(held)) if isinstance(held, set) else None,
 )
-def test_what_is_no_run_is_left_alone(tmp_path: Path, held: set[str], resume: bool) -> None:
-    for name in held:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("dear to someone")
+def test_what_is_not_a_run_is_left_alone(
+    tmp_path: Path, held: set[str], way: dict[str, bool]
+) -> None:
+    fill(tmp_path, dict.fromkeys(held, b"precious"))
     before = contents(tmp_path)
-    problem = refused(lambda: RunDirectory(tmp_path, overwrite=not resume, resume=resume))
-    assert "it is no run's" in problem.got
+    problem = refused(lambda: enter(tmp_path, **way))
+    assert "it is not a run directory" in problem.got
     assert "Nothing was deleted" in problem.hint
-    assert contents(tmp_path) == before
-    got = refused(lambda: RunDirectory(tmp_path)).got
+    got = refused(lambda: enter(tmp_path)).got
     assert got.startswith("this folder exists already, and holds ")
     assert contents(tmp_path) == before
 
 
-def test_overwrite_follows_no_symlink(run: Path, tmp_path: Path) -> None:
-    dear = tmp_path / "dear"
-    dear.mkdir()
-    (dear / "thesis.tex").write_text("x")
-    (dear / RECIPE_FILE).write_text("x")
-    (run / RECIPE_FILE).unlink()
-    (run / RECIPE_FILE).symlink_to(dear / RECIPE_FILE)  # of the run's own names
-    (run / "result.png").unlink()
-    (run / "result.png").symlink_to(dear)
-    (run / HISTORY_FILE).unlink()
-    (run / HISTORY_FILE).symlink_to(run / HISTORY_FILE)  # a loop
-    (run / "folder").symlink_to(dear)  # of others
-    (run / "file").symlink_to(dear / "thesis.tex")
-    (run / "dangling").symlink_to(tmp_path / "nowhere")
-    others = {"folder", "file", "dangling"}
-    with RunDirectory(run, overwrite=True, inputs=[dear / "thesis.tex"]) as directory:
-        begin(directory, "name: y\n")
-        directory.write_history(HISTORY)
-    assert {path.name for path in run.iterdir()} == (
-        {RUN_RECORD_FILE, RECIPE_FILE, HISTORY_FILE, LOCK_FILE, "notes.txt", "previews"} | others
-    )
-    assert not (run / RECIPE_FILE).is_symlink()
-    assert all((run / name).is_symlink() for name in others)
-    assert contents(dear) == {"thesis.tex": b"x", RECIPE_FILE: b"x"}
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(["../dear.txt"], ["/etc/hostname"], ["previews/1.png"], ["..", "."], [""]),
+        *(["result.png", "a\0b"], [".hidden"], [MUTEX]),
+    ],
+    ids=str,
+)
+def test_a_hostile_record_makes_no_run(run: Path, names: list[str]) -> None:
+    """What `run.json` names is deleted, so it must not lead out of the folder."""
+    fill(run.parent, {"dear.txt": b"precious"})
+    (run / RUN_RECORD_FILE).write_text(json.dumps({"state": "finished", "files": names}))
+    before = contents(run.parent)
+    for way in WAYS[1:]:
+        assert "it is not a run directory" in refused(lambda way=way: enter(run, **way)).got
+    assert contents(run.parent) == before
 
 
-def test_writing_follows_no_symlink(directory: RunDirectory, tmp_path: Path) -> None:
-    (tmp_path / "dear.txt").write_text("dear")
-    for name in OWN:
-        (directory.path / name).symlink_to(tmp_path / "dear.txt")
-    begin(directory, "name: y\n")
-    directory.save(CHECKPOINT)
-    assert (tmp_path / "dear.txt").read_text() == "dear"
-    assert not any((directory.path / name).is_symlink() for name in OWN)
+@pytest.mark.parametrize("name", ["result.png", RECIPE_FILE, "steps.gif"])
+def test_an_input_is_not_replaced(run: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to(run)
+    for path in (run / name, tmp_path / "link" / name, run / "previews" / ".." / name):
+        problem = refused(lambda path=path: enter(run, overwrite=True, inputs=[path]))
+        assert problem.got == f"{name} is a file that the recipe reads, and would be replaced."
+        assert "--out" in problem.hint
+    enter(run, resume=True, inputs=[run / name])
+    enter(run, overwrite=True, inputs=[run / "notes.txt", run / "previews" / "1.png"])
+    assert contents(run) == {**OLD, **MINE}
+    fill(tmp_path, {"photo.jpg": b"precious"})
+    (run / name).unlink()
+    (run / name).symlink_to(tmp_path / "photo.jpg")
+    problem = refused(lambda: enter(run, overwrite=True, inputs=[tmp_path / "photo.jpg"]))
+    assert problem.got.startswith(f"{name} is a file that the recipe reads")
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_file_in_its_place(tmp_path: Path, overwrite: bool) -> None:
+def test_a_file_in_its_place(tmp_path: Path) -> None:
     path = tmp_path / "out"
-    path.write_text("dear")
-    problem = refused(lambda: RunDirectory(path, overwrite=overwrite))
-    assert "this is a file, not a folder" in problem.got
-    assert "--out" in problem.hint
-    assert path.read_text() == "dear"
+    path.write_text("precious")
+    for way in WAYS:
+        problem = refused(lambda way=way: enter(path, **way))
+        assert "this is a file, not a folder" in problem.got
+        assert "--out" in problem.hint
+    assert path.read_text() == "precious"
 
 
 def test_places_that_can_not_be(tmp_path: Path) -> None:
@@ -339,46 +426,236 @@ def test_places_that_can_not_be(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "at all")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     before = files(tmp_path)
-    for path in (
-        tmp_path / "file" / "out",
-        tmp_path / ("x" * 300),
-        tmp_path / "made" / ("x" * 300),
-        tmp_path / "dangling",
-        tmp_path / "loop",
-    ):
-        problem = refused(lambda path=path: RunDirectory(path))
-        assert problem.where == str(path)
+    for name in ("file/out", "x" * 300, f"made/{'x' * 300}", "dangling", "loop"):
+        problem = refused(lambda name=name: enter(tmp_path / name))
+        assert problem.where == str(tmp_path / name)
         assert "can't be written" in problem.got
         assert "--out" in problem.hint
     assert files(tmp_path) == before
 
 
-def denied(*_: Any, **__: Any) -> None:
-    raise PermissionError(errno.EACCES, "Permission denied")
+# --- what is written ---
 
 
-def full(*_: Any, **__: Any) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
+def test_text_is_written_as_it_is(directory: RunDirectory) -> None:
+    text = "\ufeffname: ä\r\n\n\tend"
+    path = directory.write("a.txt", text)
+    assert path == directory.path / "a.txt"
+    assert path.read_bytes() == text.encode()
+    assert directory.write("a.txt", b"\x00\xff").read_bytes() == b"\x00\xff"
 
 
-def read_only(*_: Any, **__: Any) -> None:
-    raise OSError(errno.EROFS, "Read-only file system")
+def test_what_a_run_writes_before_its_first_step(directory: RunDirectory) -> None:
+    begin(directory)
+    held = contents(directory.path)
+    assert held.pop(MUTEX) == b""
+    assert read_run_record(directory.path) == directory.record == RunRecord(state="running")
+    assert held == {
+        RUN_RECORD_FILE: held[RUN_RECORD_FILE],
+        RECIPE_FILE: b"name: new\n",
+        LOCK_FILE: b"lock of name: new\n",
+        HISTORY_FILE: b"step,total,a,seconds\n",
+    }
+    assert not directory.has_steps
+    directory.write_history(HISTORY)
+    assert (directory.path / HISTORY_FILE).read_bytes() == (
+        b"step,total,a,seconds\n1,0.1,0.3333333333333333,0.5\n2,1e-30,2.0,1.0\n"
+    )
+    assert directory.has_steps
 
 
-FAILURES = {"Permission denied": denied, "No space left": full, "Read-only file system": read_only}
+def test_the_record_is_written(directory: RunDirectory) -> None:
+    directory.write_record(steps=3)
+    directory.write_record(state="stopped", seconds=0.1)
+    expected = RunRecord(state="stopped", steps=3, seconds=0.1)
+    assert directory.record == read_run_record(directory.path) == expected
+    assert json.loads((directory.path / RUN_RECORD_FILE).read_text()) == {
+        "state": "stopped",
+        "steps": 3,
+        "seconds": 0.1,
+        "compile_seconds": 0.0,
+        "total_seconds": 0.0,
+        "files": [],
+    }
+
+
+def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "x") as directory:
+        begin(directory)
+        directory.write_checkpoint(CHECKPOINT)
+        assert directory.has_steps
+        assert directory.read_checkpoint() is None  # it is for the next
+    with RunDirectory(tmp_path / "x", resume=True) as directory:
+        checkpoint = directory.read_checkpoint()
+        assert checkpoint is not None
+        assert (checkpoint.step, checkpoint.history) == (2, HISTORY)
+        for _ in range(2):
+            directory.remove_checkpoint()
+        assert directory.read_checkpoint() is None
+    assert files(tmp_path / "x") == {RUN_RECORD_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE}
+
+
+def test_writing_follows_no_symlink(directory: RunDirectory, tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("precious")
+    for name in OWN:
+        (directory.path / name).symlink_to(tmp_path / "precious.txt")
+    begin(directory)
+    directory.write_checkpoint(CHECKPOINT)
+    assert (tmp_path / "precious.txt").read_text() == "precious"
+    assert not any((directory.path / name).is_symlink() for name in OWN)
+
+
+def test_resume_of_nothing_is_a_new_run(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "new", resume=True) as directory:
+        assert not directory.resuming
+        assert directory.read_checkpoint() is None
+        begin(directory)
+        directory.fail()
+    assert files(tmp_path) == set()
+
+
+def test_a_resumed_run_keeps_what_is_there(run: Path) -> None:
+    with RunDirectory(run, resume=True) as directory:
+        assert directory.resuming
+        assert directory.record == RECORD
+        directory.fail()
+    assert contents(run) == {**OLD, **MINE}
+    with RunDirectory(run, resume=True) as directory:
+        directory.begin("name: renamed\n", "", HISTORY)
+        directory.fail()
+    held = contents(run)
+    failed = RECORD.model_copy(update={"state": "failed"})
+    assert read_run_record(run) == failed
+    changed = {name for name, content in {**OLD, **MINE}.items() if held[name] != content}
+    assert changed == {RUN_RECORD_FILE, RECIPE_FILE, HISTORY_FILE}
+
+
+def test_a_run_that_begins_again_removes_its_pictures(run: Path) -> None:
+    (run / CHECKPOINT_FILE).unlink()
+    with RunDirectory(run, resume=True) as directory:
+        directory.begin("name: x\n", "", NO_STEPS)
+    assert contents(run).keys() - MINE.keys() == set(OWN) - {CHECKPOINT_FILE}
+    assert (run / LOCK_FILE).read_bytes() == OLD[LOCK_FILE]
+
+
+# --- a run that is replaced ---
+
+
+def test_a_run_that_is_replaced_stays_until_a_step_is_saved(run: Path) -> None:
+    with RunDirectory(run, overwrite=True) as directory:
+        assert directory.replacing
+        assert directory.record == RunRecord(files=RECORD.files)
+        assert directory.read_checkpoint() is None
+        begin(directory)
+        directory.fail()
+        assert directory.replacing
+    assert contents(run) == {**OLD, **MINE}
+
+
+@pytest.mark.parametrize("first", ["checkpoint", "history"])
+def test_overwrite_replaces_what_a_run_wrote_and_nothing_else(run: Path, first: str) -> None:
+    with RunDirectory(run, overwrite=True) as directory:
+        begin(directory)
+        if first == "checkpoint":
+            directory.write_checkpoint(CHECKPOINT)
+        directory.write_history(HISTORY)
+        assert not directory.replacing
+        directory.fail()
+    held = contents(run)
+    assert MINE.items() <= held.items()
+    assert not held.items() & OLD.items()
+    own = set(OWN) if first == "checkpoint" else set(OWN) - {CHECKPOINT_FILE}
+    assert held.keys() == own | MINE.keys()
+    assert read_run_record(run) == RunRecord(state="failed")
+    with RunDirectory(run, resume=True) as directory:
+        assert (directory.read_checkpoint() is not None) == (first == "checkpoint")
+
+
+def test_overwrite_of_nothing(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "new", overwrite=True) as directory:
+        assert not directory.replacing
+        begin(directory)
+        assert (tmp_path / "new" / LOCK_FILE).is_file()
+        directory.fail()
+    assert files(tmp_path) == set()
+
+
+def test_overwrite_follows_no_symlink(run: Path, tmp_path: Path) -> None:
+    precious = fill(tmp_path / "precious", {"thesis.tex": b"x", RECIPE_FILE: b"x"})
+    links = {
+        RECIPE_FILE: precious / RECIPE_FILE,  # three of the run's own names
+        "result.png": precious,
+        HISTORY_FILE: run / HISTORY_FILE,  # a loop
+        "folder": precious,
+        "file": precious / "thesis.tex",
+        "dangling": tmp_path / "nowhere",
+    }
+    for name, target in links.items():
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(target)
+    with RunDirectory(run, overwrite=True, inputs=[precious / "thesis.tex"]) as directory:
+        begin(directory)
+        directory.write_history(HISTORY)
+    left = {path.name for path in run.iterdir() if path.is_symlink()}
+    assert left == {"folder", "file", "dangling"}
+    assert not (run / "result.png").exists()
+    assert contents(precious) == {"thesis.tex": b"x", RECIPE_FILE: b"x"}
+
+
+def test_a_folder_that_the_record_names_is_not_a_runs(run: Path) -> None:
+    """An output writes files alone: a folder with such a name is someone's."""
+    record = RECORD.model_copy(update={"files": (*RECORD.files, "previews")})
+    (run / RUN_RECORD_FILE).write_text(record.model_dump_json())
+    with RunDirectory(run, overwrite=True) as directory:
+        begin(directory)
+        directory.write_history(HISTORY)
+    assert MINE.items() <= contents(run).items()
+
+
+# --- a run that fails ---
+
+
+@pytest.mark.parametrize("kept", ["", "runs/y", "runs/x/previews/1.png", "runs/x/result.png"])
+def test_a_new_run_without_a_step_leaves_nothing_of_its_own(tmp_path: Path, kept: str) -> None:
+    with RunDirectory(tmp_path / "runs" / "x") as directory:
+        begin(directory)
+        if kept:
+            fill(tmp_path, {kept: b"work"})
+        directory.fail()
+    assert contents(tmp_path) == ({kept: b"work"} if kept else {})
+    assert bool(kept) or files(tmp_path) == set()
+
+
+def test_a_run_with_a_step_stays(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "x") as directory:
+        begin(directory)
+        directory.write_history(HISTORY)
+        directory.fail()
+    assert files(tmp_path / "x") == {RUN_RECORD_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE}
+    assert read_run_record(tmp_path / "x") == RunRecord(state="failed")
+
+
+def fails(number: int) -> Callable[..., None]:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+DISK = [errno.EACCES, errno.ENOSPC, errno.EROFS]
 
 
 @pytest.mark.parametrize(
     ("owner", "name"), [(Path, "mkdir"), (Path, "exists"), (os, "listdir"), (os, "open")]
 )
-@pytest.mark.parametrize(("words", "fails"), FAILURES.items(), ids=FAILURES)
-def test_folder_that_can_not_be_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, words: str, fails: Any
+@pytest.mark.parametrize("number", DISK, ids=os.strerror)
+def test_a_folder_that_can_not_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, number: int
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(owner, name, fails)
-        problem = refused(lambda: RunDirectory(tmp_path))
-    assert words in problem.got
+        patch.setattr(owner, name, fails(number))
+        problem = refused(lambda: enter(tmp_path))
+    assert os.strerror(number) in problem.got
     assert problem.hint == "Free some space, or choose another place with --out."
     assert files(tmp_path) == set()
 
@@ -387,48 +664,43 @@ def test_folder_that_can_not_be_had(
     ("owner", "name"),
     [(Path, "write_bytes"), (Path, "replace"), (os, "fsync"), (os, "mkdir")],
 )
-@pytest.mark.parametrize(("words", "fails"), FAILURES.items(), ids=FAILURES)
-def test_write_that_fails_leaves_what_was_there(
-    run: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, words: str, fails: Any
+@pytest.mark.parametrize("number", DISK, ids=os.strerror)
+def test_a_write_that_fails_leaves_what_was_there(
+    run: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, number: int
 ) -> None:
-    before = contents(run)
-    with RunDirectory(run, resume=True) as directory:
-        with monkeypatch.context() as patch:
-            patch.setattr(owner, name, fails)
-            problem = refused(lambda: directory.write(HISTORY_FILE, "step\n1\n"))
-            assert words in refused(lambda: directory.record(steps=9)).got
-            assert words in refused(lambda: directory.save(CHECKPOINT)).got
+    with RunDirectory(run, resume=True) as directory, monkeypatch.context() as patch:
+        patch.setattr(owner, name, fails(number))
+        for write in (
+            lambda: directory.write(HISTORY_FILE, "step\n1\n"),
+            lambda: directory.write_record(steps=9),
+            lambda: directory.write_checkpoint(CHECKPOINT),
+        ):
+            problem = refused(write)
+            assert os.strerror(number) in problem.got
+            assert problem.where == str(run)
         assert not directory.has_steps
-    assert words in problem.got
-    assert problem.where == str(run)
-    assert contents(run) == before
+    assert contents(run) == {**OLD, **MINE}
 
 
-@pytest.mark.parametrize(("words", "fails"), FAILURES.items(), ids=FAILURES)
-def test_setting_aside_that_fails_leaves_what_was_there(
-    run: Path, monkeypatch: pytest.MonkeyPatch, words: str, fails: Any
+def test_a_replacement_that_fails_is_finished_before_anything_else_is_written(
+    run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = contents(run)
-    rename, left = Path.rename, iter(range(2))
+    """Else a checkpoint of the new run could lie beside the lock of the old one."""
+    replace, left = Path.replace, iter(range(1))
 
-    def rename_two(path: Path, target: Path) -> Path:
-        return rename(path, target) if next(left, None) is not None else fails()
+    def replace_one(path: Path, target: Path) -> Path:
+        return replace(path, target) if next(left, None) is not None else fails(errno.ENOSPC)()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", rename_two)
-        problem = refused(lambda: RunDirectory(run, overwrite=True))
-    assert words in problem.got
-    assert contents(run) == before
-    assert next(left, None) is None  # it had begun
-
-
-def test_an_error_that_is_not_the_disks_is_told_as_it_is(directory: RunDirectory) -> None:
-    def write() -> None:
-        with directory.scratch():
-            raise ConnectionResetError(errno.ECONNRESET, "of an output that asks a network")
-
-    with pytest.raises(ConnectionResetError):
-        write()
+    with RunDirectory(run, overwrite=True) as directory:
+        begin(directory)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", replace_one)
+            assert "No space" in refused(lambda: directory.write_checkpoint(CHECKPOINT)).got
+        assert (run / LOCK_FILE).read_bytes() == OLD[LOCK_FILE]
+        directory.write_checkpoint(CHECKPOINT)
+    assert not contents(run).items() & OLD.items()
+    with RunDirectory(run, resume=True) as directory:
+        assert directory.read_checkpoint() is not None
 
 
 FULL_DISK = """
@@ -448,118 +720,92 @@ with RunDirectory(Path(sys.argv[1])) as directory:
 """
 
 
-def test_file_that_outgrows_its_room(tmp_path: Path) -> None:
+def test_a_file_that_outgrows_its_limit(tmp_path: Path) -> None:
     assert resource.RLIMIT_FSIZE is not None
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "File too large" in done.stdout
     assert "Free some space" in done.stdout
     assert contents(tmp_path / "out") == {"history.csv": b"step\n1\n"}
 
 
-def test_run_that_never_began_is_taken_back(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path / "runs" / "x") as directory:
-        begin(directory, "x")
+@pytest.mark.parametrize("again", [None, "folder", "run"])
+def test_a_folder_that_is_deleted_under_a_run(tmp_path: Path, again: str | None) -> None:
+    path = tmp_path / "x"
+    other = RunDirectory(path)
+    with RunDirectory(path) as directory:
+        begin(directory)
+        shutil.rmtree(path)
+        if again == "run":
+            begin(other.__enter__(), "name: y\n")
+        elif again == "folder":
+            fill(path, {RECIPE_FILE: b"mine"})
+        before = contents(path)
+        for act in (
+            lambda: directory.write_record(steps=1),
+            lambda: directory.write_history(HISTORY),
+            lambda: directory.write_checkpoint(CHECKPOINT),
+            lambda: put(directory, "result.png", b"x"),
+            directory.remove_checkpoint,
+        ):
+            assert "the run directory is gone" in refused(act).got
         directory.fail()
-    assert files(tmp_path) == set()
+    assert path.exists() == (again is not None)
+    assert contents(path) == before
+    if again == "run":
+        assert "another run is at work" in refused(lambda: enter(path)).got
+        other.write_checkpoint(CHECKPOINT)
+        other.__exit__()
 
 
-def test_no_more_is_taken_back_than_was_made(tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir()
-    with RunDirectory(tmp_path / "runs" / "x") as directory:
-        (tmp_path / "runs" / "y").mkdir()
-        directory.fail()
-    assert files(tmp_path) == {"runs", "runs/y"}
-    with RunDirectory(tmp_path / "runs" / "y") as directory:
-        begin(directory, "x")
-        directory.fail()
-    assert files(tmp_path) == {"runs", "runs/y"}
-
-
-def test_run_with_a_step_is_not_taken_back(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path / "x") as directory:
-        begin(directory, "name: y\n")
-        directory.write_history(HISTORY)
-        directory.fail()
-    assert files(tmp_path / "x") == {RUN_RECORD_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE}
-
-
-@pytest.mark.parametrize("kept", ["previews/1.png", "result.png"])
-def test_what_others_wrote_is_not_taken_back(tmp_path: Path, kept: str) -> None:
-    with RunDirectory(tmp_path / "x") as directory:
-        begin(directory, "x")
-        (tmp_path / "x" / kept).parent.mkdir(exist_ok=True)
-        (tmp_path / "x" / kept).write_text("work")
-        directory.fail()
-    assert contents(tmp_path / "x") == {kept: b"work"}
+# --- what outputs write ---
 
 
 def test_scratch_is_removed_whatever_happens(directory: RunDirectory) -> None:
     before = files(directory.path)
-    with directory.scratch() as folder:
-        assert folder.parent == directory.path
-        (folder / "half.png").write_bytes(b"x")
-    assert files(directory.path) == before
 
-    def breaks_off() -> None:
+    def write(error: BaseException | None) -> None:
         with directory.scratch() as folder:
+            assert folder.parent == directory.path
             (folder / "half.png").write_bytes(b"x")
-            raise KeyError
+            if error:
+                raise error
 
-    with pytest.raises(KeyError):
-        breaks_off()
+    write(None)
+    for error in (KeyError(), ConnectionResetError(errno.ECONNRESET, "of what an output asks")):
+        with pytest.raises(type(error)):
+            write(error)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert "No space left on device" in refused(lambda: write(full)).got
     assert files(directory.path) == before
 
 
-def test_full_disk_while_an_output_writes(directory: RunDirectory) -> None:
-    def write() -> None:
-        with directory.scratch() as folder:
-            (folder / "half.png").write_bytes(b"x")
-            full()
-
-    before = files(directory.path)
-    assert "No space left on device" in refused(write).got
-    assert files(directory.path) == before
-
-
-def test_place_moves_a_whole_file(directory: RunDirectory) -> None:
-    with directory.scratch() as folder:
-        (folder / "a.png").write_bytes(b"one")
-        assert directory.place(folder / "a.png", folder) == directory.path / "a.png"
-        assert files(folder) == set()
-    put(directory, "b.png", b"two")
-    assert (directory.path / "a.png").read_bytes() == b"one"
-    facts = read_run_record(directory.path)
-    assert facts is not None
-    assert facts.files == ("a.png", "b.png")
-
-
-def test_a_file_is_a_runs_before_it_is_there(
-    directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A process that is killed between the two leaves no file that the next run takes for yours."""
+def test_place_moves_a_whole_file(directory: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is written first: what a killed run left is not taken for yours."""
     known: list[tuple[str, ...]] = []
     replace = Path.replace
 
     def look(path: Path, target: Path) -> Path:
-        facts = read_run_record(directory.path)
-        known.append(facts.files if facts else ())
+        record = read_run_record(directory.path)
+        known.append(record.files if record else ())
         return replace(path, target)
 
     monkeypatch.setattr(Path, "replace", look)
-    put(directory, "a.png", b"one")
+    with directory.scratch() as folder:
+        (folder / "a.png").write_bytes(b"one")
+        assert directory.place(folder / "a.png", folder) == directory.path / "a.png"
+        assert files(folder) == set()
     assert known[-1] == ("a.png",)
+    put(directory, "b.png", b"two")
+    assert known[-1] == ("a.png", "b.png")
+    assert (directory.path / "a.png").read_bytes() == b"one"
 
 
-@pytest.mark.parametrize("name", ["a.png", *OWN])
-def test_name_that_is_taken(directory: RunDirectory, name: str) -> None:
+@pytest.mark.parametrize("name", ["a.png", *OWN, MUTEX, ".nstflow-part-x", ".a.png"])
+def test_names_that_are_taken_or_hidden(directory: RunDirectory, name: str) -> None:
+    begin(directory)
     put(directory, "a.png", b"one")
-    begin(directory, "recipe")
-    directory.save(CHECKPOINT)
+    directory.write_checkpoint(CHECKPOINT)
     before = contents(directory.path)
     problem = refused(lambda: put(directory, name, b"two"))
     assert problem.got == f"{name} is written already."
@@ -567,104 +813,233 @@ def test_name_that_is_taken(directory: RunDirectory, name: str) -> None:
     assert contents(directory.path) == before
 
 
-@pytest.mark.parametrize("name", [".nstflow.lock", ".nstflow-part-x", ".nstflow-old-x", ".a.png"])
-def test_hidden_names_are_not_to_be_had(directory: RunDirectory, name: str) -> None:
-    before = contents(directory.path)
-    refused(lambda: put(directory, name, b"one"))
-    assert contents(directory.path) == before
-
-
 @pytest.mark.parametrize("made", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
+@pytest.mark.parametrize("replaced", [False, True])
 def test_someones_own_file_is_not_replaced(
-    directory: RunDirectory, made: Callable[[Path], None]
+    tmp_path: Path, made: Callable[[Path], None], replaced: bool
 ) -> None:
-    begin(directory, "recipe")
-    made(directory.path / "a.png")
-    before = os.lstat(directory.path / "a.png")
-    problem = refused(lambda: put(directory, "a.png", b"one"))
-    assert problem.got == "a.png is there already, and no run wrote it."
-    assert "--resume" in problem.hint
-    assert os.lstat(directory.path / "a.png") == before
-    assert directory.facts.files == ()
+    """Nor one with the name of a file that a replaced run had."""
+    path = tmp_path / "x"
+    if replaced:
+        fill(path, OLD)
+    with RunDirectory(path, overwrite=True) as directory:
+        begin(directory)
+        directory.write_history(HISTORY)
+        made(path / "result.png")
+        before = os.lstat(path / "result.png")
+        problem = refused(lambda: put(directory, "result.png", b"one"))
+        assert problem.got == "result.png is there already, and no run wrote it."
+        assert "--resume" in problem.hint
+        assert os.lstat(path / "result.png") == before
+        assert directory.record.files == ()
 
 
 def test_a_resumed_run_replaces_its_own_file(run: Path) -> None:
     with RunDirectory(run, resume=True) as directory:
         put(directory, "result.png", b"new picture")
         assert "written already" in refused(lambda: put(directory, "result.png", b"again")).got
-        assert directory.facts.files == ("result.png",)
+        assert directory.record.files == RECORD.files
     assert (run / "result.png").read_bytes() == b"new picture"
 
 
-def test_file_that_an_output_did_not_write(directory: RunDirectory, tmp_path: Path) -> None:
-    dear = tmp_path / "thesis.tex"
-    dear.write_text("dear")
-    begin(directory, "x")
+def test_a_file_that_an_output_did_not_write(directory: RunDirectory, tmp_path: Path) -> None:
+    precious = tmp_path / "thesis.tex"
+    precious.write_text("precious")
+    begin(directory)
     before = contents(directory.path)
     with directory.scratch() as folder:
-        (folder / "link").symlink_to(dear)
+        (folder / "link").symlink_to(precious)
         (folder / "folder").mkdir()
         (folder / "folder" / "a.png").write_bytes(b"x")
-        for file in (
-            folder / "a.png",
-            folder / "link",
-            folder / "folder",
-            folder / "folder" / "a.png",
-            folder / ".." / RUN_RECORD_FILE,
-            folder / ".." / ".." / "thesis.tex",
-            folder / "..",
-            folder,
-            folder.parent / RUN_RECORD_FILE,
-            Path("thesis.tex"),
-            dear,
-        ):
+        names = ("a.png", "link", "folder", "folder/a.png", "../run.json", "../../thesis.tex", "..")
+        others = (folder, folder.parent / RUN_RECORD_FILE, Path("thesis.tex"), precious)
+        for file in (*(folder / name for name in names), *others):
             problem = refused(lambda file=file: directory.place(file, folder))
             assert "it wrote no file into its folder" in problem.got
-    assert dear.read_text() == "dear"
+    assert precious.read_text() == "precious"
     assert contents(directory.path) == before
 
 
-def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path / "x") as directory:
-        begin(directory, "x")
-        directory.save(CHECKPOINT)
-        assert directory.saved() is None  # it is for the next
-    with RunDirectory(tmp_path / "x", resume=True) as directory:
-        saved = directory.saved()
-        assert saved is not None
-        assert (saved.step, saved.history) == (2, HISTORY)
-        directory.drop_checkpoint()
-        directory.drop_checkpoint()
-        assert directory.saved() is None
-    assert files(tmp_path / "x") == {RUN_RECORD_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE}
+# --- killed at every change ---
+
+# Takes a copy of a folder for each change that a process makes to its files, and kills the process
+# before its 1st, 2nd, ... change, until one comes through.
+KILLS = """
+import os, shutil, signal, sys
+from pathlib import Path
+
+from nstflow.storage.run_directory import RunDirectory
+
+EMPTY = {"step": [], "total": [], "seconds": []}
+ONE = {"step": [1], "total": [3.0], "seconds": [0.3]}
+CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+os.fsync = lambda _: None  # a process that is killed takes no cache of the system with it
 
 
-@pytest.mark.parametrize("again", [None, "folder", "run"])
-def test_a_folder_that_is_deleted_under_a_run(tmp_path: Path, again: str | None) -> None:
-    path = tmp_path / "x"
-    with RunDirectory(path) as directory:
-        begin(directory, "name: x\n")
-        shutil.rmtree(path)
-        other = RunDirectory(path) if again == "run" else None
-        if other is not None:
-            begin(other, "name: y\n")
-        elif again == "folder":
-            path.mkdir()
-            (path / RECIPE_FILE).write_text("mine")
-        before = contents(path) if again else {}
-        for act in (
-            lambda: directory.record(steps=1),
-            lambda: directory.write_history(HISTORY),
-            lambda: directory.save(CHECKPOINT),
-            lambda: put(directory, "result.png", b"x"),
-            directory.drop_checkpoint,
-        ):
-            assert "the run directory is gone" in refused(act).got
-        directory.fail()
-    assert path.exists() == (again is not None)
-    if again:
-        assert contents(path) == before
-    if other is not None:
-        assert "another run is at work" in refused(lambda: RunDirectory(path)).got
-        with other:
-            other.save(CHECKPOINT)
+def kill_before(number):
+    left = iter(range(number))
+
+    def hook(event, arguments):
+        change = event in CHANGES or event == "open" and (arguments[2] or 0) & WRITES
+        if change and next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+class Checkpoint:  # numpy would make each process slow to end
+    def pack(self, lock):
+        return b"new checkpoint.safetensors"
+
+
+def begin(run):
+    if not run.replacing:
+        run.write_record(state="running")
+    run.begin("new recipe.yaml", "new recipe.lock.yaml", EMPTY)
+
+
+def place(run, name):
+    with run.scratch() as folder:
+        (folder / name).write_bytes(b"new " + name.encode())
+        run.place(folder / name, folder)
+
+
+def replace(path):
+    with RunDirectory(path, overwrite=True) as run:
+        begin(run)
+        run.write_checkpoint(Checkpoint())
+        run.write_history(ONE)
+        place(run, "result.png")
+        place(run, "new.png")
+        run.write_record(state="finished", steps=1)
+        run.remove_checkpoint()
+
+
+def fail(path):
+    with RunDirectory(path, overwrite=True) as run:
+        begin(run)
+        run.fail()
+
+
+start, copies, what = Path(sys.argv[1]), Path(sys.argv[2]), globals()[sys.argv[3]]
+for number in range(1000):
+    copy = shutil.copytree(start, copies / f"{number:03}")
+    child = os.fork()
+    if not child:
+        try:
+            kill_before(number)
+            what(copy)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    ended = os.waitpid(child, 0)[1]
+    assert ended in (0, signal.SIGKILL), ended
+    if not ended:
+        break
+"""
+
+
+def killed(start: Path, copies: Path, what: str) -> list[Path]:
+    """Return the folders that a process left: killed at each change, and at the end not."""
+    command = [sys.executable, "-c", KILLS, str(start), str(copies), what]
+    subprocess.run(command, check=True)
+    return sorted(copies.iterdir())
+
+
+def run_again(path: Path, *, resume: bool) -> str:
+    """Make a run as the next command does; return whose lock was there.
+
+    It is the old run that is resumed where the lock is the old one's.
+    """
+    name = "new"
+    with RunDirectory(path, resume=resume, overwrite=not resume) as directory:
+        lock = path / LOCK_FILE
+        if directory.resuming and directory.record.state == "finished":
+            directory.remove_checkpoint()
+            return lock.read_text().split()[0]
+        if directory.resuming and lock.exists():
+            name = lock.read_text().split()[0]
+        # a checkpoint is of the lock beside it
+        there = path / CHECKPOINT_FILE
+        has_checkpoint = directory.resuming and there.exists()
+        assert not has_checkpoint or there.read_bytes() == f"{name} {CHECKPOINT_FILE}".encode()
+        if not (directory.resuming or directory.replacing):
+            directory.write_record(state="running")
+        history = HISTORY if has_checkpoint else NO_STEPS
+        has_lock = directory.resuming and lock.exists()
+        directory.begin(f"{name} {RECIPE_FILE}", "" if has_lock else f"{name} {LOCK_FILE}", history)
+        directory.write_history(HISTORY)
+        outputs = ("result.png", "new.png" if name == "new" else "steps.gif")
+        for output in outputs:
+            put(directory, output, f"{name} {output}".encode())
+        directory.write_record(state="finished", steps=2, files=outputs)
+        directory.remove_checkpoint()
+    return name
+
+
+def assert_whole(path: Path, name: str) -> None:
+    """Assert that a folder holds one finished run alone, beside someone's own files."""
+    held = contents(path)
+    assert MINE.items() <= held.items()
+    outputs = ("result.png", "new.png" if name == "new" else "steps.gif")
+    assert held.keys() - MINE.keys() == {*OWN, *outputs} - {CHECKPOINT_FILE}
+    record = read_run_record(path)
+    assert record is not None
+    assert (record.state, set(record.files)) == ("finished", set(outputs))
+    for each in (RECIPE_FILE, LOCK_FILE, *outputs):
+        assert held[each] == f"{name} {each}".encode()
+
+
+def states_of(path: Path) -> tuple[str | None, ...]:
+    """Return of each of a run's files whether it is there, and whether it is the old run's."""
+    held = contents(path)
+    names = (CHECKPOINT_FILE, LOCK_FILE, RECIPE_FILE, "result.png")
+    return tuple(held[name].decode().split()[0] if name in held else None for name in names)
+
+
+def test_a_replacing_run_that_is_killed_is_resumed_or_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # of two thousand files
+    start = fill(tmp_path / "x", {**OLD, **MINE})
+    seen, names = [], []
+    for path in killed(start, tmp_path / "killed", "replace"):
+        assert read_run_record(path) is not None
+        seen.append(states_of(path))
+        copy = shutil.copytree(path, tmp_path / "copies" / path.name)
+        assert run_again(copy, resume=False) == "new"
+        names.append(run_again(path, resume=True))
+        assert_whole(copy, "new")
+        assert_whole(path, names[-1])
+    assert set(names) == {"old", "new"}
+    assert names == sorted(names, reverse=True)
+    assert list(dict.fromkeys(seen))[:5] == [
+        ("old", "old", "old", "old"),
+        (None, "old", "old", "old"),
+        (None, "new", "old", "old"),
+        (None, "new", "new", "old"),
+        (None, "new", "new", None),
+    ]
+
+
+def test_a_new_run_that_is_killed_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    (tmp_path / "x").mkdir()
+    for path in killed(tmp_path / "x", tmp_path / "killed", "replace"):
+        assert run_again(path, resume=True) == "new"
+        assert_whole(fill(path, MINE), "new")
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["replaced", "new"])
+def test_a_run_that_fails_and_is_killed_changes_nothing(tmp_path: Path, there: bool) -> None:
+    start = fill(tmp_path / "x", {**OLD, **MINE} if there else {})
+    start.mkdir(exist_ok=True)
+    states = killed(start, tmp_path / "killed", "fail")
+    for path in states:
+        enter(path, resume=True)
+        held = contents(path)
+        assert held == {**OLD, **MINE} if there else held.keys() <= set(OWN)
+    assert there or contents(states[-1]) == {}
