@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import textwrap
 import warnings
@@ -16,6 +17,14 @@ from nstflow import Stop, hookimpl
 from nstflow import cli as command_line
 from nstflow.matrix.plan import Matrix, plan_matrix
 from nstflow.runner import timings
+
+
+def pytest_configure() -> None:
+    """Pin each worker to one core: TensorFlow, and every process it starts, has one thread."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw")[2:]
+    if number and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(number) % len(cores)]})
 
 
 @dataclass(frozen=True)
