@@ -25,7 +25,7 @@ def nstflow_tiny_images() -> dict[str, Image]:
 def nstflow_run(tmp_path: Path) -> Callable[..., Result]:
     """A function that runs a small recipe: `nstflow_run(losses={"mine": {"use": "mine"}})`.
 
-    Each call has a folder of its own.
+    Each call has its own folder.
     """
     from nstflow.testing import run_tiny
 

@@ -1,13 +1,13 @@
-"""For authors of stages: whether a stage keeps to its contract, and small things to run it on.
+"""For authors of stages: check that a stage meets its slot's contract; small inputs to run it on.
 
     from nstflow.testing import check_stage
 
     def test_my_term():
         check_stage(MyTerm)
 
-`check_stage` makes the stage with its defaults, or with settings that are given, and raises an
-`AssertionError` that says what is wrong and what to do. The pytest fixtures `nstflow_tiny_images`
-and `nstflow_run` are there wherever nstflow is installed.
+`check_stage` makes the stage with its defaults, or with the given settings, and raises an
+`AssertionError` that says what is wrong and how to fix it. The pytest fixtures
+`nstflow_tiny_images` and `nstflow_run` are available wherever nstflow is installed.
 """
 
 from __future__ import annotations
@@ -34,64 +34,56 @@ from nstflow.testing.tiny import run_tiny, tiny_images
 
 __all__ = ["check_stage", "run_tiny", "tiny_images"]
 
-_CHECKS: dict[type[Stage], Callable[[Any], None]] = {
-    LossTerm: loss_checks.check,
-    Loader: stage_checks.check_loader,
-    Preprocessor: stage_checks.check_preprocessor,
-    Start: stage_checks.check_start,
-    Optimizer: stage_checks.check_optimizer,
-    Schedule: stage_checks.check_schedule,
-    Postprocessor: stage_checks.check_postprocessor,
-    Output: stage_checks.check_output,
-    Extractor: stage_checks.check_extractor,
-    Executor: stage_checks.check_executor,
-}
+_IMAGE = "gives an Image: float32 (h, w, 3) in [0, 1]"
 
-
-_ASKED: dict[type[Stage], str] = {
-    LossTerm: "score, or distance, gives a scalar tensor, made by TensorFlow",
-    Loader: "load gives an Image: float32 (h, w, 3) in [0, 1]",
-    Preprocessor: "apply gives an Image: float32 (h, w, 3) in [0, 1]",
-    Start: "paint gives an Image: float32 (h, w, 3) in [0, 1]",
-    Optimizer: "start gives the state, step canvas, state and losses; the canvas in [0, 1]",
-    Schedule: "phases gives a list of Phase",
-    Postprocessor: "apply gives an Image: float32 (h, w, 3) in [0, 1]",
-    Output: "write gives the path of a file in the folder it is handed",
-    Extractor: "build gives a function: canvas -> layer -> feature map",
-    Executor: "run yields a JobResult for each job",
+_CHECKS: dict[type[Stage], tuple[Callable[[Any], None], str]] = {
+    LossTerm: (
+        loss_checks.check,
+        "score, or distance, gives a scalar tensor, made by TensorFlow",
+    ),
+    Loader: (stage_checks.check_loader, f"load {_IMAGE}"),
+    Preprocessor: (stage_checks.check_preprocessor, f"apply {_IMAGE}"),
+    Start: (stage_checks.check_start, f"paint {_IMAGE}"),
+    Optimizer: (
+        stage_checks.check_optimizer,
+        "start gives the state, step canvas, state and losses; the canvas in [0, 1]",
+    ),
+    Schedule: (stage_checks.check_schedule, "phases gives a list of Phase"),
+    Postprocessor: (stage_checks.check_postprocessor, f"apply {_IMAGE}"),
+    Output: (stage_checks.check_output, "write gives the path of a file in the given folder"),
+    Extractor: (
+        stage_checks.check_extractor,
+        "build gives a function: canvas -> layer -> feature map",
+    ),
+    Executor: (stage_checks.check_executor, "run yields a JobResult for each job"),
 }
+"""Base class of a slot → its check, and what the slot's contract requires."""
 
 
 def check_stage(stage: type[Stage], **settings: Any) -> None:
-    """Check that a stage keeps to the contract of its slot.
+    """Check that a stage meets the contract of its slot.
 
     Args:
         stage: The class.
         settings: What a recipe would write; needed where a setting has no default.
 
     Raises:
-        AssertionError: It does not; the text says how, and what to do.
+        AssertionError: It does not; the text says why, and how to fix it.
     """
-    if class_checks.is_asked_by_itself():
-        return
     class_checks.check_class(stage)
     made = class_checks.make(stage, settings)
     class_checks.check_round_trip(made)
     class_checks.check_example(stage)
     class_checks.check_import(stage)
-    for base, check in _CHECKS.items():
-        if isinstance(made, base):
-            _ask(base, check, made)
-
-
-def _ask(base: type[Stage], check: Callable[[Any], None], stage: Stage) -> None:
-    """Let a check speak of whatever the stage raises."""
-    try:
-        check(stage)
-    except (AssertionError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        title, told = type(stage).__name__, describe_exception(error, source_path_of(type(stage)))
-        raise AssertionError(
-            f"{title} can't do what its slot asks ({_ASKED[base]}); it ended in {told}"
-        ) from error
+    for base, (check, contract) in _CHECKS.items():
+        if not isinstance(made, base):
+            continue
+        try:
+            check(made)
+        except (AssertionError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise AssertionError(
+                f"{stage.__name__} does not do what its slot requires ({contract}); it raised"
+                f" {describe_exception(error, source_path_of(stage))}"
+            ) from error

@@ -1,12 +1,12 @@
-"""What a stage looks like from outside: its texts, its settings, its import."""
+"""What all stages must have: texts, settings that can be written down, a cheap import."""
 
 from __future__ import annotations
 
 import inspect
 import json
-import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,21 +18,19 @@ from nstflow.recipe.stage_docs import example_of
 from nstflow.recipe.yaml import parse_yaml, to_yaml
 from nstflow.stages.slots import EXECUTOR, slot_of
 
-_ASKED = "NSTFLOW_CHECKING_IMPORT"
-
-
-POLL_INTERVAL = 120  # seconds
+IMPORT_TIMEOUT = 120  # seconds
+IMPORTS_TENSORFLOW = 3  # exit status of the process that imports a stage's module
 
 
 def check_class(stage: type[Stage]) -> None:
-    """Check that a class is a stage with a name and texts, and that its fields hide nothing."""
+    """Check that a class is a stage with a name and texts, and that its fields hide no method."""
     assert inspect.isclass(stage), f"check_stage takes the class, not {stage!r}."
     title = stage.__name__
-    assert issubclass(stage, Stage), f"{title} is no stage: derive it from LossTerm, Loader, …"
+    assert issubclass(stage, Stage), f"{title} is not a stage: derive it from LossTerm, Loader, …"
     slot = slot_of(stage)
     assert slot is not None, f"{title} derives from Stage alone: derive it from the base of a slot."
     lacking = ", ".join(sorted(stage.__abstractmethods__))
-    assert not lacking, f"{title} lacks {lacking}: its slot's contract asks for it."
+    assert not lacking, f"{title} lacks {lacking}: its slot's contract requires it."
     use = stage.model_fields["use"]
     assert get_args(use.annotation) == (use.default,), (
         f'{title} has no name of its own: give it `use: Literal["x"] = "x"`.'
@@ -47,7 +45,7 @@ def check_class(stage: type[Stage]) -> None:
         )
         for base in stage.__mro__[1:]:
             assert name not in vars(base), (
-                f"the setting '{name}' of {title} hides {base.__name__}.{name}: call it otherwise."
+                f"the setting '{name}' of {title} hides {base.__name__}.{name}: rename it."
             )
 
 
@@ -61,13 +59,13 @@ def make(stage: type[Stage], settings: dict[str, Any]) -> Stage:
         return stage.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         raise AssertionError(
-            f"{stage.__name__} can't be made of {settings or 'its defaults'}: hand check_stage the"
-            f" settings that it needs, `check_stage({stage.__name__}, setting=…)`.\n{error}"
+            f"{stage.__name__} can't be made from {settings or 'its defaults'}: give check_stage"
+            f" the required settings, `check_stage({stage.__name__}, setting=…)`.\n{error}"
         ) from error
 
 
 def check_round_trip(stage: Stage) -> None:
-    """Check that settings survive being written into a lock, and have a JSON schema."""
+    """Check that settings can be written into a lock and read again, and have a JSON schema."""
     kind = type(stage)
     try:
         written = to_yaml(stage.model_dump(mode="json"))
@@ -80,7 +78,7 @@ def check_round_trip(stage: Stage) -> None:
             " serializer and a validator."
         ) from error
     assert again == stage, (
-        f"the settings of {kind.__name__} are others when written to YAML and read again:"
+        f"the settings of {kind.__name__} change when written to YAML and read again:"
         f" {stage!r} became {again!r}."
     )
     try:
@@ -89,24 +87,8 @@ def check_round_trip(stage: Stage) -> None:
         raise AssertionError(f"{kind.__name__} has no JSON schema ({error}).") from error
 
 
-_IMPORT = """\
-import importlib.util, sys
-name, path = sys.argv[1:]
-try:
-    spec = importlib.util.find_spec(name)
-except (ImportError, ValueError):
-    spec = None
-if spec is None:
-    spec = importlib.util.spec_from_file_location("checked", path)
-module = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = module
-spec.loader.exec_module(module)
-sys.exit(3 if "tensorflow" in sys.modules else 0)
-"""
-
-
 def check_example(stage: type[Stage]) -> None:
-    """Check that the example which `nstflow stages` shows can be pasted."""
+    """Check that the example which `nstflow stages` shows is valid."""
     slot = slot_of(stage)
     assert slot is not None
     text = example_of(stage, slot)
@@ -117,14 +99,27 @@ def check_example(stage: type[Stage]) -> None:
         stage.model_validate_json(json.dumps(data or {"use": name_of(stage)}))
     except (NstflowError, ValidationError) as error:
         raise AssertionError(
-            f"the example of {stage.__name__} can't be pasted; give its needed settings one,"
+            f"the example of {stage.__name__} is not valid; give its required settings examples,"
             f" `Field(examples=[…], …)`:\n{text}\n{error}"
         ) from error
 
 
-def is_asked_by_itself() -> bool:
-    """Say whether this process only imports a module: one that calls `check_stage` itself."""
-    return _ASKED in os.environ
+_IMPORT = f"""\
+import importlib.util, sys
+import nstflow.testing
+nstflow.testing.check_stage = lambda *_, **__: None  # in a script that checks its own stage
+name, path = sys.argv[1:]
+try:
+    spec = importlib.util.find_spec(name)
+except (ImportError, ValueError):
+    spec = None
+if spec is None:
+    spec = importlib.util.spec_from_file_location("checked", path)
+module = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = module
+spec.loader.exec_module(module)
+sys.exit({IMPORTS_TENSORFLOW} if "tensorflow" in sys.modules else 0)
+"""
 
 
 def check_import(stage: type[Stage]) -> None:
@@ -135,13 +130,21 @@ def check_import(stage: type[Stage]) -> None:
         file = None
     if file is None or not Path(file).is_file():
         return
-    command = [sys.executable, "-c", _IMPORT, stage.__module__, file]
-    env = {**os.environ, _ASKED: "1"}
-    done = subprocess.run(  # noqa: S603 - ours
-        command, capture_output=True, text=True, check=False, env=env, timeout=POLL_INTERVAL
-    )
-    assert done.returncode != 3, (  # noqa: PLR2004 - as above
+    done = _import(stage.__module__, file, Path(file).stat().st_mtime_ns)
+    assert done.returncode != IMPORTS_TENSORFLOW, (
         f"{file} imports TensorFlow, which takes seconds of every `nstflow --help`: write"
         " `from nstflow import tf`, and annotate with `nstflow.Tensor`."
     )
     assert done.returncode == 0, f"{file} can't be imported by itself:\n{done.stderr}"
+
+
+@cache
+def _import(module: str, file: str, _changed: int) -> subprocess.CompletedProcess[str]:
+    """Import a module in a new process, once for all of its stages."""
+    return subprocess.run(  # noqa: S603 - ours
+        [sys.executable, "-c", _IMPORT, module, file],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=IMPORT_TIMEOUT,
+    )

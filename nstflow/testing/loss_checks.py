@@ -1,4 +1,4 @@
-"""What a loss does: a score that compiles, with the right gradient, the same each time."""
+"""What a loss must do: a score that compiles, with the right gradient, the same each time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ from nstflow.engine.resampling import canvas_of
 from nstflow.testing.tiny import tiny_images
 
 _EPSILONS = (3e-2, 1e-2, 3e-3, 1e-3)
-
-
-_CLOSE = 0.05
-
+_TOLERANCE = 0.05  # of the slope
 
 Score = Callable[[Tensor], Tensor]
 
 
 def check(term: LossTerm) -> None:
-    """Check that a loss keeps to its contract, on smooth features of tiny images."""
+    """Check that a loss meets its contract, on smooth features of tiny images."""
     term = _resolved(term)
     title = type(term).__name__
     images = tiny_images()
@@ -40,7 +37,7 @@ def check(term: LossTerm) -> None:
     _check_value(title, losses, gradient)
     again, _ = objective(canvas, tf.constant(1))
     assert losses[0].numpy().tobytes() == again[0].numpy().tobytes(), (
-        f"{title} gives another score for the same canvas and step: draw random numbers from"
+        f"{title} gives a different score for the same canvas and step: draw random numbers from"
         " `features.seed`, by tf.random.stateless_normal and the like."
     )
     _check_gradient(title, lambda x: objective(x, tf.constant(1))[0][0], canvas, gradient)
@@ -50,7 +47,7 @@ def check(term: LossTerm) -> None:
 
 
 def _resolved(term: LossTerm) -> LossTerm:
-    """Return the term with its layers as shares, made up where they are a group of a recipe."""
+    """Return the term with its layers as shares, with two layers where it names a group."""
     layers = term.layers
     if isinstance(layers, str):
         layers = ("tiny_1", "tiny_2")
@@ -60,7 +57,7 @@ def _resolved(term: LossTerm) -> LossTerm:
 
 
 def _reference(term: LossTerm, images: Mapping[str, Image]) -> Image:
-    """Return an image of another size than the canvas, or of its size where the term asks so."""
+    """Return an image of another size than the canvas, or of its size if the term requires that."""
     canvas, style = images["content"], images["style"]
     try:
         term.check(canvas.size, style.size)
@@ -70,7 +67,7 @@ def _reference(term: LossTerm, images: Mapping[str, Image]) -> Image:
 
 
 class _Network:
-    """Describes a canvas by smooth maps of several sizes, whatever the layers are called."""
+    """An extractor of smooth feature maps of several sizes, for layers of any name."""
 
     def __init__(self, layers: Any) -> None:
         generator = np.random.default_rng(2)
@@ -91,16 +88,16 @@ def _check_value(title: str, losses: Tensor, gradient: Tensor) -> None:
         f"{title} gives {value}: guard roots and divisions, as by tf.math.divide_no_nan."
     )
     assert bool(tf.reduce_all(tf.math.is_finite(gradient))), (
-        f"the gradient of {title} is not finite: the root of 0 has none, add a small number first."
+        f"the gradient of {title} is not finite: the root of 0 has none: add a small number first."
     )
     assert float(tf.reduce_max(tf.abs(gradient))) > 0, (
-        f"the gradient of {title} is zero: nothing would move the canvas. Rounding, argmax and"
-        " .numpy() have none."
+        f"the gradient of {title} is zero: the canvas would not change. Rounding, argmax and"
+        " .numpy() have no gradient."
     )
 
 
 def _check_gradient(title: str, score: Score, canvas: Tensor, gradient: Tensor) -> None:
-    """Compare the slope along the gradient with finite differences, at the step that fits best."""
+    """Compare the slope along the gradient with finite differences, at the best of some steps."""
     size = tf.norm(gradient)
     direction = gradient / size
     found = []
@@ -108,7 +105,7 @@ def _check_gradient(title: str, score: Score, canvas: Tensor, gradient: Tensor) 
         up, down = score(canvas + epsilon * direction), score(canvas - epsilon * direction)
         slope = float(up - down) / (2 * epsilon)
         found.append(abs(slope / float(size) - 1))
-    assert min(found) < _CLOSE, (
+    assert min(found) < _TOLERANCE, (
         f"the gradient of {title} is not the slope of its score: they differ by {min(found):.0%}"
         " at best. Does tf.stop_gradient or a custom gradient hide a part of it?"
     )
@@ -123,12 +120,12 @@ def _check_compiled(title: str, objective: Objective, canvas: Tensor) -> None:
             f"{title} can't be compiled by XLA: leave out Python (tf.py_function) and shapes that"
             f" depend on values (tf.unique).\n{type(error).__name__}: {error}"
         ) from error
-    # it may differ from what was computed uncompiled: random numbers do
-    assert math.isfinite(float(losses[0])), f"{title} gives {float(losses[0])} when compiled."
+    # not compared with the uncompiled score: random numbers differ
+    assert math.isfinite(float(losses[0])), f"{title} gives {float(losses[0])} once compiled."
 
 
 def _check_additive(title: str, term: StatisticTerm, canvas: Tensor) -> None:
-    """Compare the summary of a whole with the mean of its halves' summaries."""
+    """Compare the summary of all points with the mean of the summaries of two halves."""
     points = tf.reshape(canvas, (-1, 3))
     half = points.shape[0] // 2
     weights = tf.fill((half, 1), 1.0 / half)
@@ -137,8 +134,9 @@ def _check_additive(title: str, term: StatisticTerm, canvas: Tensor) -> None:
     for one, two, both in zip(*map(tf.nest.flatten, [*parts, whole]), strict=True):
         apart = float(tf.reduce_max(tf.abs((one + two) / 2 - both)))
         assert apart <= 1e-3 * float(tf.reduce_max(tf.abs(both))) + 1e-6, (
-            f"the summary of {title} is no weighted mean over positions: that of a whole differs"
-            f" from the mean of its halves' by {apart:.3g}. Say `additive: ClassVar[bool] = False`."
+            f"the summary of {title} is not a weighted mean over positions: that of all points"
+            f" differs from the mean over two halves by {apart:.3g}."
+            " Write `additive: ClassVar[bool] = False`."
         )
 
 

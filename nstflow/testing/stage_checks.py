@@ -1,4 +1,4 @@
-"""What stages of the other slots do: sizes as foretold, the same each time, nothing left behind."""
+"""What stages of the other slots must do: keep the planned size, and repeat themselves exactly."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from nstflow import (
     Loader,
     Optimizer,
     Output,
+    Phase,
     Postprocessor,
     Preprocessor,
     Schedule,
@@ -26,15 +27,15 @@ from nstflow.testing.tiny import run_tiny, tiny_images
 
 
 def check_loader(stage: Loader) -> None:
-    """Check that an image has the size that was foretold, each time."""
+    """Check that an image has the planned size, and is the same each time."""
     with tempfile.TemporaryDirectory() as name:
-        foretold, image = stage.size(Path(name)), stage.load(Path(name))
-        _check_size(stage, image, foretold, "load")
+        image = stage.load(Path(name))
+        _check_size(stage, image, stage.size(Path(name)), "load")
         _check_same(stage, image, stage.load(Path(name)), "load")
 
 
 def check_preprocessor(stage: Preprocessor) -> None:
-    """Check that prepared images have the sizes that were foretold, each time."""
+    """Check that prepared images have the planned sizes, and are the same each time."""
     images = tiny_images()
     for image in images.values():
         prepared = stage.apply(image, images)
@@ -43,7 +44,7 @@ def check_preprocessor(stage: Preprocessor) -> None:
 
 
 def check_start(stage: Start) -> None:
-    """Check that the canvas has the size that was asked for, the same for the same seed."""
+    """Check that the canvas has the requested size, and is the same for the same seed."""
     images = tiny_images()
     size = images["content"].size
     painted = stage.paint(images, size, 3)
@@ -52,15 +53,17 @@ def check_start(stage: Start) -> None:
 
 
 def check_postprocessor(stage: Postprocessor) -> None:
-    """Check that a picture stays one, the same each time."""
+    """Check that the result is an image, the same each time."""
     images = tiny_images()
     finished = stage.apply(images["content"], images)
-    assert isinstance(finished, Image), f"{_title(stage)}.apply gives no Image, but {finished!r}."
+    assert isinstance(finished, Image), (
+        f"{_title(stage)}.apply does not return an Image, but {finished!r}."
+    )
     _check_same(stage, finished, stage.apply(images["content"], images), "apply")
 
 
 def check_optimizer(stage: Optimizer) -> None:
-    """Check that a simple loss becomes less, and that the state keeps its names and types."""
+    """Check that a simple loss decreases, and that the state keeps its names and types."""
     canvas = canvas_of(tiny_images()["content"])
 
     def objective(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,46 +80,47 @@ def check_optimizer(stage: Optimizer) -> None:
         last = float(losses[0])
         inside = float(tf.reduce_min(canvas)) >= 0 and float(tf.reduce_max(canvas)) <= 1
         assert inside, f"{title} leaves [0, 1]: clip the canvas after the update."
-    assert last < first, f"{title} made a loss of {first:.4g} not less in ten steps: {last:.4g}."
+    assert last < first, f"{title} did not reduce a loss of {first:.4g} in ten steps: {last:.4g}."
 
 
 def check_schedule(stage: Schedule) -> None:
-    """Check that there are phases, each with a step."""
+    """Check that there are phases."""
     phases = stage.phases((48, 64))
     assert phases, f"{_title(stage)} has no phase."
-    for phase in phases:
-        assert phase.steps > 0, f"{_title(stage)} has a phase without a step: {phase}."
+    assert all(isinstance(phase, Phase) for phase in phases), (
+        f"{_title(stage)}.phases does not return a list of Phase, but {phases!r}."
+    )
 
 
 def check_output(stage: Output) -> None:
-    """Check that a file is written into the folder that is given, and nothing else."""
+    """Check that one file is written, into the given folder."""
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "out").mkdir()
         result = run_tiny(Path(name), steps=1)
         file = stage.write(result, Path(name) / "out")
-        there = list((Path(name) / "out").iterdir())
-        assert there == [file], (
-            f"{_title(stage)}.write gave '{file}', and there is {[str(p) for p in there]}: it"
-            " writes one file into the folder, and returns its path."
+        found = list((Path(name) / "out").iterdir())
+        assert found == [file], (
+            f"{_title(stage)}.write returned '{file}', but the folder holds"
+            f" {[str(path) for path in found]}: write one file into it, and return its path."
         )
 
 
 def check_extractor(stage: Extractor) -> None:
-    """Check that layers are named, each with a cost or none."""
+    """Check that layers have different names, and a cost above 0 if any."""
     names = stage.layer_names()
     if names is None:
         return
-    assert len(set(names)) == len(names) > 0, f"{_title(stage)} names no layer, or one twice."
+    assert len(set(names)) == len(names) > 0, f"{_title(stage)} names no layer, or one layer twice."
     cost = stage.cost(tuple(names)[:1], (64, 64))
-    assert cost is None or cost.forward > 0, f"{_title(stage)}.cost of '{names[0]}' is nothing."
+    assert cost is None or cost.forward > 0, f"{_title(stage)}.cost of '{names[0]}' is 0."
 
 
 def check_executor(stage: Executor) -> None:
-    """Check that no run begins once it is time to stop."""
+    """Check that nothing is made of no jobs."""
     stop = Stop()
     stop.request()
     left = list(stage.run([], _never, _never, stop))
-    assert left == [], f"{_title(stage)} told of runs that there are none of: {left}."
+    assert left == [], f"{_title(stage)} yields results without a job: {left}."
 
 
 def _never(*_: object) -> Any:
@@ -129,16 +133,15 @@ def _title(stage: object) -> str:
 
 def _check_size(stage: object, image: object, size: tuple[int, int], method: str) -> None:
     title = _title(stage)
-    assert isinstance(image, Image), f"{title}.{method} gives no Image, but {image!r}."
+    assert isinstance(image, Image), f"{title}.{method} does not return an Image, but {image!r}."
     assert image.size == tuple(size), (
-        f"{title}.{method} gives an image of {image.size} (height, width) where {size} was"
-        " foretold or asked for."
+        f"{title}.{method} returns an image of {image.size} (height, width) instead of {size}."
     )
 
 
 def _check_same(stage: object, first: Image, second: Image, method: str) -> None:
     same = first.pixels.tobytes() == second.pixels.tobytes()
     assert same, (
-        f"{_title(stage)}.{method} gives another image the second time: draw random numbers from"
-        " the seed that you are given, or from a setting."
+        f"{_title(stage)}.{method} returns a different image the second time: draw random numbers"
+        " from the given seed, or from a setting."
     )

@@ -1,4 +1,4 @@
-"""Small things to try a stage on."""
+"""Small images and a small run to try a stage on."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def run_tiny(
         folder: Where to write the recipe and the run.
         steps: How many.
         plugins: Files that are plugins, beside what is installed.
-        observers: Objects whose methods are hooks, to be told of the run.
-        slots: What the recipe has otherwise: `losses={"mine": {"use": "mine"}}`, and so on.
+        observers: Objects whose methods are hooks, called during the run.
+        slots: Other parts of the recipe: `losses={"mine": {"use": "mine"}}`, and so on.
 
     Raises:
-        NstflowError: The recipe is not sound, or the run failed.
+        NstflowError: The recipe is not valid, or the run failed.
     """
     recipe = {
         "name": "tiny",
