@@ -1,4 +1,4 @@
-"""Fills the references into the pages, from the models themselves: a hook of MkDocs."""
+"""A MkDocs hook that generates the references of stages, recipe keys and hooks from the code."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def stages() -> str:
 
 
 def recipe() -> str:
-    """Return every key of a recipe, and those of its sections."""
+    """Return every key of a recipe, and the keys of its sections."""
     keys = [
         setting._replace(
             type=f"[{SLOTS[setting.name].noun}](stages.md#{setting.name}): {_holds(setting.name)}"
@@ -68,7 +68,7 @@ def recipe() -> str:
 
 
 def hooks() -> str:
-    """Return every hook: its signature and what it says."""
+    """Return every hook: its signature and its docstring."""
     parts = []
     for name in HOOKS:
         hook = getattr(hookspecs, name)
@@ -80,8 +80,8 @@ def hooks() -> str:
     return "\n\n".join(parts)
 
 
-def told() -> str:
-    """Return what observers are handed: the attributes of each, as its docstring has them."""
+def received() -> str:
+    """Return the classes that hooks receive: their attributes, from their docstrings."""
     parts = []
     for kind in (Plan, Progress, Result):
         before, _, after = (inspect.getdoc(kind) or "").partition("Attributes:\n")
@@ -90,7 +90,7 @@ def told() -> str:
         parts += [
             f"### {kind.__name__}",
             before.strip(),
-            "| attribute | what |\n|---|---|\n"
+            "| attribute | meaning |\n|---|---|\n"
             + "\n".join(f"| `{name}` | {_cell(text)} |" for name, _, text in attributes),
         ]
     return "\n\n".join(parts)
@@ -100,12 +100,12 @@ MARKS: dict[str, Callable[[], str]] = {
     "<!-- every stage -->": stages,
     "<!-- every key -->": recipe,
     "<!-- every hook -->": hooks,
-    "<!-- what is told -->": told,
+    "<!-- what hooks receive -->": received,
 }
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put a reference where a page has its mark: MkDocs calls this for each."""
+    """Replace each mark in a page by its reference. MkDocs calls this for every page."""
     lines = markdown.split("\n")
     for mark, make in MARKS.items():
         lines = [make() if line.endswith(mark) else line for line in lines]
@@ -113,7 +113,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def _contract(base: type) -> str:
-    """Return the methods that a base asks for or offers, as its docstrings say."""
+    """Return the methods of a base class, with their docstrings."""
     rows = [
         f"- `{name}{_signature(method)}`: {' '.join((inspect.getdoc(method) or '').split())}"
         for name, method in vars(base).items()
@@ -123,7 +123,7 @@ def _contract(base: type) -> str:
 
 
 def _signature(function: Callable[..., Any]) -> str:
-    """Return what a function takes and gives, as its author wrote it, without `self`."""
+    """Return the signature of a function as written, without `self`."""
     return re.sub(r"'|\bself(, )?", "", str(inspect.signature(function)))
 
 

@@ -98,8 +98,8 @@ def test_every_hook_is_there(site: Path) -> None:
         assert plain(first) in shown
 
 
-def test_what_observers_are_told_is_there(site: Path) -> None:
+def test_what_hooks_receive_is_there(site: Path) -> None:
     shown = text_of(site / "hooks.html")
-    for told in (Plan, Progress, Result):
-        for field in dataclasses.fields(told):
+    for received in (Plan, Progress, Result):
+        for field in dataclasses.fields(received):
             assert re.search(rf"\s{field.name}\s", shown), field.name
