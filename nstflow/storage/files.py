@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 
 TEMP_PREFIX = ".nstflow-part-"
@@ -48,11 +49,31 @@ def write_file(path: Path, data: bytes) -> Path:
         return move_file(file, path)
 
 
+_SETTLED_NS = 2_000_000_000
+"""How long after a change the next one may leave a file's times as they are; FAT counts in 2 s."""
+
+
+_MOST_HASHES = 1000
+_hashes: dict[tuple[int, ...], str] = {}
+
+
 def sha256_of(path: Path) -> str:
     """Return a file's sha256, in hexadecimal.
+
+    A process reads a file once, as long as its inode, size and times stay as they are.
 
     Raises:
         OSError: It can't be read.
     """
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        before = os.fstat(file.fileno())
+        times = (before.st_mtime_ns, before.st_ctime_ns)
+        key = (before.st_dev, before.st_ino, before.st_size, *times)
+        if key in _hashes:
+            return _hashes[key]
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if time.time_ns() - max(times) > _SETTLED_NS:
+        if len(_hashes) >= _MOST_HASHES:
+            _hashes.clear()
+        _hashes[key] = sha256
+    return sha256

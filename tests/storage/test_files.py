@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +245,95 @@ def test_a_process_that_is_killed_leaves_what_was_there(tmp_path: Path, moment: 
     assert path.read_bytes() == b"old"
     (left,) = names(tmp_path) - {"a.bin"}
     assert left.startswith(".nstflow-part-")  # the next claim of the folder removes it
+
+
+# --- hashes ---
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the files that are read to be hashed, as they are."""
+    names: list[str] = []
+    digest = hashlib.file_digest
+
+    def count(file: Any, name: str) -> Any:
+        names.append(Path(file.name).name)
+        return digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", count)
+    monkeypatch.setattr(files, "_hashes", {})
+    return names
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_a_file_is_read_once_to_be_hashed(
+    tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_SETTLED_NS", 0)
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"one")
+    time.sleep(0.02)
+    (tmp_path / "link").symlink_to(path)
+    assert {files.sha256_of(each) for each in (path, path, tmp_path / "link")} == {sha256(b"one")}
+    assert reads == ["a.bin"]
+    monkeypatch.setattr(files, "_MOST_HASHES", 1)
+    (tmp_path / "b.bin").write_bytes(b"one")
+    time.sleep(0.02)
+    for name in ("b.bin", "a.bin", "a.bin"):
+        assert files.sha256_of(tmp_path / name) == sha256(b"one")
+    assert reads == ["a.bin", "b.bin", "a.bin"]
+
+
+def rewrite(path: Path) -> None:
+    path.write_bytes(b"two")
+
+
+def rewrite_and_restore_its_time(path: Path) -> None:
+    status = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def replace_by_another(path: Path) -> None:
+    files.write_file(path, b"two")
+
+
+@pytest.mark.parametrize("change", [rewrite, rewrite_and_restore_its_time, replace_by_another])
+def test_a_file_that_changed_at_the_same_size_is_read_again(
+    tmp_path: Path, change: Callable[[Path], None], reads: list[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(files, "_SETTLED_NS", 0)
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"one")
+    time.sleep(0.02)
+    assert files.sha256_of(path) == sha256(b"one")
+    change(path)
+    assert files.sha256_of(path) == sha256(b"two")
+    assert reads == ["a.bin", "a.bin"]
+
+
+@pytest.mark.usefixtures("reads")
+def test_a_file_that_has_just_changed_is_not_remembered(tmp_path: Path) -> None:
+    """A second change may come within the resolution of its times."""
+    path = tmp_path / "a.bin"
+    for number in range(200):
+        data = b"%03d" % number
+        path.write_bytes(data)
+        assert files.sha256_of(path) == sha256(data)
+
+
+@pytest.mark.usefixtures("reads")
+def test_a_file_that_can_not_be_read_any_more_has_no_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_SETTLED_NS", 0)
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"one")
+    time.sleep(0.02)
+    files.sha256_of(path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        files.sha256_of(path)

