@@ -44,10 +44,10 @@ Install = Callable[..., None]
 @pytest.fixture(scope="session", autouse=True)
 def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the tests' runs out of the user's timings, and free of what a plugin would add."""
-    path = tmp_path_factory.mktemp("timings") / "runs.jsonl"
+    folder = tmp_path_factory.mktemp("timings")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NSTFLOW_TENSORBOARD", "off")  # of plugins/nstflow-tensorboard
-        patch.setattr(timings, "_path", lambda: path)
+        patch.setattr(timings, "_folder", lambda: folder)
         yield
 
 

@@ -260,7 +260,7 @@ class Execution:
         if not result.interrupted:
             self.directory.remove_checkpoint()
         if self.on_all and not result.resumed_from:
-            timings.note(result)
+            timings.record(result)
 
     def explained(self, error: BaseException) -> BaseException:
         """Return the error to raise: with what came of the run, or for memory that ran out."""
