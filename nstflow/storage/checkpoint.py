@@ -1,4 +1,4 @@
-"""What a run needs to go on from a step as if it had never stopped, as bytes and back."""
+"""What a run needs to continue from a step as if it had never stopped, in a safetensors file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 _CANVAS, _STATE, _HISTORY = "canvas", "state/", "history/"
 
 
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
+
 class DamagedCheckpointError(Exception):
-    """The bytes are no whole checkpoint; the text says why."""
+    """The file is not a whole checkpoint; the text says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,19 +69,19 @@ class Checkpoint:
         return save(arrays, {**numbers, "sha256": _sha256(arrays, numbers)})
 
 
-def unpack(data: bytes) -> Checkpoint:
-    """Return the checkpoint that bytes hold.
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return the checkpoint in a file.
 
     Raises:
-        DamagedCheckpointError: They are cut short or altered, or something else.
+        DamagedCheckpointError: It is cut short or altered, or something else.
+        OSError: It can't be read.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+    from safetensors import SafetensorError, safe_open
 
     try:
-        arrays: dict[str, Any] = load(data)
-        size = int.from_bytes(data[:8], "little")  # which safetensors has held to the file's
-        numbers = json.loads(data[8 : 8 + size])["__metadata__"]
+        with safe_open(path, "np") as file:
+            numbers = dict(file.metadata())
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
         sha256 = numbers.pop("sha256")
         if sha256 != _sha256(arrays, numbers):
             raise DamagedCheckpointError("its sha256 is not the one that it was written with")
@@ -94,10 +98,7 @@ def unpack(data: bytes) -> Checkpoint:
             history={**history, "step": [int(value) for value in history["step"]]},
             lock=numbers.get("lock", ""),
         )
-    except (
-        *(SafetensorError, ValueError, TypeError, KeyError, AttributeError),
-        *(OverflowError, RecursionError),
-    ) as error:
+    except (SafetensorError, *_DAMAGE) as error:
         raise DamagedCheckpointError(f"it can't be read ({error})") from error
 
 

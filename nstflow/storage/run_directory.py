@@ -14,7 +14,7 @@ from typing import Any, Self
 import filelock
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.storage.checkpoint import Checkpoint, DamagedCheckpointError, unpack
+from nstflow.storage.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint
 from nstflow.storage.files import TEMP_PREFIX, move_file, sha256_of, write_file
 from nstflow.storage.history import to_csv
 from nstflow.storage.run_record import (
@@ -223,10 +223,9 @@ class RunDirectory:
         path = self.path / CHECKPOINT_FILE
         if not self.resuming or not path.is_file():
             return None
-        with self._disk_errors():
-            data = path.read_bytes()
         try:
-            checkpoint = unpack(data)
+            with self._disk_errors():
+                checkpoint = read_checkpoint(path)
             if checkpoint.lock != self._lock_sha256():
                 raise DamagedCheckpointError(f"it belongs to another {LOCK_FILE}")
         except DamagedCheckpointError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from safetensors.numpy import save
 
 from nstflow.errors import NstflowError
-from nstflow.storage.checkpoint import Checkpoint, DamagedCheckpointError, unpack
+from nstflow.storage.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint
 from nstflow.storage.run_directory import RunDirectory
 from nstflow.storage.run_record import CHECKPOINT_FILE
 
@@ -33,6 +34,13 @@ def example(**changes: Any) -> Checkpoint:
         history=HISTORY,
     )
     return replace(checkpoint, **changes)
+
+
+def unpack(data: bytes) -> Checkpoint:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return read_checkpoint(Path(file.name))
 
 
 def assert_equal(one: Checkpoint, other: Checkpoint) -> None:
@@ -341,13 +349,13 @@ def test_a_damaged_checkpoint_in_a_run_directory_is_named(tmp_path: Path, damage
 def test_a_checkpoint_that_can_not_be_read_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: Path) -> bytes:
+    def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
     with RunDirectory(tmp_path / "x") as directory:
         directory.write_record(state="running")
         directory.write_checkpoint(example())
     with RunDirectory(tmp_path / "x", resume=True) as directory:
-        monkeypatch.setattr(Path, "read_bytes", fail)
+        monkeypatch.setattr("safetensors.safe_open", fail)
         with pytest.raises(NstflowError, match="Input/output error"):
             directory.read_checkpoint()
