@@ -1,8 +1,9 @@
 """Every hook there is, in the order in which a run calls them: a plugin author's table of contents.
 
-A plugin is a module, or any object, whose functions carry `@nstflow.hookimpl` and one of these
-names. It is found through an entry point of the group `nstflow`. A hook may leave out arguments
-that it does not need. `folder` is the run's directory: what tells runs of one process apart.
+A plugin is a module, or any object, with functions that have one of these names and the decorator
+`@nstflow.hookimpl`. It is found through an entry point in the group `nstflow`. A hook can leave out
+arguments that it does not need. `folder` is the run's directory; use it to distinguish the runs of
+one process.
 """
 
 from __future__ import annotations
@@ -30,32 +31,32 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def nstflow_stages() -> list[type[Stage]]:  # type: ignore[empty-body]  # a specification
-    """Offer stages, of any slot. Called once, before a recipe is read."""
+    """Return stage classes, of any slot. Called before a recipe is read."""
 
 
 @hookspec
 def nstflow_run_started(plan: Plan, folder: Path) -> None:
-    """Observe that a run begins: its directory exists, nothing is computed yet."""
+    """Called when a run starts. Its directory exists; nothing is computed yet."""
 
 
 @hookspec
 def nstflow_progress(progress: Progress, folder: Path) -> None:
-    """Observe a dispatch, a few times a second. The run waits until the hook returns.
+    """Called after each dispatch, a few times a second. The run waits until the hook returns.
 
-    An observer that raises is disabled with a warning, and the run continues. This holds for all
-    four observing hooks.
+    If this hook or one of the `nstflow_run_…` hooks raises an exception, the observer is switched
+    off with a warning, and the run continues.
     """
 
 
 @hookspec
 def nstflow_run_finished(result: Result) -> None:
-    """Observe that a run ended, at its last step or interrupted; its files are written."""
+    """Called when a run has ended, finished or interrupted. Its files are written."""
 
 
 @hookspec
 def nstflow_run_failed(plan: Plan, error: BaseException, folder: Path) -> None:
-    """Observe that a run failed with an error."""
+    """Called when a run has failed with an error."""
 
 
 HOOKS = tuple(name for name in dict(globals()) if name.startswith(f"{PROJECT}_"))
-"""The names of all of them, in that order."""
+"""The names of all hooks, in that order."""

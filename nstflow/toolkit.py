@@ -1,4 +1,4 @@
-"""For authors of stages: what the built-in stages are made of.
+"""For authors of stages: the functions that the built-in stages use.
 
 `conv3x3`, its `Method`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their
 weights; `gram_matrix` for losses; `fit_longest_side`, `resize_image`, `ResizeMethod` for
@@ -61,10 +61,10 @@ def to_bytes(image: Image) -> NDArray[np.uint8]:
 
 
 def require_same_size(canvas: Size, reference: Size | None) -> None:
-    """Refuse a reference of another size than the canvas: for `LossTerm.check`.
+    """Check that the reference has the size of the canvas, for use in `LossTerm.check`.
 
     Raises:
-        NstflowError: At the setting `image`.
+        NstflowError: It has not; the problem names the setting `image`.
     """
     if reference is not None and reference != canvas:
         got = f"the canvas is {size_text(canvas)}, but this image {size_text(reference)}."

@@ -47,16 +47,16 @@ class Job:
     """A run for a worker to make: text, numbers and paths only, so that it can be sent anywhere.
 
     Attributes:
-        name: Its name among the others.
-        lock: The lock of its recipe as text: the worker refuses where a file, the weights or a
-            plugin is not what it says. Relative paths in it start at `folder`.
+        name: The name of the run in its matrix.
+        lock: The lockfile of the run as text. The worker refuses the run if a file, the weights or
+            a plugin differs. Relative paths in it start at `folder`.
         folder: The run directory.
         overwrite: Replace an existing run.
         resume: Resume an existing run; with `overwrite` too, replace one that can't be resumed.
         device: Where to compute: `auto`, `cpu` or `gpu`.
-        metadata: Let the picture carry how it was made.
-        plugins: Plugin files, which are sent along.
-        threads: How many threads compute on a CPU; all cores' by default.
+        metadata: Store the lockfile in the picture.
+        plugins: Plugin files, with their contents.
+        threads: The number of threads to compute with on a CPU; by default one per core.
     """
 
     name: str
@@ -70,18 +70,18 @@ class Job:
     plugins: tuple[PluginFile, ...] = ()
 
     def again(self) -> Job:
-        """Return the job for another worker, after one was lost in the middle of it."""
+        """Return the job for another worker, after the first one died during the run."""
         return replace(self, resume=True, overwrite=True)
 
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far the run of a job has come.
+    """The progress of a job.
 
     Attributes:
-        name: The job's.
-        step: Steps done; 0 when a worker takes the job up.
-        steps: Steps of the whole run.
+        name: The name of the job.
+        step: The number of steps so far; 0 when a worker starts the job.
+        steps: The number of steps of the whole run.
         total: The sum of the losses at that step.
     """
 
@@ -96,21 +96,21 @@ class JobResult:
     """How the run of a job ended.
 
     Attributes:
-        name: The job's.
+        name: The name of the job.
         state: `finished`, `stopped` between two steps, or `failed`.
-        steps: Steps taken.
-        seconds: Time of these steps, compiling left out.
-        compile_seconds: Time that compiling took, and describing the references.
-        total_seconds: Time of the whole run, or of its last part if it was resumed.
+        steps: The number of steps taken.
+        seconds: The time of these steps, without compilation.
+        compile_seconds: The time of compiling, and of computing the features of the references.
+        total_seconds: The time of the whole run, or of its last part if it was resumed.
         losses: `total` and each term → its value at the last step.
         halfway: The total after half of the steps.
-        files: What the outputs wrote.
-        device: What computed it.
+        files: The files that the outputs wrote.
+        device: The device that computed it.
         already: Whether the run had ended before, so that nothing was computed.
-        resumed_from: The step of the checkpoint that it resumed from; 0 for none.
+        resumed_from: The step of the checkpoint that it resumed from; 0 if it was not resumed.
         problems: Why it failed.
         trace: The traceback of a bug, or an empty string.
-        notes: Warnings, in their order.
+        notes: The warnings, in order.
     """
 
     name: str
@@ -131,7 +131,7 @@ class JobResult:
 
     @classmethod
     def lost(cls, name: str, what: str) -> JobResult:
-        """Return the result of a job whose worker is gone."""
+        """Return the result of a job whose worker died."""
         hint = "`--resume` continues from its last checkpoint."
         return cls(name, "failed", problems=(Problem(name, "", what, hint),))
 

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of one dispatch: a few steps that were computed in one go.
+    """The progress of one dispatch: a few steps that were computed together.
 
     Attributes:
-        step: Steps done in the whole run.
-        steps: Steps of the whole run, as planned.
-        epoch: The epoch that the last of these steps belongs to, from 1, over all phases.
-        epochs: Epochs of the whole run.
-        ends_epoch: Whether that step is the last of its epoch.
-        phase: The phase, from 0.
+        step: The number of steps so far, in the whole run.
+        steps: The number of steps of the whole run, as planned.
+        epoch: The epoch of the last of these steps, counted from 1 over all phases.
+        epochs: The number of epochs of the whole run.
+        ends_epoch: Whether the last of these steps is the last of its epoch.
+        phase: The phase, counted from 0.
         losses: Loss term → its weighted loss before each of these steps.
-        total: The sum over the terms before each of these steps.
-        seconds: Time since the first step began, at the end of each of these steps, compiling left
-            out. Only the dispatch is timed: its steps share its time evenly.
-        canvas: Fetches the canvas as it is now; costs nothing unless called.
+        total: The sum of the terms before each of these steps.
+        seconds: The time from the start of the first step of the run to the end of each of these
+            steps, without compilation. The time of a dispatch is divided evenly among its steps.
+        canvas: A function that returns the current canvas. It costs nothing unless called.
     """
 
     step: int
@@ -46,26 +46,25 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run made.
+    """The result of a run.
 
     Attributes:
-        plan: What was run.
+        plan: The plan of the run.
         image: The finished picture.
-        history: Column → value of every step: `step`, `total`, each loss term, `seconds`, as
-            `history.csv` has them. A row's losses are those before its update.
-        seconds: Time of all steps, compiling left out.
-        compile_seconds: Time that compiling took, and describing the references, which is a pass
-            for each by a program of its own.
-        total_seconds: Time of the whole run, with TensorFlow's start, loading and compiling.
-        device: What computed it.
+        history: Column → value of every step, as in `history.csv`: `step`, `total`, each loss,
+            `seconds`. The losses of a step are those before its update.
+        seconds: The time of all steps, without compilation.
+        compile_seconds: The time of compiling, and of computing the features of the references.
+        total_seconds: The time of the whole run, including TensorFlow's start-up and loading.
+        device: The device that computed it.
         folder: The run directory.
         interrupted: Whether the run was stopped before its last step.
-        files: What the outputs wrote, in the recipe's order.
+        files: The files that the outputs wrote, in the recipe's order.
         resumed_from: The step of the checkpoint that the run resumed from; 0 if it was not resumed.
-        already: Whether the run had ended before, so that nothing was computed: the picture is
-            then what a file of its outputs holds, or None if none of them is an image.
-        record: How the picture was made, for outputs that can carry it: the lock as text, with
-            names for paths; empty where it was not wanted.
+        already: Whether the run had ended before, so that nothing was computed. The picture is then
+            read from a file of its outputs, and is None if none of them is an image.
+        record: How the picture was made, for outputs that can store it: the lockfile as text, with
+            file names instead of paths. Empty if the user does not want it.
     """
 
     plan: Plan

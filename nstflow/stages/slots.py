@@ -13,14 +13,14 @@ from nstflow.stages.stage import Stage
 
 @dataclass(frozen=True)
 class Slot:
-    """A place that one kind of stage fills.
+    """A part of a recipe that one kind of stage fills.
 
     Attributes:
         name: The recipe's key, or the command line's option.
         noun: A word for one of its stages, for messages.
-        base: The contract that its stages fulfil.
-        holds: One stage, a list of them, or a mapping of names to them.
-        default: What `use` is when a recipe leaves it out; None where it must be said.
+        base: The base class of its stages.
+        holds: One stage, a list of stages, or a mapping of names to stages.
+        default: The value of `use` if a recipe leaves it out; None if it is required.
     """
 
     name: str
@@ -44,11 +44,11 @@ SLOTS: Mapping[str, Slot] = {
         Slot("outputs", "output", stages.Output, "list"),
     )
 }
-"""What a recipe has, in its order."""
+"""The slots of a recipe, in their order."""
 
 
 EXECUTOR = Slot("executor", "executor", stages.Executor, "one", default="serial")
-"""Where many runs are computed: chosen on the command line, for it does not change a picture."""
+"""Where the runs of a matrix are made. Not part of a recipe, as it does not change a picture."""
 
 
 ALL_SLOTS: Mapping[str, Slot] = {**SLOTS, EXECUTOR.name: EXECUTOR}

@@ -18,7 +18,7 @@ Size = tuple[int, int]
 
 
 def size_text(size: Size) -> str:
-    """Return a size as a person writes it, width first: `512×384`."""
+    """Return a size as text, width first: `512×384`."""
     return f"{size[1]}×{size[0]}"
 
 
@@ -28,15 +28,15 @@ PIXELS = "image"
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """An image outside the engine. Its arrays can't be written: make new ones.
+    """An image outside the engine. Its arrays are read-only: make new ones.
 
     Attributes:
         pixels: RGB, float32 `(height, width, 3)`, each value in [0, 1], sRGB encoded.
-        alpha: Opacity, float32 `(height, width)` in [0, 1], or None for an opaque image. Where it
-            is given, statistics of the image's features weigh each position by it.
+        alpha: Opacity, float32 `(height, width)` in [0, 1], or None for an opaque image. Statistics
+            of the image's features use it as the weight of each position.
 
     Raises:
-        ValueError: The arrays have another shape or type, or hold values outside [0, 1].
+        ValueError: The arrays have a wrong shape or type, or values outside [0, 1].
     """
 
     pixels: NDArray[np.float32]
@@ -76,14 +76,14 @@ def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Features(Mapping[str, Tensor]):
-    """What the extractor says of one image: layer name → feature map `(1, h, w, c)`.
+    """The features of one image: layer name → feature map `(1, h, w, c)`.
 
-    A loss term is handed exactly its layers. The layer `"image"` is the pixels themselves.
+    A loss term receives exactly its own layers. The layer `"image"` is the pixels.
 
     Attributes:
-        weights: Layer name → how much each position counts, `(1, h, w, 1)` summing to 1.
-        seed: Two int32 numbers made of the recipe's seed, the term and the step, for
-            `tf.random.stateless_*`; at a step it is the same however often it is asked.
+        weights: Layer name → how much each position counts, `(1, h, w, 1)`, with the sum 1.
+        seed: Two int32 numbers for `tf.random.stateless_*`. They depend only on the recipe's seed,
+            the term and the step.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Features(Mapping[str, Tensor]):
         return len(self._maps)
 
     def points(self, layer: str) -> tuple[Tensor, Tensor]:
-        """Return a layer as a cloud of points: `(n, c)`, and their weights `(n, 1)`."""
+        """Return the positions of a layer as points `(n, c)`, and their weights `(n, 1)`."""
         x, weights = self._maps[layer], self.weights[layer]
         flat = tf.reshape(weights, (-1, 1))
         same = common_value(weights)
@@ -113,14 +113,14 @@ class Features(Mapping[str, Tensor]):
         return tf.reshape(x, (-1, x.shape[-1])), flat
 
     def uniform(self, layer: str) -> bool:
-        """Say whether all positions of a layer count the same, as far as is known beforehand."""
+        """Return whether all positions of a layer are known to have the same weight."""
         return common_value(self.weights[layer]) is not None
 
     def once(self, key: Any, compute: Callable[[], Any]) -> Any:
-        """Return what `compute` gives, computed once for all keys that are equal.
+        """Return the result of `compute`; for equal keys it is computed only once.
 
-        All terms of an image share it. Call it where gradients are recorded as in the rest of a
-        score: what it returns is used by other terms too.
+        The result is shared by all terms of an image, so call this method under the same gradient
+        tapes as the rest of the score.
         """
         graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
         for known, where, value in self._shared:
@@ -130,7 +130,7 @@ class Features(Mapping[str, Tensor]):
         return self._shared[-1][2]
 
     def only(self, layers: Sequence[str], seed: Tensor) -> Features:
-        """Return the features of these layers alone, with the seed of one term."""
+        """Return the features of these layers only, with the seed of one term."""
         own = Features(
             {layer: self._maps[layer] for layer in layers},
             {layer: self.weights[layer] for layer in layers},
@@ -141,7 +141,7 @@ class Features(Mapping[str, Tensor]):
 
 
 def common_value(weights: Tensor) -> float | None:
-    """Return what all the weights are, where that is known before computing and they agree."""
+    """Return the value of all weights if it is known before computing and equal, else None."""
     values = tf.get_static_value(weights)
     if values is None or values.size == 0 or (values != values.flat[0]).any():
         return None
@@ -150,14 +150,14 @@ def common_value(weights: Tensor) -> float | None:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of steps at one size.
+    """A number of steps at one size.
 
     Attributes:
-        steps: How many steps, at least 1.
-        steps_per_epoch: How many steps count as one epoch: for display, and for `stop`.
-        scale: Size relative to the prepared images; 1 is full size.
-        stop: Asked after each epoch with the run's history so far (column → values of every
-            step, as in `history.csv`); True ends the phase.
+        steps: The number of steps, at least 1.
+        steps_per_epoch: The number of steps in an epoch; used for display and for `stop`.
+        scale: The size relative to the prepared images; 1 is full size.
+        stop: Called after each epoch with the history of the run so far: column → value of every
+            step, as in `history.csv`. If it returns True, the phase ends.
     """
 
     steps: int
@@ -171,21 +171,21 @@ class Phase:
 
     @property
     def epochs(self) -> int:
-        """How many epochs the phase has; the last may be shorter."""
+        """The number of epochs; the last one may be shorter."""
         return -(-self.steps // self.steps_per_epoch)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What describing one image takes.
+    """The cost of computing the features of one image.
 
     Attributes:
-        forward: Floating-point operations of the pass from the pixels to the deepest layer, a
-            multiplication and an addition counted as two.
+        forward: Floating-point operations from the pixels to the deepest layer. A multiplication
+            with an addition counts as two.
         backward: The same for the gradient with respect to the pixels.
-        constants: Bytes that the network's weights take while it computes; None where unknown.
-        maps: Bytes of the feature maps that the gradient needs, or None.
-        scratch: Bytes that a single layer needs in addition, at most, or None.
+        constants: Bytes of the network's weights in memory during a run; None if unknown.
+        maps: Bytes of the feature maps that are kept for the gradient; None if unknown.
+        scratch: Bytes of the largest temporary memory of a single layer; None if unknown.
     """
 
     forward: int
@@ -196,7 +196,7 @@ class Cost:
 
 
 State = dict[str, Any]
-"""What an optimizer remembers between steps: name → tensor, shapes fixed during a phase."""
+"""What an optimizer keeps between steps: name → tensor. Shapes don't change during a phase."""
 
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -208,12 +208,12 @@ class Asset:
     """A file that a stage needs besides those that the recipe names, such as a network's weights.
 
     Attributes:
-        name: Its name for people.
-        present: Whether it is there and valid, and need not be fetched.
+        name: A name to display.
+        present: Whether it exists and is valid, so that it need not be downloaded.
         note: A short description.
-        fetch: Downloads it; takes a function to report the bytes done and the total to. None where
-            there is nothing to fetch.
-        sha256: The file's, in hexadecimal; None where there is no file, or it is not here yet.
+        fetch: Downloads it, and reports progress by calling its argument with the number of bytes
+            downloaded and the total. None if there is nothing to download.
+        sha256: The sha256 of the file in hexadecimal; None if there is no file yet.
     """
 
     name: str
