@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+import nstflow
 from nstflow.matrix.plan import Matrix, plan_any, plan_matrix
 from nstflow.matrix.run import run_matrix
 from nstflow.recipe.yaml import parse_yaml
 from nstflow.stages.stage import Stage
 from nstflow.testing import run_tiny
+
+Call = Callable[..., Any]
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -79,44 +82,34 @@ def commands() -> list[Any]:
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return what the docs call `runs/quickstart`, as a small one."""
-    folder = tmp_path_factory.mktemp("docs") / "quickstart"
-    done = subprocess.run(
-        [sys.executable, "-m", "nstflow", "run", "recipes/quickstart.yaml", "--out", folder]
-        + [word for setting in SMALLER for word in ("--set", setting)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
+    plan = nstflow.load_recipe(ROOT / "recipes" / "quickstart.yaml", SMALLER)
+    return nstflow.run(plan, tmp_path_factory.mktemp("docs") / "quickstart").folder
 
 
 @pytest.mark.parametrize("command", commands())
-def test_command(command: str, small_run: Path, tmp_path: Path) -> None:
+def test_command(
+    command: str, small_run: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if "pip install" in command:
         check_installation(command)
         return
-    words = shlex.split(command)
-    assert words[0] in ("nstflow", "python"), f"what should run {command}?"
-    if words[0] == "python":
-        assert (ROOT / words[1]).is_file()
-        assert words[1] in BENCHMARKS, "how is it made small?"
-        words = [*words[:2], *BENCHMARKS[words[1]].split()]  # none of its own large options
-        words = [sys.executable, *words[1:]]
-    else:
-        verb = words[1]
-        words = [sys.executable, "-m", *words]
-        if "--out" in words:
-            words[words.index("--out") + 1] = str(tmp_path / "out")
-        elif verb == "run":
-            words += ["--out", str(tmp_path / "out")]
-        if verb == "run" and "--locked" not in words:
-            words += [word for setting in SMALLER for word in ("--set", setting)]
-        words = [word.replace("runs/quickstart", str(small_run)) for word in words]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    expected = 1 if "diff" in words[:4] else 0  # the two that are compared there do differ
-    assert done.returncode == expected, done.stdout + done.stderr
+    monkeypatch.chdir(ROOT)
+    program, *words = shlex.split(command)
+    if program == "python":
+        assert (ROOT / words[0]).is_file()
+        words = [sys.executable, words[0], *BENCHMARKS[words[0]].split()]
+        subprocess.run(words, check=True)
+        return
+    assert program == "nstflow", f"what should run {command}?"
+    if "--out" in words:
+        words[words.index("--out") + 1] = str(tmp_path / "out")
+    elif words[0] == "run":
+        words += ["--out", str(tmp_path / "out")]
+    if words[0] == "run" and "--locked" not in words:
+        words += [word for setting in SMALLER for word in ("--set", setting)]
+    answer = call(*(word.replace("runs/quickstart", str(small_run)) for word in words))
+    expected = 1 if words[0] == "diff" else 0  # the two that are compared there do differ
+    assert answer.code == expected, answer.out + answer.err
 
 
 def check_installation(command: str) -> None:
@@ -162,8 +155,6 @@ def test_the_readme_shows_the_quickstart_as_it_is() -> None:
 def test_python(
     block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    import nstflow
-
     monkeypatch.chdir(ROOT)
     load, run = nstflow.load_recipe, nstflow.run
     monkeypatch.setattr(
@@ -198,7 +189,6 @@ def check_executor(executor: Any, folder: Path) -> None:
 
 def check_plugin(module: types.ModuleType, text: str, folder: Path) -> None:
     """Run a recipe that uses the first stage that a module offers."""
-    import nstflow
     from nstflow.plugins.catalog import name_of
     from nstflow.plugins.single_file import read_plugin
     from nstflow.stages.slots import slot_of
@@ -228,22 +218,15 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / link.partition("#")[0]).exists(), f"{page.name}: {link}"
 
 
-def test_the_readme_shows_the_error_that_is_printed(tmp_path: Path) -> None:
+def test_the_readme_shows_the_error_that_is_printed(tmp_path: Path, call: Call) -> None:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "images").symlink_to(ROOT / "recipes" / "images")
     wrong = (ROOT / "recipes" / "two_styles.yaml").read_text()
     wrong = wrong.replace("style1: {use: gram,", "style1: {use: gramm,")
     wrong = wrong.replace("layers: style, weight: 0.1}\n\n", "layers: style, wieght: 0.1}\n\n")
     (tmp_path / "recipes" / "two_styles.yaml").write_text(wrong)
-    done = subprocess.run(
-        [sys.executable, "-m", "nstflow", "run", "recipes/two_styles.yaml"],
-        cwd=tmp_path,
-        env={**os.environ, "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    printed = re.sub(r", \w+ \(nstflow-[\w-]+\)", "", done.stderr)  # of plugins
+    answer = call("run", "recipes/two_styles.yaml")
+    assert answer.code == 2
+    printed = re.sub(r", \w+ \(nstflow-[\w-]+\)", "", answer.err)  # of plugins
     shown = next(block.text for block in blocks("text") if "gramm" in block.text)
     assert printed == shown
