@@ -1,4 +1,4 @@
-"""Where runs are made: each once, whatever happens to the processes that make them."""
+"""Executors: each run is made once, whatever happens to the processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nstflow import Executor, Job, JobProgress, JobResult, NstflowError, Stop
 from nstflow.builtin.executors import dask
 from nstflow.builtin.executors import processes as module
 from nstflow.builtin.executors.dask import Dask
-from nstflow.builtin.executors.dask_worker import sees
+from nstflow.builtin.executors.dask_worker import probe
 from nstflow.builtin.executors.machine import gpus_here
 from nstflow.builtin.executors.processes import Processes
 from nstflow.builtin.executors.serial import Serial
@@ -34,7 +34,7 @@ def ignore(_: JobProgress) -> None:
     pass
 
 
-# what is asked of a worker: functions of a module, so that another process finds them
+# what workers do: functions of a module, so that another process finds them
 
 
 def note(job: Job, tell: Tell, stop: Stop) -> JobResult:  # noqa: ARG001 - what work takes
@@ -91,7 +91,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     module = sys.modules[__name__]
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setitem(sys.modules, "test_executors", module)
-    for function in (note, die_once, die_early, die, until_stopped, tell_gpu):
+    for function in (note, die_once, die_early, die, until_stopped, report_gpu):
         monkeypatch.setattr(function, "__module__", "test_executors")
 
 
@@ -106,11 +106,11 @@ ALL = [
 @pytest.mark.usefixtures("_importable")
 @pytest.mark.parametrize("executor", ALL, ids=str)
 def test_every_run_is_made_once(executor: Executor, tmp_path: Path) -> None:
-    heard: list[JobProgress] = []
+    events: list[JobProgress] = []
     given = jobs(tmp_path)
-    outcomes = list(executor.run(given, note, heard.append, Stop()))
+    outcomes = list(executor.run(given, note, events.append, Stop()))
     assert sorted(outcome.name for outcome in outcomes) == [job.name for job in given]
-    assert sorted(news.name for news in heard) == [job.name for job in given]
+    assert sorted(event.name for event in events) == [job.name for job in given]
     made = [lines(job) for job in given]
     assert [len(each) for each in made] == [1] * 4
     threads = getattr(executor, "threads", None)
@@ -122,7 +122,7 @@ def test_every_run_is_made_once(executor: Executor, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_importable")
 @pytest.mark.parametrize("executor", ALL, ids=str)
-def test_no_run_begins_once_it_is_time_to_stop(executor: Executor, tmp_path: Path) -> None:
+def test_no_run_begins_after_a_request_to_stop(executor: Executor, tmp_path: Path) -> None:
     stop = Stop()
     stop.request()
     assert list(executor.run(jobs(tmp_path), note, ignore, stop)) == []
@@ -131,7 +131,7 @@ def test_no_run_begins_once_it_is_time_to_stop(executor: Executor, tmp_path: Pat
 
 @pytest.mark.usefixtures("_importable")
 @pytest.mark.parametrize("executor", [ALL[0], ALL[1], ALL[3]], ids=str)
-def test_runs_at_work_are_asked_to_stop(executor: Executor, tmp_path: Path) -> None:
+def test_current_runs_are_asked_to_stop(executor: Executor, tmp_path: Path) -> None:
     stop = Stop()
 
     def tell(_: JobProgress) -> None:
@@ -145,18 +145,18 @@ def test_runs_at_work_are_asked_to_stop(executor: Executor, tmp_path: Path) -> N
 @pytest.mark.usefixtures("_importable")
 @pytest.mark.parametrize("executor", [ALL[1], ALL[3]], ids=str)
 @pytest.mark.parametrize("work", [die_once, die_early])
-def test_a_run_goes_on_in_another_process(
+def test_a_run_is_resumed_in_another_process(
     tmp_path: Path, executor: Executor, work: Callable[..., JobResult]
 ) -> None:
     given = jobs(tmp_path)
     results = list(executor.run(given, work, ignore, Stop()))
     assert sorted((r.name, r.state) for r in results) == [(j.name, "finished") for j in given]
-    assert [line[2:] for line in lines(given[1])] == [["True", "True"]]  # go on, or begin anew
+    assert [line[2:] for line in lines(given[1])] == [["True", "True"]]  # resume, or begin anew
     assert [len(lines(job)) for job in given] == [1] * 4
 
 
 @pytest.mark.usefixtures("_importable")
-def test_a_process_that_ends_while_it_has_nothing_to_do(tmp_path: Path) -> None:
+def test_a_process_that_dies_while_idle(tmp_path: Path) -> None:
     given = jobs(tmp_path, 3)
     ends = []
     for result in Processes(workers=1).run(given, note, ignore, Stop()):
@@ -169,19 +169,18 @@ def test_a_process_that_ends_while_it_has_nothing_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_importable")
-def test_a_run_that_loses_two_processes_has_failed(tmp_path: Path) -> None:
+def test_a_run_whose_process_dies_twice_has_failed(tmp_path: Path) -> None:
     given = jobs(tmp_path)
     outcomes = {o.name: o for o in Processes(workers=2).run(given, die, ignore, Stop())}
     assert {name: each.state for name, each in outcomes.items()} == {
         **{job.name: "finished" for job in given},
         "job-1": "failed",
     }
-    assert outcomes["job-1"].problems[0].got == "its process ended by itself (exit code 3)."
+    assert outcomes["job-1"].problems[0].got == "its process died (exit code 3)."
 
 
 @pytest.mark.usefixtures("_importable")
-def test_processes_end_with_whoever_asked(tmp_path: Path) -> None:
-    """Whoever looks no further, as after an error, leaves no process behind."""
+def test_no_process_is_left_when_the_caller_stops_asking(tmp_path: Path) -> None:
     running = Processes(workers=2, threads=1).run(jobs(tmp_path), note, ignore, Stop())
     next(running)
     assert len(multiprocessing.active_children()) == 2
@@ -197,8 +196,8 @@ def test_gpus_are_those_that_this_process_may_use(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert gpus_here(tmp_path) == ["0", "1"]
     assert gpus_here(tmp_path / "none") == []
-    for told, expected in (("3", ["3"]), ("", []), ("-1", []), ("2, GPU-ab", ["2", "GPU-ab"])):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", told)
+    for value, expected in (("3", ["3"]), ("", []), ("-1", []), ("2, GPU-ab", ["2", "GPU-ab"])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
         assert gpus_here(tmp_path) == expected
 
 
@@ -206,37 +205,38 @@ def test_gpus_are_those_that_this_process_may_use(
 def test_each_process_has_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     given = jobs(tmp_path, 2)
-    outcomes = list(Processes().run(given, tell_gpu, ignore, Stop()))
+    outcomes = list(Processes().run(given, report_gpu, ignore, Stop()))
     assert {outcome.device for outcome in outcomes} == {"5", "7"}
     cpu = [Job(job.name, "", job.folder, device="cpu") for job in given]
-    outcomes = list(Processes(workers=1).run(cpu, tell_gpu, ignore, Stop()))
+    outcomes = list(Processes(workers=1).run(cpu, report_gpu, ignore, Stop()))
     assert {outcome.device for outcome in outcomes} == {"5,7"}
 
 
-def tell_gpu(job: Job, tell: Tell, stop: Stop) -> JobResult:  # noqa: ARG001 - what work takes
+def report_gpu(job: Job, tell: Tell, stop: Stop) -> JobResult:  # noqa: ARG001 - what work takes
     time.sleep(1)  # so that none takes both
     return JobResult(job.name, "finished", device=os.environ["CUDA_VISIBLE_DEVICES"])
 
 
 @pytest.mark.usefixtures("_importable")
 @pytest.mark.parametrize(
-    ("options", "count", "threads"),
+    ("options", "cores", "count", "threads"),
     [
-        ({}, 9, 2),
-        ({}, 3, 2),  # no more workers than runs
-        ({"workers": 2}, 4, 4),
-        ({"workers": 2, "threads": 5}, 4, 5),
-        ({"workers": 9}, 9, 1),
+        ({}, 4, 3, 2),
+        ({}, 8, 3, 2),  # no more workers than runs
+        ({"workers": 2}, 8, 3, 4),
+        ({"workers": 2, "threads": 5}, 8, 2, 5),
+        ({"workers": 3}, 2, 3, 1),
     ],
 )
 def test_cores_are_shared(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     options: dict[str, int],
+    cores: int,
     count: int,
     threads: int,
 ) -> None:
-    monkeypatch.setattr(module, "cores", lambda: 8)
+    monkeypatch.setattr(module, "cores", lambda: cores)
     given = jobs(tmp_path, count)
     list(Processes(**options).run(given, note, ignore, Stop()))
     assert {lines(job)[0][1] for job in given} == {str(threads)}
@@ -248,7 +248,7 @@ def test_without_runs_there_is_nothing_to_do(executor: Executor) -> None:
 
 
 @pytest.mark.usefixtures("_importable")
-def test_a_cluster_that_is_there_already(tmp_path: Path) -> None:
+def test_an_existing_cluster(tmp_path: Path) -> None:
     """Each run takes a GPU of those that the workers say they have."""
     from distributed import LocalCluster
 
@@ -260,14 +260,14 @@ def test_a_cluster_that_is_there_already(tmp_path: Path) -> None:
         executor = Dask(scheduler=cluster.scheduler_address, threads=1)
         results = list(executor.run(given, note, ignore, Stop()))
         again = [Job(job.name, "", tmp_path / f"{job.name}-again") for job in given]
-        assert len(list(executor.run(again, note, ignore, Stop()))) == 4  # it is there still
+        assert len(list(executor.run(again, note, ignore, Stop()))) == 4  # it still exists
     assert sorted(result.name for result in results) == [job.name for job in given]
     assert [len(lines(job)) for job in given] == [1] * 4
     assert not list(tmp_path.glob(".nstflow-*"))
 
 
 class Cluster:
-    """Answers as the client of a cluster does."""
+    """A client whose workers give these answers."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
@@ -282,7 +282,7 @@ class Cluster:
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ({"tcp://a:1": ("", False), "tcp://b:2": ("it has another one", False)}, "b:2 (it has"),
+        ({"tcp://a:1": ("", False), "tcp://b:2": ("it is full", False)}, "b:2 (it is full"),
         ({"tcp://a:1": ModuleNotFoundError("No module named 'nstflow'")}, "a:1 (No module"),
         ({}, "the cluster has no worker"),
     ],
@@ -290,32 +290,32 @@ class Cluster:
 def test_workers_that_can_not_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], words: str
 ) -> None:
-    monkeypatch.setattr(dask, "_WAIT", 0)
-    with pytest.raises(NstflowError) as told:
-        dask._check(Cluster(answers), tmp_path, Stop())
-    assert words in str(told.value)
+    monkeypatch.setattr(dask, "START_TIMEOUT", 0)
+    with pytest.raises(NstflowError) as caught:
+        dask._check_workers(Cluster(answers), tmp_path, Stop())
+    assert words in str(caught.value)
 
 
-def test_waiting_for_workers_ends_when_it_is_time_to_stop(tmp_path: Path) -> None:
+def test_waiting_for_workers_ends_on_a_request_to_stop(tmp_path: Path) -> None:
     stop = Stop()
     stop.request()
-    assert dask._check(Cluster({}), tmp_path, stop) is False
+    assert dask._check_workers(Cluster({}), tmp_path, stop) is False
 
 
-def test_what_a_worker_sees(tmp_path: Path) -> None:
+def test_a_worker_that_can_not_use_the_folder(tmp_path: Path) -> None:
     worker = SimpleNamespace(state=SimpleNamespace(total_resources={"GPU": 1}))
-    assert sees(tmp_path, worker) == ("No such file or directory", True)
-    (tmp_path / "here").write_text("another")
-    assert sees(tmp_path, worker) == ("it has another one", True)
-    (tmp_path / "here").write_text(tmp_path.name)
+    assert probe(tmp_path, worker) == ("No such file or directory", True)
+    (tmp_path / "owner").write_text("another")
+    assert probe(tmp_path, worker) == ("it has another folder of that name", True)
+    (tmp_path / "owner").write_text(tmp_path.name)
     worker.state.total_resources = {}
-    assert sees(tmp_path, worker) == ("", False)
+    assert probe(tmp_path, worker) == ("", False)
 
 
-def test_marks_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+def test_flags_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     old = tmp_path / ".nstflow-dask-0123"
     old.mkdir()
-    (old / "here").touch()
-    with dask._marks(tmp_path / ".nstflow-dask-new"):
+    (old / "owner").touch()
+    with dask._flag_folder(tmp_path / ".nstflow-dask-new"):
         assert [path.name for path in tmp_path.iterdir()] == [".nstflow-dask-new"]
     assert not list(tmp_path.iterdir())

@@ -129,7 +129,7 @@ def test_all_executors_give_the_same_bytes(grid: Path, tmp_path: Path) -> None:
         (["--executor", "dsk"], "no executor is called 'dsk'"),
         (["--executor", "serial", "--workers", "2"], "--workers  executor.workers"),
         (["--executor", "processes", "--threads", "100000"], "at most 1024"),
-        (["--executor", "dask", "--scheduler", "garbage"], "'garbage' is no address"),
+        (["--executor", "dask", "--scheduler", "garbage"], "'garbage' is not an address"),
         (["--scheduler", "tcp://127.0.0.1:9", "--workers", "2"], "leave `workers` out"),
         (["--locked"], "each of its runs has its own lock"),
         (["--executor", "dask", "--scheduler", "tcp://127.0.0.1:9"], "no scheduler answers at"),

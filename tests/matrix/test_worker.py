@@ -238,5 +238,5 @@ def test_a_lost_run() -> None:
     outcome = JobResult.lost("x", "its process ended.")
     assert outcome.state == "failed"
     assert str(outcome.problems[0]) == (
-        "x\n    its process ended. `--resume` goes on from its last checkpoint."
+        "x\n    its process ended. `--resume` continues from its last checkpoint."
     )

@@ -11,53 +11,53 @@ from typing import Any
 
 from nstflow import Job, JobProgress, JobResult, Problem, Stop, Work
 
-_one_at_a_time = threading.Lock()  # TensorFlow takes the whole process
+_one_run_at_a_time = threading.Lock()  # TensorFlow takes the whole process
 
 
 def silence_logging() -> None:
-    """Let this worker log nothing: when its cluster closes it is full of tracebacks."""
+    """Stop this worker's logging: while its cluster closes, it would log many tracebacks."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
-def make_run(job: Job, work: Work, session: str, marks: Path) -> JobResult | None:
+def make_run(job: Job, work: Work, topic: str, flags: Path) -> JobResult | None:
     """Make a run; None where it was time to stop before it began.
 
     Args:
         job: What to do.
         work: Makes it.
-        session: The topic of the news.
-        marks: A folder on the shared storage: `stop` in it asks to stop, `<name>.taken` says that
-            a worker has begun the job.
+        topic: The topic of the cluster's events that progress is sent to.
+        flags: A folder on the shared storage: the file `stop` in it asks to stop, `<name>.begun`
+            says that a worker has begun the job.
     """
     from distributed import get_worker
 
     worker, stop = get_worker(), Stop()
 
-    def tell(news: JobProgress) -> None:
-        if (marks / "stop").exists():
+    def tell(progress: JobProgress) -> None:
+        if (flags / "stop").exists():
             stop.request()
-        worker.log_event(session, {"news": asdict(news)})
+        worker.log_event(topic, {"progress": asdict(progress)})
 
-    with _one_at_a_time:
-        if (marks / "stop").exists():
+    with _one_run_at_a_time:
+        if (flags / "stop").exists():
             return None
         try:
-            (marks / f"{job.name}.taken").touch(exist_ok=False)
-        except FileExistsError:  # by a worker that was lost
+            (flags / f"{job.name}.begun").touch(exist_ok=False)
+        except FileExistsError:  # by a worker that died
             job = job.again()
         except OSError as error:
-            got = f"the worker {worker.address} does not share '{marks.parent}' ({error})."
+            got = f"the worker {worker.address} can't write to '{flags.parent}' ({error})."
             return JobResult(job.name, "failed", problems=(Problem(job.name, "", got),))
         return work(job, tell, stop)
 
 
-def sees(marks: Path, dask_worker: Any = None) -> tuple[str, bool]:
-    """Return why a worker can't work with a folder, if so, and whether it announces a GPU."""
+def probe(flags: Path, dask_worker: Any = None) -> tuple[str, bool]:
+    """Return why this worker can't use the folder, or "", and whether it announces a GPU."""
     has_gpu = "GPU" in dask_worker.state.total_resources
     try:
-        if (marks / "here").read_text() != marks.name:
-            return "it has another one", has_gpu
-        (marks / uuid.uuid4().hex).touch()
+        if (flags / "owner").read_text() != flags.name:
+            return "it has another folder of that name", has_gpu
+        (flags / uuid.uuid4().hex).touch()
     except OSError as error:
         return error.strerror or str(error), has_gpu
     return "", has_gpu

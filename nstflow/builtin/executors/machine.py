@@ -10,26 +10,26 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 
 
-def gpus_here(told: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
+def gpus_here(driver: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
     """Return the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them.
 
     Args:
-        told: Where NVIDIA's driver lists them, on Linux.
+        driver: Where NVIDIA's driver lists them, on Linux.
     """
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         names = [name.strip() for name in chosen.split(",")]
         return [name for name in names if name not in ("", "-1")]
-    return [str(index) for index, _ in enumerate(told.glob("*"))]
+    return [str(index) for index, _ in enumerate(driver.glob("*"))]
 
 
 @contextlib.contextmanager
 def block_signals(*signals: signal.Signals) -> Iterator[None]:
-    """Let what is started in here, processes and threads, not hear signals: they inherit that."""
+    """Start processes and threads in here with signals blocked: they inherit that."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # which unblocks them when it is started
+    resource_tracker.ensure_running()  # starting it would unblock them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield

@@ -19,14 +19,15 @@ from nstflow.builtin.executors.machine import block_signals, gpus_here
 from nstflow.builtin.executors.worker import serve
 from nstflow.toolkit import cores
 
-POLL_INTERVAL, KILL_TIMEOUT, STOP_TIMEOUT = 0.2, 5, 60
-"""Seconds: between two looks at whether to stop, to end a process, and to end those at work."""
+POLL_INTERVAL = 0.2  # seconds between two checks whether to stop
+KILL_TIMEOUT = 5  # seconds that an idle process has to end
+STOP_TIMEOUT = 60  # seconds that a process has to end its run
 
 
 class Processes(Executor):
     """Several runs at a time, in processes of this machine: one per GPU, or sharing the cores.
 
-    A run whose process is lost goes on in another one, once.
+    A run whose process dies is resumed in another process, once.
     """
 
     use: Literal["processes"] = "processes"
@@ -43,81 +44,80 @@ class Processes(Executor):
         count = min(self.workers or len(gpus) or max(2, cores() // 2), len(jobs))
         threads = self.threads or max(1, cores() // max(count, 1))
         waiting = deque(replace(job, threads=threads) for job in jobs)
-        lost: set[str] = set()
-        workers = [_Worker(work, gpus[i % len(gpus)] if gpus else None, lost) for i in range(count)]
+        workers = [_Worker(work, gpus[i % len(gpus)] if gpus else None) for i in range(count)]
         try:
-            yield from _tend(workers, waiting, tell, stop)
+            yield from _results(workers, waiting, tell, stop)
         finally:
             _end(workers)
 
 
-def _tend(
-    workers: list[_Worker], waiting: deque[Job], tell: Tell, stop: Stop
+def _results(
+    workers: Sequence[_Worker], waiting: deque[Job], tell: Tell, stop: Stop
 ) -> Iterator[JobResult]:
-    """Give every worker one job after another until none is left, or until it is time to stop."""
-    told = False
+    """Give the workers one job after another until none is left, or until it is time to stop."""
+    retried: set[str] = set()
     while True:
-        for worker in workers:
-            if worker.job is None and waiting and not stop.requested:
-                worker.take(waiting.popleft())
-        busy = {worker.pipe: worker for worker in workers if worker.job is not None}
+        if not stop.requested:
+            _begin_jobs(workers, waiting)
+        busy = {worker.pipe: (worker, worker.job) for worker in workers if worker.job is not None}
         if not busy:
             return
         for pipe in connection.wait(list(busy), POLL_INTERVAL):
-            message = busy[pipe].hear(may_go_on=not stop.requested)
-            if isinstance(message, JobProgress):
-                tell(message)
-            elif isinstance(message, Job):
-                waiting.appendleft(message)
+            worker, job = busy[pipe]
+            event = worker.receive()
+            if isinstance(event, JobProgress):
+                tell(event)
+            elif isinstance(event, JobResult):
+                yield event
+            elif stop.requested or job.name in retried:
+                yield JobResult.lost(job.name, f"its process died ({event}).")
             else:
-                yield message
-        if stop.requested and not told:
-            told = True
-            for worker in workers:
-                worker.ask_to_stop()
+                retried.add(job.name)
+                waiting.appendleft(job.again())
+        for worker in workers if stop.requested else ():
+            worker.ask_to_stop()
+
+
+def _begin_jobs(workers: Sequence[_Worker], waiting: deque[Job]) -> None:
+    for worker in workers:
+        if worker.job is None and waiting:
+            worker.begin(waiting.popleft())
 
 
 def _end(workers: Sequence[_Worker]) -> None:
-    """End all processes; those at work keep a checkpoint first."""
+    """End all processes; those that are busy write a checkpoint first."""
     alive = [worker for worker in workers if worker.process is not None]
     for worker in alive:
-        worker.pipe.close()  # each hears of it at once
-    wait = STOP_TIMEOUT if any(worker.job for worker in alive) else KILL_TIMEOUT
-    until = time.monotonic() + wait
+        worker.pipe.close()  # which asks the process to end
+    timeout = STOP_TIMEOUT if any(worker.job for worker in alive) else KILL_TIMEOUT
+    deadline = time.monotonic() + timeout
     for worker in alive:
-        worker.process.join(max(0, until - time.monotonic()))
+        worker.process.join(max(0, deadline - time.monotonic()))
         worker.kill()
 
 
 @dataclass
 class _Worker:
-    """A process, once it has had a job, and what it is at.
-
-    Attributes:
-        lost: The jobs that have lost a process, of all workers.
-    """
+    """A process, started for its first job, and the job that it works on."""
 
     work: Work
     gpu: str | None
-    lost: set[str]
     job: Job | None = None
     process: Any = None
     pipe: Any = None
+    asked: bool = False
 
-    def take(self, job: Job) -> None:
-        """Give a job to the process, which is started for the first one."""
-        if self.process is not None:
-            try:
-                self.pipe.send(job)
-            except OSError:  # it ended while it had nothing to do
-                self.kill()
-        if self.process is None:
+    def begin(self, job: Job) -> None:
+        """Give a job to the process; start it, if it is not alive."""
+        if self.process is None or not self.process.is_alive():
             self._start()
-            with contextlib.suppress(OSError):  # it ended at once: to be heard
-                self.pipe.send(job)
         self.job = job
+        with contextlib.suppress(OSError):  # it died just now, as `receive` will find
+            self.pipe.send(job)
 
     def _start(self) -> None:
+        if self.process is not None:
+            self.kill()
         context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         self.pipe, theirs = context.Pipe()
         arguments = (theirs, self.work, self.gpu)
@@ -126,29 +126,24 @@ class _Worker:
             self.process.start()
         theirs.close()
 
-    def hear(self, *, may_go_on: bool) -> JobProgress | JobResult | Job:
-        """Return what the process tells; if it is lost, the job that another is to go on with."""
-        job = self.job
-        assert job is not None  # noqa: S101 - it is at work
+    def receive(self) -> JobProgress | JobResult | str:
+        """Return what the process sent, or how it died."""
         try:
-            message: JobProgress | JobResult = self.pipe.recv()
+            event: JobProgress | JobResult = self.pipe.recv()
         except (EOFError, OSError):
             self.process.join(KILL_TIMEOUT)
             code = self.process.exitcode
             self.kill()
-            if may_go_on and job.name not in self.lost:
-                self.lost.add(job.name)
-                return job.again()
-            how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-            return JobResult.lost(job.name, f"its process ended by itself ({how}).")
-        if isinstance(message, JobResult):
+            return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        if isinstance(event, JobResult):
             self.job = None
-        return message
+        return event
 
     def ask_to_stop(self) -> None:
-        """Ask the process to stop its run after the steps in flight."""
-        if self.job is not None:
-            with contextlib.suppress(OSError):  # it is lost: to be heard
+        """Ask the process, once, to stop its run after the current steps."""
+        if self.job is not None and not self.asked:
+            self.asked = True
+            with contextlib.suppress(OSError):  # it died, as `receive` will find
                 self.pipe.send(None)
 
     def kill(self) -> None:

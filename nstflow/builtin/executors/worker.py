@@ -12,16 +12,16 @@ from nstflow import Job, Stop, Work
 
 
 def serve(pipe: Any, work: Work, gpu: str | None) -> None:
-    """Make the runs that come through a pipe; a None asks the one at work to stop.
+    """Make the runs whose jobs come through a pipe; None asks the current one to stop.
 
-    When the other end is gone, the run at work keeps a checkpoint, and the process ends.
+    When the other end is closed, the current run writes a checkpoint, and the process ends.
 
     Args:
-        pipe: Takes jobs, and gives news and outcomes.
+        pipe: Takes jobs, returns progress and results.
         work: Makes a run.
         gpu: The GPU to use, as `CUDA_VISIBLE_DEVICES` names it; None for all or none.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C is for the process that was started
+    for number in (signal.SIGINT, signal.SIGTERM):  # they are for the process that started this
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):  # they were blocked until now
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
@@ -30,7 +30,7 @@ def serve(pipe: Any, work: Work, gpu: str | None) -> None:
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     stop = Stop()
 
-    def listen() -> None:
+    def receive() -> None:
         while True:
             try:
                 message = pipe.recv()
@@ -43,9 +43,9 @@ def serve(pipe: Any, work: Work, gpu: str | None) -> None:
             else:
                 jobs.put(message)
 
-    threading.Thread(target=listen, name="jobs", daemon=True).start()
+    threading.Thread(target=receive, name="jobs", daemon=True).start()
     while (job := jobs.get()) is not None:
         try:
             pipe.send(work(job, pipe.send, stop))
-        except OSError:  # nobody is there to take it
+        except OSError:  # the other end is closed
             return
