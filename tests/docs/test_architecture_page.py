@@ -1,4 +1,4 @@
-"""The page on the architecture names what is there."""
+"""The pages on the architecture and on reliability name what exists."""
 
 from __future__ import annotations
 
@@ -43,3 +43,10 @@ def test_the_rule_is_the_linters() -> None:
     rule = contracts["tool"]["importlinter"]["contracts"][0]
     assert rule["name"] in PAGE
     assert " > ".join(rule["layers"]) in " ".join(PAGE.split())
+
+
+def test_the_tests_that_the_page_on_reliability_names_exist() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]*test_\w+\.py)`", page))
+    assert len(named) > 15
+    assert not [name for name in named if not (ROOT / "tests" / name).is_file()]
