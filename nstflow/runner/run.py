@@ -119,7 +119,7 @@ def _stored(plan: Plan, directory: RunDirectory) -> Data | None:
         return stored[0]
     if directory.record.steps:
         got = f"{LOCK_FILE} is missing: what was run can't be told."
-        hint = "Begin anew with --overwrite."
+        hint = "Start again with --overwrite."
         raise NstflowError(Problem(str(directory.path), "", got, hint))
     return None
 

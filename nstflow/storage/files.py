@@ -1,4 +1,4 @@
-"""Files that appear whole, or not at all."""
+"""Write files whole or not at all, and hash them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import time
 from pathlib import Path
 
 TEMP_PREFIX = ".nstflow-part-"
-"""How the names of folders begin in which files are written before they are moved."""
+"""The start of the names of temporary folders, in which files are written before they are moved."""
 
 
 def move_file(file: Path, target: Path) -> Path:
-    """Move a file that is written to its place on the same disk, so that no crash can halve it.
+    """Move a complete file to its place on the same disk, so that a crash leaves no half file.
 
     Raises:
-        OSError: It can't be done; what was in the place is still there, unless it is the folder
-            alone that the disk did not take.
+        OSError: It can't be moved, and what was there before still is; or only the folder can't be
+            flushed to the disk.
     """
     with file.open("rb+") as whole:
         os.fsync(whole.fileno())
     moved = file.replace(target)
-    if os.name == "posix":  # the name itself is on the disk only with its folder
+    if os.name == "posix":  # the new name is on the disk once its folder is
         descriptor = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # which says that this file system syncs no folders
+            if error.errno != errno.EINVAL:  # this file system flushes no folders
                 raise
         finally:
             os.close(descriptor)

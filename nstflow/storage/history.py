@@ -20,12 +20,12 @@ def from_csv(text: str) -> dict[str, list[float]]:
     """Return the history that a text holds.
 
     Raises:
-        ValueError: It is no such text.
+        ValueError: It is not a history.
     """
     try:
         names, *rows = csv.reader(io.StringIO(text), strict=True)
     except csv.Error as error:
-        raise ValueError(f"it is no CSV ({error})") from error
+        raise ValueError(f"it is not a CSV file ({error})") from error
     if "step" not in names or len(set(names)) < len(names):
         raise ValueError("it has no column 'step', or two of one name")
     columns = zip(*rows, strict=True) if rows else ([] for _ in names)

@@ -21,8 +21,8 @@ from nstflow.storage.run_record import (
     CHECKPOINT_FILE,
     HISTORY_FILE,
     LOCK_FILE,
-    OWN,
     RECIPE_FILE,
+    RUN_FILES,
     RUN_RECORD_FILE,
     RunRecord,
     read_run_record,
@@ -124,7 +124,7 @@ class RunDirectory:
         self._overwrite, self._resume, self._inputs = overwrite, resume, inputs
         self._first: dict[str, str] = {}
         self._begins = self._is_new = True
-        self._placed: set[str] = set(OWN)
+        self._placed: set[str] = set(RUN_FILES)
         self._mutex = DirectoryMutex(path, _MUTEX_FILE, "another run is at work in this directory.")
 
     def __enter__(self) -> Self:
@@ -155,7 +155,7 @@ class RunDirectory:
         with contextlib.suppress(NstflowError, OSError):
             if self._is_new and not self.has_steps:
                 self._mutex.check()
-                self._remove([*OWN[1:], *self.record.files, RUN_RECORD_FILE])
+                self._remove([*RUN_FILES[1:], *self.record.files, RUN_RECORD_FILE])
             elif self.record.state == "running" and not self.replacing:
                 self.write_record(state="failed")
 
@@ -241,7 +241,7 @@ class RunDirectory:
     def checkpoint_error(self, error: DamagedCheckpointError) -> NstflowError:
         """Return the error for a checkpoint that can't be used."""
         got = f"the checkpoint can't be used: {error}."
-        hint = "Begin anew with --overwrite."
+        hint = "Start again with --overwrite."
         return NstflowError(Problem(str(self.path / CHECKPOINT_FILE), "", got, hint))
 
     def remove_checkpoint(self) -> None:
@@ -320,7 +320,7 @@ class RunDirectory:
     def _check_inputs(self) -> None:
         """Refuse to replace a file that the recipe reads."""
         inputs = {file.resolve() for file in self._inputs}
-        for path in self._files((*OWN, *self.record.files)):
+        for path in self._files((*RUN_FILES, *self.record.files)):
             if path.is_file() and path.resolve() in inputs:
                 got = f"{path.name} is a file that the recipe reads, and would be replaced."
                 raise self._refusal(got, "Choose another place with --out.")

@@ -1,4 +1,4 @@
-"""What a run says of itself in its directory: how far it came, what it took, what it wrote."""
+"""`run.json`, the record of a run, and the names of the files in a run directory."""
 
 from __future__ import annotations
 
@@ -7,28 +7,34 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-RECIPE_FILE, LOCK_FILE, HISTORY_FILE = "recipe.yaml", "recipe.lock.yaml", "history.csv"
+RUN_RECORD_FILE = "run.json"
+"""A folder with a valid one is a run directory."""
+
+
+RECIPE_FILE = "recipe.yaml"
+
+
+LOCK_FILE = "recipe.lock.yaml"
+
+
+HISTORY_FILE = "history.csv"
 
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
 
-RUN_RECORD_FILE = "run.json"
-"""A folder that holds one is a run's."""
-
-
-OWN = (RUN_RECORD_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE, CHECKPOINT_FILE)
-"""What a run writes beside its outputs."""
+RUN_FILES = (RUN_RECORD_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE, CHECKPOINT_FILE)
+"""The files of a run, its outputs left out."""
 
 
 SUMMARY_FILE, SHEET_FILE = "summary.csv", "contact_sheet.png"
-"""What the runs of a matrix leave beside their directories."""
+"""The files of a matrix beside the directories of its runs."""
 
 
-_LARGEST = 1 << 20
+_MOST_BYTES = 1 << 20
 
 
-def _plain_name(name: str) -> str:
+def _check_name(name: str) -> str:
     if not name or "\0" in name or Path(name).name != name or name.startswith("."):
         raise ValueError("a file of a run lies in its directory")
     return name
@@ -38,8 +44,7 @@ class RunRecord(BaseModel):
     """The content of `run.json`.
 
     Attributes:
-        state: Whether the run is at work or was killed, was stopped, broke off with an error, or
-            took its last step.
+        state: `running` of a run that was killed, too; `failed` of one that ended with an error.
         steps: Steps taken, as of the last time that this was written.
         seconds: Time of all steps, compiling left out.
         compile_seconds: Time that compiling took, and describing the references.
@@ -54,17 +59,17 @@ class RunRecord(BaseModel):
     seconds: float = 0.0
     compile_seconds: float = 0.0
     total_seconds: float = 0.0
-    files: tuple[Annotated[str, AfterValidator(_plain_name)], ...] = ()
+    files: tuple[Annotated[str, AfterValidator(_check_name)], ...] = ()
 
 
 def read_run_record(folder: Path) -> RunRecord | None:
-    """Return the facts of a run directory, or None for a folder that is none.
+    """Return the record of a run directory, or None for any other folder.
 
     Raises:
         OSError: The folder can't be read.
     """
     path = folder / RUN_RECORD_FILE
-    if not path.is_file() or path.stat().st_size > _LARGEST:
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
         return None
     try:
         return RunRecord.model_validate_json(path.read_bytes())
@@ -73,15 +78,15 @@ def read_run_record(folder: Path) -> RunRecord | None:
 
 
 def has_steps(folder: Path) -> bool:
-    """Say whether a folder holds a run with a step to show.
+    """Say whether a folder holds a run of which steps were saved.
 
     Raises:
         OSError: The folder can't be read.
     """
-    facts, history = read_run_record(folder), folder / HISTORY_FILE
-    if facts is None:
+    record, history = read_run_record(folder), folder / HISTORY_FILE
+    if record is None:
         return False
-    if facts.state != "running" or (folder / CHECKPOINT_FILE).is_file():
+    if record.state != "running" or (folder / CHECKPOINT_FILE).is_file():
         return True
     if not history.is_file():
         return False
@@ -91,7 +96,7 @@ def has_steps(folder: Path) -> bool:
 
 
 def explain_not_a_run(folder: Path) -> tuple[str, str]:
-    """Say what a folder is that is no run's, and what to name instead."""
+    """Return what is wrong with a folder that is not a run directory, and the fix."""
     runs = sorted(file.parent for file in folder.glob(f"*/{RUN_RECORD_FILE}"))
     if runs:
         return f"this folder holds {len(runs)} runs.", f"Name one of them, such as {runs[0]}."

@@ -334,7 +334,7 @@ def test_a_damaged_checkpoint_in_a_run_directory_is_named(tmp_path: Path, damage
     (problem,) = caught.value.problems
     assert problem.where == str(path)
     assert problem.got.startswith("the checkpoint can't be used: it")
-    assert problem.hint == "Begin anew with --overwrite."
+    assert problem.hint == "Start again with --overwrite."
     assert path.read_bytes() == damaged
     with RunDirectory(tmp_path / "x", overwrite=True) as directory:
         assert directory.read_checkpoint() is None

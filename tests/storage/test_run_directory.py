@@ -25,8 +25,8 @@ from nstflow.storage.run_record import (
     CHECKPOINT_FILE,
     HISTORY_FILE,
     LOCK_FILE,
-    OWN,
     RECIPE_FILE,
+    RUN_FILES,
     RUN_RECORD_FILE,
     RunRecord,
     read_run_record,
@@ -45,7 +45,7 @@ CHECKPOINT = Checkpoint(
 )
 RECORD = RunRecord(state="finished", steps=2, files=("result.png", "steps.gif"))
 OLD = {
-    **{name: f"old {name}".encode() for name in OWN},
+    **{name: f"old {name}".encode() for name in RUN_FILES},
     RUN_RECORD_FILE: RECORD.model_dump_json().encode(),
     "result.png": b"old result.png",
     "steps.gif": b"old steps.gif",
@@ -353,7 +353,7 @@ def test_a_run_that_is_there_is_refused(run: Path, state: str, got: str, hint: s
         # where people keep a recipe of their own beside what it names
         {RECIPE_FILE, "photo.jpg"},
         {RECIPE_FILE, "images/photo.jpg"},
-        set(OWN) - {RUN_RECORD_FILE},
+        set(RUN_FILES) - {RUN_RECORD_FILE},
         {"sub/recipe.yaml"},
         {"sub/run.json"},
         {"run.json/x"},
@@ -497,12 +497,12 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
 
 def test_writing_follows_no_symlink(directory: RunDirectory, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("precious")
-    for name in OWN:
+    for name in RUN_FILES:
         (directory.path / name).symlink_to(tmp_path / "precious.txt")
     begin(directory)
     directory.write_checkpoint(CHECKPOINT)
     assert (tmp_path / "precious.txt").read_text() == "precious"
-    assert not any((directory.path / name).is_symlink() for name in OWN)
+    assert not any((directory.path / name).is_symlink() for name in RUN_FILES)
 
 
 def test_resume_of_nothing_is_a_new_run(tmp_path: Path) -> None:
@@ -534,7 +534,7 @@ def test_a_run_that_begins_again_removes_its_pictures(run: Path) -> None:
     (run / CHECKPOINT_FILE).unlink()
     with RunDirectory(run, resume=True) as directory:
         directory.begin("name: x\n", "", NO_STEPS)
-    assert contents(run).keys() - MINE.keys() == set(OWN) - {CHECKPOINT_FILE}
+    assert contents(run).keys() - MINE.keys() == set(RUN_FILES) - {CHECKPOINT_FILE}
     assert (run / LOCK_FILE).read_bytes() == OLD[LOCK_FILE]
 
 
@@ -564,7 +564,7 @@ def test_overwrite_replaces_what_a_run_wrote_and_nothing_else(run: Path, first: 
     held = contents(run)
     assert MINE.items() <= held.items()
     assert not held.items() & OLD.items()
-    own = set(OWN) if first == "checkpoint" else set(OWN) - {CHECKPOINT_FILE}
+    own = set(RUN_FILES) if first == "checkpoint" else set(RUN_FILES) - {CHECKPOINT_FILE}
     assert held.keys() == own | MINE.keys()
     assert read_run_record(run) == RunRecord(state="failed")
     with RunDirectory(run, resume=True) as directory:
@@ -801,7 +801,7 @@ def test_place_moves_a_whole_file(directory: RunDirectory, monkeypatch: pytest.M
     assert (directory.path / "a.png").read_bytes() == b"one"
 
 
-@pytest.mark.parametrize("name", ["a.png", *OWN, MUTEX, ".nstflow-part-x", ".a.png"])
+@pytest.mark.parametrize("name", ["a.png", *RUN_FILES, MUTEX, ".nstflow-part-x", ".a.png"])
 def test_names_that_are_taken_or_hidden(directory: RunDirectory, name: str) -> None:
     begin(directory)
     put(directory, "a.png", b"one")
@@ -983,7 +983,7 @@ def assert_whole(path: Path, name: str) -> None:
     held = contents(path)
     assert MINE.items() <= held.items()
     outputs = ("result.png", "new.png" if name == "new" else "steps.gif")
-    assert held.keys() - MINE.keys() == {*OWN, *outputs} - {CHECKPOINT_FILE}
+    assert held.keys() - MINE.keys() == {*RUN_FILES, *outputs} - {CHECKPOINT_FILE}
     record = read_run_record(path)
     assert record is not None
     assert (record.state, set(record.files)) == ("finished", set(outputs))
@@ -1041,5 +1041,5 @@ def test_a_run_that_fails_and_is_killed_changes_nothing(tmp_path: Path, there: b
     for path in states:
         enter(path, resume=True)
         held = contents(path)
-        assert held == {**OLD, **MINE} if there else held.keys() <= set(OWN)
+        assert held == {**OLD, **MINE} if there else held.keys() <= set(RUN_FILES)
     assert there or contents(states[-1]) == {}

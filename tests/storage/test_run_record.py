@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nstflow.storage.run_record import (
     CHECKPOINT_FILE,
     HISTORY_FILE,
-    OWN,
+    RUN_FILES,
     RUN_RECORD_FILE,
     RunRecord,
     has_steps,
@@ -88,7 +88,7 @@ def test_a_name_that_leaves_the_folder_or_hides_in_it(tmp_path: Path, name: str)
 
 
 def test_names_of_ones_own_are_taken(tmp_path: Path) -> None:
-    names = ("a b.png", "ä.png", "a..b", "~", "-rf", "*", "a\nb", "a\\b", *OWN)
+    names = ("a b.png", "ä.png", "a..b", "~", "-rf", "*", "a\nb", "a\\b", *RUN_FILES)
     assert read(tmp_path, json.dumps({"files": names})) == RunRecord(files=names)
 
 
