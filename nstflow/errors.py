@@ -6,7 +6,8 @@ import difflib
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,12 +23,14 @@ class Problem:
         what: The path in the recipe (`losses.style.use`); from a stage, the name of the setting.
         got: What is wrong, with what was received.
         hint: The nearest valid name, or the fix; may be empty.
+        order: Where it sorts among others: line and column.
     """
 
     where: str
     what: str
     got: str
     hint: str = ""
+    order: tuple[int, ...] = field(default=(0, 0), repr=False, compare=False)
 
     def __str__(self) -> str:
         head = "  ".join(part for part in (self.where, self.what) if part)
@@ -65,9 +68,12 @@ class NstflowWarning(UserWarning):
     """Something a user should know that does not stop the run."""
 
 
+_MOST_CHOICES = 200  # to compare: it takes time
+
+
 def suggest(got: str, choices: Iterable[str]) -> str:
     """Return "Did you mean 'x'?" for the choice nearest to `got`, or an empty string."""
-    near = difflib.get_close_matches(got, list(choices), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(got, islice(choices, _MOST_CHOICES), n=1, cutoff=0.6)
     return f"Did you mean '{near[0]}'?" if near else ""
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.plugins.single_file import PluginFile
-from nstflow.recipe.attribution import attribute_errors, check_type
+from nstflow.recipe.attribution import check_type
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.paths import Keys, format_path
-from nstflow.recipe.reader import Draft, read_one
-from nstflow.recipe.source import sort_problems
+from nstflow.recipe.reader import Draft, ReadOptions, parse
+from nstflow.recipe.source import read_source
 from nstflow.stages.loss import LossTerm
-from nstflow.stages.stage import Extractor, Loader, Stage
+from nstflow.stages.stage import Extractor, Loader
 from nstflow.stages.types import PIXELS, Asset, Cost, Phase, Size
+
+Ask = Callable[..., Any]
+"""Calls a method of a stage with arguments, once for what is equal."""
 
 # Of the memory model, fitted to measured runs: TensorFlow, the compiler, and the factors of `Cost`.
 _EVERY_RUN, _MAPS, _SCRATCH = 780_000_000, 1.5, 2.0
@@ -56,8 +59,8 @@ class Plan:
         """Return the plan for a kind of device, if it is known; it is made for the CPU."""
         if device is None:
             return self
-        with attribute_errors(self.recipe, ("extractor",), self.recipe.extractor):
-            settled = self.recipe.extractor.settled(self.layers, self.canvas, device)
+        with self.recipe.asking("extractor") as extractor:
+            settled = extractor.settled(self.layers, self.canvas, device)
             return replace(self, extractor=settled, cost=settled.cost(self.layers, self.canvas))
 
     @property
@@ -96,30 +99,9 @@ def plan_file(
     block: Collection[str] = (),
     plugins: Sequence[PluginFile] = (),
 ) -> Plan:
-    """Read a recipe and plan it, telling the problems of its text and of its files together.
-
-    Raises:
-        NstflowError: With all of them.
-    """
-    return plan_draft(read_one(path, overrides, block=block, plugins=plugins))
-
-
-def plan_draft(made: Draft) -> Plan:
-    """Plan what was read, or find every problem of it and of its files together.
-
-    Raises:
-        NstflowError: With all of them.
-    """
-    if made.recipe is not None:
-        return make_plan(made.recipe)
-    problems = list(made.problems)
-    for keys, stage in made.stages.items():
-        with attribute_errors(made, keys, stage, into=problems):
-            if isinstance(stage, Loader):
-                stage.size(made.folder)
-            elif isinstance(stage, Extractor):
-                stage.assets(made.folder)
-    raise NstflowError(sort_problems(problems), made.source.label)
+    """Read a recipe and plan it: with the problems of its text and of its files together."""
+    options = ReadOptions(tuple(overrides), tuple(block), tuple(plugins))
+    return make_plans([parse(read_source(Path(path)), options)])[0]
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -129,81 +111,90 @@ def make_plan(recipe: Recipe) -> Plan:
         NstflowError: With every problem found: files that can't be read, images too small for the
             layers, weights that are damaged.
     """
+    return make_plans([Draft(recipe.origin, [], recipe)])[0]
+
+
+def make_plans(drafts: Sequence[Draft]) -> list[Plan]:
+    """Plan what was read, or find every problem of the recipes and of their files together.
+
+    Stages that are equal in several recipes of one file are asked once.
+
+    Raises:
+        NstflowError: With all of them; one that several runs of a matrix have is there once.
+    """
+    # bound methods are equal where they are of one object, as equal stages of a file are
+    ask: Ask = cache(lambda method, *arguments: method(*arguments))
+    plans: list[Plan] = []
     problems: list[Problem] = []
+    for draft in drafts:
+        try:
+            plans.append(_plan(draft, ask))
+        except NstflowError as error:
+            problems += error.problems
+    if problems:
+        ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.order)
+        raise NstflowError(ordered, drafts[0].origin.source.label)
+    return plans
+
+
+def _plan(draft: Draft, ask: Ask) -> Plan:
+    origin, recipe, problems = draft.origin, draft.recipe, list(draft.problems)
     sources: dict[str, Size] = {}
     assets: tuple[Asset, ...] = ()
-    extractor = recipe.extractor
-    for name, image in recipe.images.items():
-        with attribute_errors(recipe, ("images", name), image, into=problems):
-            sources[name] = image.size(recipe.folder)
-    with attribute_errors(recipe, ("extractor",), extractor, into=problems):
-        assets = tuple(extractor.assets(recipe.folder))
-    sizes = {name: _prepared(recipe, name, size) for name, size in sources.items()}
-    terms = {name: _resolved(recipe, name, term) for name, term in recipe.losses.items()}
-    layers = _in_order(recipe, (layer for term in terms.values() for layer in term.shares))
-    problems += size_problems(recipe, terms, layers, sizes)
+    for keys in origin.stages:
+        with origin.asking(*keys, into=problems) as stage:
+            if isinstance(stage, Loader):
+                size = ask(stage.size, origin.folder)
+                sources[str(keys[1])] = check_type(size, tuple, "size()")
+            elif isinstance(stage, Extractor):
+                assets = tuple(ask(stage.assets, origin.folder))
+    if recipe is None:
+        raise NstflowError(problems)
+    sizes = {name: _prepared(recipe, name, size, ask) for name, size in sources.items()}
+    terms = {name: _resolved(recipe, name) for name in recipe.losses}
+    needed = {layer for term in terms.values() for layer in term.shares} - {PIXELS}
+    with origin.asking("extractor") as extractor:
+        known = ask(extractor.layer_names)
+        layers = tuple(name for name in known or sorted(needed) if name in needed)
+    problems += _size_problems(recipe, terms, layers, sizes, ask)
     if problems:
-        raise NstflowError(sort_problems(problems), recipe.source.label)
+        raise NstflowError(problems)
     canvas = sizes[recipe.start.like]
-    phases = _phases(recipe, canvas)
+    with origin.asking("schedule") as schedule:
+        phases = tuple(check_type(phase, Phase, "phases()") for phase in schedule.phases(canvas))
+        if not phases:
+            raise ValueError("a schedule has at least one phase")
     for scale in sorted({phase.scale for phase in phases} - {1.0}):
         scaled_sizes = {name: scaled(size, scale) for name, size in sizes.items()}
-        if problems := size_problems(recipe, terms, layers, scaled_sizes):
-            raise NstflowError(sort_problems(problems), recipe.source.label)
-    with attribute_errors(recipe, ("extractor",), extractor):
-        settled = extractor.settled(layers, canvas, "cpu")
-        cost = settled.cost(layers, canvas)
-    files = named_files(recipe, recipe.stages(), recipe.folder)
+        if problems := _size_problems(recipe, terms, layers, scaled_sizes, ask):
+            raise NstflowError(problems)
+    with origin.asking("extractor") as extractor:
+        settled = ask(extractor.settled, layers, canvas, "cpu")
+        cost = ask(settled.cost, layers, canvas)
+    files = origin.files()
     return Plan(recipe, sources, sizes, canvas, terms, layers, phases, settled, cost, assets, files)
 
 
-def named_files(
-    recipe: Recipe | Draft, stages: Iterable[tuple[Keys, Stage]], folder: Path
-) -> dict[str, Path]:
-    """Return the files that stages name: setting, as `images.content.path` → where it is."""
-    files: dict[str, Path] = {}
-    for keys, stage in stages:
-        with attribute_errors(recipe, keys, stage):
-            named = stage.files(folder)
-            files |= {format_path((*keys, setting)): file for setting, file in named.items()}
-    return files
-
-
-def _prepared(recipe: Recipe, name: str, size: Size) -> Size:
-    for index, stage in enumerate(recipe.preprocess):
-        if stage.only is None or name in stage.only:
-            with attribute_errors(recipe, ("preprocess", index), stage):
-                size = stage.size(size)
+def _prepared(recipe: Recipe, name: str, size: Size, ask: Ask) -> Size:
+    """Return the size that an image has after the preprocessors."""
+    for index, each in enumerate(recipe.preprocess):
+        if each.only is None or name in each.only:
+            with recipe.asking("preprocess", index) as stage:
+                size = ask(stage.size, size)
     return size
 
 
-def _resolved(recipe: Recipe, name: str, term: LossTerm) -> LossTerm:
-    """Return the term with its layers as a mapping layer → share."""
+def _resolved(recipe: Recipe, name: str) -> LossTerm:
+    """Return a term with its layers as a mapping layer → share."""
+    term = recipe.losses[name]
     if isinstance(term.layers, dict):
         return term
     layers = term.layers
     if isinstance(layers, str):
         layers = recipe.extractor.layers[layers]
-    with attribute_errors(recipe, ("losses", name), term):
+    with recipe.asking("losses", name):
         share = term.share_of_each(len(layers))
     return term.model_copy(update={"layers": dict.fromkeys(layers, share)})
-
-
-def _in_order(recipe: Recipe, layers: Iterable[str]) -> tuple[str, ...]:
-    """Return the network's layers among these, each once, in its order where that is known."""
-    needed = set(layers) - {PIXELS}
-    with attribute_errors(recipe, ("extractor",), recipe.extractor):
-        known = recipe.extractor.layer_names()
-    return tuple(sorted(needed) if known is None else (name for name in known if name in needed))
-
-
-def _phases(recipe: Recipe, canvas: Size) -> tuple[Phase, ...]:
-    with attribute_errors(recipe, ("schedule",), recipe.schedule):
-        given = recipe.schedule.phases(canvas)
-        phases = tuple(check_type(phase, Phase, "phases()") for phase in given)
-        if not phases:
-            raise ValueError("a schedule has at least one phase")
-    return phases
 
 
 def scaled(size: Size, scale: float) -> Size:
@@ -212,34 +203,28 @@ def scaled(size: Size, scale: float) -> Size:
     return height, width
 
 
-def size_problems(
+def _size_problems(
     recipe: Recipe,
     terms: Mapping[str, LossTerm],
     layers: Sequence[str],
     sizes: Mapping[str, Size],
+    ask: Ask,
 ) -> list[Problem]:
     """Return what the extractor and the terms say of the sizes of a phase."""
     problems: list[Problem] = []
     # each of these goes through the whole network: the canvas, and what terms refer to
-    described = {recipe.start.like, *(term.image for term in terms.values())}
-    for name, size in sizes.items():
-        if name in described and (small := _too_small(recipe, layers, size)):
-            keys, hint = ("images", name), "Prepare it, or begin the schedule, at a larger size."
-            problems.append(Problem(recipe.source.where(keys), format_path(keys), small, hint))
-    if problems or not described - {None} <= set(sizes):
+    described = {recipe.start.like, *(term.image for term in terms.values())} - {None}
+    with recipe.asking("extractor") as extractor:
+        for name in [name for name in sizes if name in described]:
+            try:
+                ask(extractor.cost, layers, sizes[name])
+            except ValueError as error:
+                hint = "Prepare it, or begin the schedule, at a larger size."
+                problems.append(recipe.source.problem(("images", name), f"{error}.", hint))
+    if problems or not described <= set(sizes):
         return problems
     for name, term in terms.items():
-        with attribute_errors(recipe, ("losses", name), term, into=problems):
+        with recipe.asking("losses", name, into=problems):
             reference = None if term.image is None else sizes[term.image]
             term.check(sizes[recipe.start.like], reference)
     return problems
-
-
-def _too_small(recipe: Recipe, layers: Sequence[str], size: Size) -> str:
-    """Return why an image of this size can't be described by these layers, or an empty string."""
-    with attribute_errors(recipe, ("extractor",), recipe.extractor):
-        try:
-            recipe.extractor.cost(layers, size)
-        except ValueError as error:
-            return f"{error}."
-    return ""

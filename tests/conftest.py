@@ -15,7 +15,7 @@ import pytest
 
 from nstflow import Stop, hookimpl
 from nstflow import cli as command_line
-from nstflow.matrix.plan import Matrix, plan_matrix
+from nstflow.matrix.plan import Matrix, plan_recipe
 from nstflow.runner import timings
 
 
@@ -156,6 +156,6 @@ def grid(write: Write) -> Path:
 @pytest.fixture
 def matrix(grid: Path) -> Matrix:
     """Those four runs, planned."""
-    planned = plan_matrix(grid)
-    assert planned is not None
+    planned = plan_recipe(grid)
+    assert isinstance(planned, Matrix)
     return planned

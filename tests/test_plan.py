@@ -414,7 +414,7 @@ def test_schedule_without_phases_is_a_bug_of_its_package(plan: Make, install: An
     with pytest.raises(ValueError, match="at least one phase") as caught:
         plan(HEAD, IMAGES, LOSSES, "schedule: {use: pyramid, scales: []}\n")
     assert caught.value.__notes__ == [
-        "This came from schedule (use: pyramid), which nstflow-pyramid 1.0 offers."
+        "Raised in schedule (use: pyramid), provided by nstflow-pyramid 1.0."
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from nstflow.matrix.plan import Matrix, plan_any, plan_matrix
+from nstflow.matrix.plan import Matrix, plan_recipe
 from nstflow.plan import Plan, plan_file
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.json_schema import json_schema
@@ -28,7 +28,7 @@ def test_there_are_recipes() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recipe_is_sound(recipe: Path) -> None:
-    planned = plan_any(recipe)
+    planned = plan_recipe(recipe)
     plans = planned.plans if isinstance(planned, Matrix) else [planned]
     assert all(plan.steps > 0 for plan in plans)
     schema = json_schema(plans[0].recipe.installed.catalog)
@@ -64,8 +64,8 @@ def test_schema_refuses_what_the_program_refuses() -> None:
 
 def report_plans() -> list[tuple[int, Plan]]:
     """Return the plans that are the report's, each with its number of terms."""
-    pairs = plan_matrix(ROOT / "recipes" / "report_ten_pairs.yaml")
-    assert pairs is not None
+    pairs = plan_recipe(ROOT / "recipes" / "report_ten_pairs.yaml")
+    assert isinstance(pairs, Matrix)
     assert len({tuple(plan.files.values()) for plan in pairs.plans}) == 10
     single, two = (
         plan_file(ROOT / "recipes" / f"{name}.yaml") for name in ("single_style", "two_styles")

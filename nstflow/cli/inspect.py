@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nstflow.cli.options import Blocks, PluginFiles, RecipePath, Sets, choice, installed
+from nstflow.cli.options import Blocks, PluginFiles, RecipePath, Sets, installed, read_options
 from nstflow.errors import NstflowError, Problem, suggest
 
 
@@ -20,12 +20,12 @@ def validate(
 ) -> None:
     """Check recipes, and that the files they name are there. Computes nothing."""
     from nstflow.cli.console import output as console
-    from nstflow.matrix.plan import Matrix, plan_any
+    from nstflow.matrix.plan import Matrix, plan_recipe
 
     wrong = False
     for recipe in recipes:
         try:
-            planned = plan_any(recipe, sets or (), **choice(block, plugin))
+            planned = plan_recipe(recipe, read_options(sets, block, plugin))
         except NstflowError as error:
             console.show_problems(error)
             wrong = True
@@ -41,9 +41,9 @@ def plan(
 ) -> None:
     """Show what a run would do: sizes, layers, steps, arithmetic, weights; or many runs."""
     from nstflow.cli.console.plan_view import show_matrix, show_plan
-    from nstflow.matrix.plan import Matrix, plan_any
+    from nstflow.matrix.plan import Matrix, plan_recipe
 
-    planned = plan_any(recipe, sets or (), **choice(block, plugin))
+    planned = plan_recipe(recipe, read_options(sets, block, plugin))
     if isinstance(planned, Matrix):
         show_matrix(planned)
     else:

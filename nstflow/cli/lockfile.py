@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from nstflow.cli.options import Blocks, Device, DeviceName, PluginFiles, RecipePath, Sets, choice
+from nstflow.cli.options import (
+    Blocks,
+    Device,
+    DeviceName,
+    PluginFiles,
+    RecipePath,
+    Sets,
+    read_options,
+)
 
 Anything = Annotated[
     Path, typer.Argument(metavar="PATH", help="A recipe, a lock, a run directory or a picture.")
@@ -27,9 +35,11 @@ def lock(
     """Write the lock of a recipe without running it: all settings, hashes and versions."""
     from nstflow.cli.console import output as console
     from nstflow.lockfile.build import write_lock
-    from nstflow.plan import plan_file
+    from nstflow.plan import make_plans
+    from nstflow.recipe.reader import parse
+    from nstflow.recipe.source import read_source
 
-    plan = plan_file(recipe, sets or (), **choice(block, plugin))
+    (plan,) = make_plans([parse(read_source(recipe), read_options(sets, block, plugin))])
     console.fetch_assets(plan.assets)
     stem = recipe.name.removesuffix(recipe.suffix).removesuffix(".lock")
     path = out or recipe.with_name(f"{stem}.lock.yaml")

@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from nstflow.plugins.manager import Plugins
+    from nstflow.recipe.reader import ReadOptions
 
 
-def choice(block: list[str] | None, plugins: list[Path] | None) -> dict[str, Any]:
-    """Return which plugins take part, as the library's functions take it.
+def read_options(
+    sets: list[str] | None, block: list[str] | None, plugins: list[Path] | None
+) -> ReadOptions:
+    """Return the options of reading a recipe, as the library's functions take them.
 
     Raises:
         NstflowError: A plugin file can't be read.
     """
     from nstflow.plugins.single_file import read_plugin
+    from nstflow.recipe.reader import ReadOptions
 
-    return {"block": block or (), "plugins": tuple(map(read_plugin, plugins or ()))}
+    return ReadOptions(
+        tuple(sets or ()), tuple(block or ()), tuple(map(read_plugin, plugins or ()))
+    )
 
 
 def installed(block: list[str] | None, plugins: list[Path] | None) -> Plugins:
     """Return the plugins that take part.
 
     Raises:
-        NstflowError: A plugin file can't be read, or is no sound plugin; there is none to block.
+        NstflowError: A plugin file can't be read, or is not a valid plugin; there is none to block.
     """
     from nstflow.errors import NstflowError
     from nstflow.plugins.manager import Plugins
 
-    chosen = choice(block, plugins)
-    found = Plugins(chosen["block"], chosen["plugins"])
+    chosen = read_options(None, block, plugins)
+    found = Plugins(chosen.block, chosen.plugins)
     if found.unknown_blocks:
         raise NstflowError([found.unknown(name) for name in found.unknown_blocks])
     return found

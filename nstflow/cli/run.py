@@ -26,7 +26,7 @@ from nstflow.cli.options import (
     Sets,
     Threads,
     Workers,
-    choice,
+    read_options,
 )
 from nstflow.cli.signals import resume_command, stoppable
 from nstflow.errors import NstflowError, Problem, printable
@@ -69,9 +69,9 @@ def run(
     scheduler: Scheduler = None,
 ) -> None:
     """Make a picture from a recipe, or many from one with a matrix."""
-    from nstflow.matrix.plan import Matrix, plan_any
+    from nstflow.matrix.plan import Matrix, plan_recipe
 
-    planned = plan_any(recipe, sets or (), **choice(block, plugin))
+    planned = plan_recipe(recipe, read_options(sets, block, plugin))
     options = RunOptions(out, overwrite, resume, device, not plain, quiet)
     settings = {"workers": workers, "threads": threads, "scheduler": scheduler}
     if isinstance(planned, Matrix):

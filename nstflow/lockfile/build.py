@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.paths import Keys, format_path, get_path, parse_path, set_path
+from nstflow.recipe.paths import Keys, format_path, get_path, parse_path, with_value
 from nstflow.recipe.source import read_source
 from nstflow.recipe.yaml import to_yaml
 from nstflow.stages.stage import Extractor, Stage
@@ -56,7 +56,7 @@ def make_lock(plan: Plan, device: str | None, kind: Kind | None, folder: Path) -
             got = f"the name of '{file}' has letters that no text file can hold."
             hint = "Rename it, or the folder that it is in."
             raise file_error(recipe, setting, got, hint) from error
-        set_path(data, parse_path(data, setting), path)
+        data, _ = with_value(data, parse_path(data, setting), path)
     data["lock"] = {
         "files": {
             setting: describe_file(recipe, setting, file)
@@ -87,7 +87,8 @@ def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:
             data[name] = _plain(getattr(recipe, name))
     for keys, stage in recipe.stages():
         written = copy.deepcopy(get_path(recipe.source.data, keys))
-        set_path(data, keys, _settings(extractor if keys == ("extractor",) else stage, written))
+        settings = _settings(extractor if keys == ("extractor",) else stage, written)
+        data, _ = with_value(data, keys, settings)
     data["plugins"]["block"] = list(recipe.installed.blocked)
     return data
 
@@ -121,10 +122,10 @@ def without_paths(data: Data, stopped_at: int | None = None, files: Iterable[str
         stopped_at: How many steps the picture has, where the run was stopped.
         files: Settings that name more than the files whose hashes the lock has.
     """
-    bare: Data = json.loads(json.dumps(data))
+    bare: Data = {**data, "lock": dict(data["lock"])}
     for setting in {*data["lock"]["files"], *files}:
         keys = parse_path(data, setting)
-        set_path(bare, keys, Path(get_path(data, keys)).name)
+        bare, _ = with_value(bare, keys, Path(get_path(data, keys)).name)
     if stopped_at is not None:
         bare["lock"]["stopped_at"] = stopped_at
     return bare
@@ -188,8 +189,7 @@ def describe_file(recipe: Recipe, setting: str, file: Path) -> Data:
 
 def file_error(recipe: Recipe, setting: str, got: str, hint: str = "") -> NstflowError:
     """Return what is wrong with a file, at the line of the setting that names it."""
-    place = recipe.source.where(keys_of(recipe, setting))
-    return NstflowError(Problem(place, setting, got, hint), recipe.source.label)
+    return recipe.source.error(keys_of(recipe, setting), got, hint)
 
 
 def _packages(plan: Plan) -> Mapping[str, str]:

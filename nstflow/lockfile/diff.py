@@ -17,9 +17,9 @@ from nstflow.lockfile.build import (
     recipe_data,
 )
 from nstflow.lockfile.provenance import read_anything
-from nstflow.plan import make_plan, named_files
+from nstflow.plan import make_plan
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.paths import parse_path, set_path
+from nstflow.recipe.paths import parse_path, with_value
 from nstflow.recipe.reader import parse
 
 LEFT_OUT = "–"
@@ -177,7 +177,7 @@ def compare_anything(first: Path, second: Path) -> list[Difference]:
 def _read(path: Path) -> tuple[Recipe, bool]:
     """Return the whole recipe, and whether it is a picture's."""
     source, folder = read_anything(path)
-    return parse(source, folder or Path()).whole(), folder is None
+    return parse(source).recipe_or_raise(), folder is None
 
 
 def _data(recipe: Recipe, kind: Kind | None, *, keep_names: bool) -> Data:
@@ -194,10 +194,10 @@ def _data(recipe: Recipe, kind: Kind | None, *, keep_names: bool) -> Data:
         with contextlib.suppress(NstflowError):  # a file of it is not here
             extractor = make_plan(recipe).on(kind).extractor
     data = recipe_data(recipe, extractor)
-    files = named_files(recipe, recipe.stages(), recipe.folder)
+    files = recipe.origin.files()
     for setting, file in files.items():
         if not keep_names and "\0" not in str(file):  # else there is no such file
-            set_path(data, parse_path(data, setting), os.path.realpath(file))
+            data, _ = with_value(data, parse_path(data, setting), os.path.realpath(file))
     if lock is not None:
         data["lock"] = lock.model_dump(mode="json", exclude_none=True)
         return data

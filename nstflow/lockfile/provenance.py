@@ -12,13 +12,12 @@ from pydantic import ValidationError
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.lockfile.build import relative
-from nstflow.plan import named_files
 from nstflow.recipe.model import Lock, LockedFile, Recipe
-from nstflow.recipe.paths import parse_path, set_path
+from nstflow.recipe.paths import parse_path, with_value
 from nstflow.recipe.reader import parse
 from nstflow.recipe.source import Source, parse_source, read_source
 from nstflow.recipe.validation import explain
-from nstflow.recipe.yaml import parse_yaml, to_yaml
+from nstflow.recipe.yaml import to_yaml
 from nstflow.storage.files import sha256_of
 from nstflow.storage.run_record import LOCK_FILE, explain_not_a_run, read_run_record
 
@@ -123,17 +122,17 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
     Raises:
         NstflowError: The picture carries no sound lock, or an input is not there.
     """
-    source = parse_source(read_record(picture), str(picture))
+    source = parse_source(read_record(picture), str(picture), images)
     label = source.label
     lock = lock_of(source, needed=True)
     assert lock is not None  # noqa: S101 - it was needed
     if not images.is_dir():
         raise NstflowError(Problem(f"--images {images}", "", "there is no such folder."))
-    made = parse(source, images)
-    named = named_files(made, made.whole().stages(), images)
+    recipe = parse(source).recipe_or_raise()
+    named = recipe.origin.files()
     problems = []
     hint = "Run the recipe itself: `nstflow show --yaml` prints it."
-    data = made.source.data
+    data = recipe.source.data
     found = _by_hash(images, [lock.files[name] for name in named if name in lock.files])
     for setting in named:
         what = lock.files.get(setting)
@@ -144,12 +143,10 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
             got += f"no file of {what.bytes:,} bytes there has the sha256 {what.sha256}."
             problems.append(Problem(label, setting, got))
         else:
-            set_path(data, parse_path(data, setting), found[what.sha256])
+            data, _ = with_value(data, parse_path(data, setting), found[what.sha256])
     if problems:
         raise NstflowError(problems, label)
-    text = to_yaml(data)
-    ready = Source(label, text, *parse_yaml(text, label))
-    return parse(ready, images).whole()
+    return parse(parse_source(to_yaml(data), label, images)).recipe_or_raise()
 
 
 def _by_hash(folder: Path, wanted: list[LockedFile]) -> dict[str, str]:

@@ -15,11 +15,11 @@ from nstflow.matrix.plan import Matrix
 from nstflow.matrix.summary import write_summary, write_table
 from nstflow.matrix.worker import left_by, work
 from nstflow.plugins.manager import Plugins
-from nstflow.recipe.attribution import check_type, note_origin
+from nstflow.recipe.attribution import Origin, check_type
 from nstflow.recipe.paths import Keys
 from nstflow.recipe.reader import read_stage
 from nstflow.recipe.source import Source
-from nstflow.recipe.yaml import parse_yaml
+from nstflow.recipe.yaml import Position, Positions, parse_yaml
 from nstflow.stages.job import Job, JobResult, Stop, Tell
 from nstflow.stages.slots import EXECUTOR
 from nstflow.stages.stage import Executor
@@ -100,7 +100,9 @@ def _ends(
 ) -> Iterator[JobResult]:
     """Yield how each run ended, each once; what goes wrong is the executor's."""
     left = set(jobs)
-    with note_origin(executor, "the executor", matrix.plans[0].recipe.installed):
+    source, keys = Source(_OPTION, "", {}, {}), (EXECUTOR.name,)
+    origin = Origin(source, matrix.plans[0].recipe.installed, {keys: executor})
+    with origin.asking(*keys):
         for result in executor.run(list(jobs.values()), work, tell, stop):
             check_type(result, JobResult, "run()")
             if result.name not in left:
@@ -161,11 +163,12 @@ def choose_executor(written: str, settings: dict[str, Any], plugins: Plugins) ->
         item = {"use": item}
     keys: Keys = (EXECUTOR.name,)
     given = {name: value for name, value in settings.items() if value is not None}
-    options: dict[Keys, str] = {(*keys, name): f"--{name}" for name in given}
-    options[keys] = _OPTION
+    positions: Positions = {keys: (Position(_OPTION), Position(_OPTION))}
+    for name in given:
+        positions[*keys, name] = Position(f"--{name}"), Position(f"--{name}")
     data = {EXECUTOR.name: {**item, **given}}
-    source = Source(_OPTION, written, data, {}, options)
-    stage = read_stage(source, keys, data[EXECUTOR.name], plugins.catalog)
+    source = Source(_OPTION, written, data, positions)
+    stage = read_stage(source, keys, data[EXECUTOR.name], plugins.catalog, {})
     if isinstance(stage, list):
         raise NstflowError(stage)
     return cast("Executor", stage)

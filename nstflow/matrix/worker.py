@@ -16,7 +16,7 @@ from typing import Any
 from nstflow.errors import NstflowError, NstflowWarning, Problem
 from nstflow.hookspecs import hookimpl
 from nstflow.plan import Plan
-from nstflow.recipe.reader import parse
+from nstflow.recipe.reader import ReadOptions, parse
 from nstflow.recipe.source import parse_source
 from nstflow.runner.cache import RunCache
 from nstflow.runner.result import read_result
@@ -82,8 +82,8 @@ def _run(job: Job, tell: Tell, stop: Stop) -> Result:
 
         use_threads(job.threads)
     _make(job.folder)  # where the paths of the lock start
-    source = parse_source(job.lock, str(job.folder / RECIPE_FILE))
-    recipe = parse(source, job.folder, plugins=job.plugins).whole()
+    source = parse_source(job.lock, str(job.folder / RECIPE_FILE), job.folder)
+    recipe = parse(source, ReadOptions(plugins=tuple(job.plugins))).recipe_or_raise()
     options: dict[str, Any] = {"device": job.device, "metadata": job.metadata, "locked": True}
     options |= {"observers": [_Teller(job.name, tell)], "stop": stop, "shared": _shared_here()}
     if job.resume and job.overwrite:

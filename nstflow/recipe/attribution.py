@@ -1,66 +1,96 @@
-"""Who is to blame: whatever a stage raises is told with its place in the recipe and its package."""
+"""Where a recipe came from: what its stages raise gets their place in it, and their package."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.plugins.manager import BUILTIN, Plugins
-from nstflow.recipe.model import Recipe
 from nstflow.recipe.paths import Keys, format_path
-from nstflow.recipe.reader import Draft
+from nstflow.recipe.source import Source
 from nstflow.stages.stage import Stage
 
-_BLAME = "This came from"
+if TYPE_CHECKING:
+    from nstflow.recipe.matrix import Cell
+
+_NOTE = "Raised in"
 
 
-@contextlib.contextmanager
-def attribute_errors(
-    recipe: Recipe | Draft, keys: Keys, stage: Stage, into: list[Problem] | None = None
-) -> Iterator[None]:
-    """Call a stage's methods in here: its problems get their line, its bugs their owner.
+@dataclass(frozen=True)
+class Origin:
+    """Where a recipe came from.
 
-    Args:
-        recipe: Where the stage was written.
-        keys: The stage's path in it.
-        stage: The stage.
-        into: Takes the problems, where several stages are asked before giving up.
-
-    Raises:
-        NstflowError: The stage's own, placed, unless `into` takes it.
+    Attributes:
+        source: What was written, with its defaults.
+        installed: The plugins that it was read with.
+        stages: Path → stage, of those that are valid by themselves, in the order of the slots.
+        cell: The run of a matrix that it is, if it is one.
     """
-    try:
-        with note_origin(stage, format_path(keys), recipe.installed):
-            yield
-    except NstflowError as error:
-        placed = [_placed(problem, recipe, keys, stage) for problem in error.problems]
-        if into is None:
-            raise NstflowError(placed, recipe.source.label) from error
-        into += placed
 
+    source: Source
+    installed: Plugins
+    stages: Mapping[Keys, Stage]
+    cell: Cell | None = None
 
-@contextlib.contextmanager
-def note_origin(stage: Stage, place: str, installed: Plugins) -> Iterator[None]:
-    """Note on what a stage raises in here which it is, and whose; problems pass as they are."""
-    try:
-        yield
-    except NstflowError:
-        raise
-    except (Exception, SystemExit) as error:
-        told: Exception = RuntimeError(f"it asked Python to exit ({error})")
-        if isinstance(error, Exception):  # an exit would end the command as if all were well
-            told = error
-        offer = installed.catalog.offer_of(stage)
-        whose = f", which {offer.title} offers" if offer else ""
-        if not any(note.startswith(_BLAME) for note in getattr(told, "__notes__", ())):
-            # the innermost stage is the one
-            told.add_note(f"{_BLAME} {place} (use: {stage.use}){whose}.")
-        if told is error:
-            raise
-        raise told from error
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start: the folder of the recipe file."""
+        return self.source.folder_of()
+
+    def files(self) -> dict[str, Path]:
+        """Return the files that stages name: setting, as `images.content.path` → where it is."""
+        files: dict[str, Path] = {}
+        for keys in self.stages:
+            with self.asking(*keys) as stage:
+                named = stage.files(self.folder)
+                files |= {format_path((*keys, setting)): file for setting, file in named.items()}
+        return files
+
+    @contextlib.contextmanager
+    def asking(self, *keys: str | int, into: list[Problem] | None = None) -> Iterator[Any]:
+        """Yield the stage at a path, to call its methods: what they raise gets its place.
+
+        Args:
+            keys: The stage's path.
+            into: Takes the problems, where several stages are asked before giving up.
+
+        Raises:
+            NstflowError: The stage's own, placed, unless `into` takes it.
+        """
+        stage = self.stages[keys]
+        try:
+            yield stage
+        except NstflowError as error:
+            placed = [self._placed(problem, keys, stage) for problem in error.problems]
+            if into is None:
+                raise NstflowError(placed, self.source.label) from error
+            into += placed
+        except (Exception, SystemExit) as error:
+            raised = error
+            if isinstance(error, SystemExit):  # which would end the command as if all were well
+                raised = RuntimeError(f"it asked Python to exit ({error})")
+            if not any(note.startswith(_NOTE) for note in getattr(raised, "__notes__", ())):
+                offer = self.installed.catalog.offer_of(stage)
+                provided = f", provided by {offer.title}" if offer else ""
+                # the innermost stage is the one
+                raised.add_note(f"{_NOTE} {format_path(keys)} (use: {stage.use}){provided}.")
+            if raised is error:
+                raise
+            raise raised from error
+
+    def _placed(self, problem: Problem, keys: Keys, stage: Stage) -> Problem:
+        if problem.where:
+            return problem
+        offer = self.installed.catalog.offer_of(stage)
+        hint = problem.hint
+        if offer is not None and offer.plugin != BUILTIN:
+            hint = f"{hint} '{offer.name}' is provided by {offer.title}.".strip()
+        path = (*keys, problem.what) if problem.what else keys
+        return self.source.problem(path, problem.got, hint)
 
 
 def check_type(value: Any, kind: type, call: str) -> Any:
@@ -68,14 +98,3 @@ def check_type(value: Any, kind: type, call: str) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"its {call} should give {kind.__name__}, but gave {value!r:.200}")
     return value
-
-
-def _placed(problem: Problem, recipe: Recipe | Draft, keys: Keys, stage: Stage) -> Problem:
-    if problem.where:
-        return problem
-    path = (*keys, problem.what) if problem.what else keys
-    offer = recipe.installed.catalog.offer_of(stage)
-    hint = problem.hint
-    if offer is not None and offer.plugin != BUILTIN:
-        hint = f"{hint} '{offer.name}' is of {offer.title}.".strip()
-    return replace(problem, where=recipe.source.where(path), what=format_path(path), hint=hint)

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nstflow.errors import NstflowError, Problem, describe_value, suggest
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.paths import Keys, format_path, set_path
-from nstflow.recipe.source import Source, sort_problems
+from nstflow.recipe.paths import MATRIX, Keys
+from nstflow.recipe.source import Source
 
-MATRIX, EXCLUDE = "matrix", "exclude"
+EXCLUDE = "exclude"
 
+MOST_CELLS, _LONGEST_NAME = 1000, 120
 
 _GLOB = re.compile(r"[*?\[]")
 
+_FIELDS = set(Recipe.model_fields) - {"nstflow", "name", MATRIX, "lock", "plugins"}
 
-_FIELDS = set(Recipe.model_fields) - {"nstflow", "name", "matrix", "lock", "plugins"}
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a matrix.
+
+    Attributes:
+        name: Made of its values: the name of its directory.
+        values: Setting → value.
+    """
+
+    name: str
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,14 +63,13 @@ class MatrixReader:
 
     Args:
         source: What was written.
-        folder: Where patterns start.
 
     Raises:
-        NstflowError: The matrix is no mapping, or an empty one.
+        NstflowError: The matrix is not a mapping, or an empty one.
     """
 
-    def __init__(self, source: Source, folder: Path) -> None:
-        self.source, self.folder = source, folder
+    def __init__(self, source: Source) -> None:
+        self.source, self.folder = source, source.folder_of((MATRIX,))
         self.problems: list[Problem] = []
         self._written = source.data[MATRIX]
         if not isinstance(self._written, dict) or not set(self._written) - {EXCLUDE}:
@@ -65,7 +77,7 @@ class MatrixReader:
             if isinstance(self._written, dict) and self._written:
                 got = "there is no axis to exclude anything from."
             hint = "Write losses.style.weight: [0.03, 0.1], for example."
-            raise NstflowError(Problem(source.where((MATRIX,)), MATRIX, got, hint), source.label)
+            raise source.error((MATRIX,), got, hint)
 
     def axes(self) -> dict[str, list[Choice]]:
         """Return axis or group → its choices, in the order of the recipe."""
@@ -74,11 +86,16 @@ class MatrixReader:
             if name != EXCLUDE:
                 read = self._axis if _is_setting(name) else self._group
                 axes[name] = list(read(name, held))
-                self._check_apart(name, axes)
+        count = math.prod(len(axis) for axis in axes.values())
+        if count > MOST_CELLS:
+            self.wrong((MATRIX,), f"these are {count:,} runs: {MOST_CELLS:,} are the most.")
+            return axes
+        for index, name in enumerate(axes):
+            self._check_apart(name, dict(itertools.islice(axes.items(), index + 1)))
         return axes
 
     def _check_apart(self, name: str, axes: Mapping[str, Sequence[Choice]]) -> None:
-        """Find that no choice is there twice, and that no other axis sets what this one does."""
+        """Check that no choice is there twice, and that no other axis sets what this one does."""
         choices = axes[name]
         for index, choice in enumerate(choices):
             if any(_alike(earlier.values, choice.values) for earlier in choices[:index]):
@@ -110,9 +127,15 @@ class MatrixReader:
             found.append(unlike)
         return found
 
+    def raise_problems(self) -> None:
+        """Raise what was found so far, if anything was."""
+        if self.problems:
+            ordered = sorted(self.problems, key=lambda problem: problem.order)
+            raise NstflowError(ordered, self.source.label)
+
     def wrong(self, keys: Keys, got: str, hint: str = "", *, key: bool = False) -> None:
         """Add a problem, once."""
-        problem = Problem(self.source.where(keys, key=key), format_path(keys), got, hint)
+        problem = self.source.problem(keys, got, hint, key=key)
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -185,7 +208,7 @@ class MatrixReader:
 
 
 def names_file(setting: str) -> bool:
-    """Say whether a setting is the path of a file: `images.content` is short for its path."""
+    """Return whether a setting is the path of a file: `images.content` is short for its path."""
     parts = setting.split(".")
     return parts[-1] == "path" or (parts[0] == "images" and len(parts) == len(("images", "x")))
 
@@ -213,99 +236,67 @@ def _alike(one: Any, other: Any) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
-MOST_CELLS = 1000
-
-
-_LONGEST_NAME = 120
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run of a matrix.
-
-    Attributes:
-        name: Made of its values: the name of its directory.
-        values: Setting → value.
-        source: The recipe of this run, with the places where it was written.
-    """
-
-    name: str
-    values: Mapping[str, Any]
-    source: Source
-
-
-def cells_of(source: Source, folder: Path) -> list[Cell]:
+def cells_of(source: Source) -> list[tuple[Cell, Source]]:
     """Return the runs that a recipe with a matrix stands for, in the order of its axes.
 
     Args:
         source: What was written, with its short forms written out and overrides applied.
-        folder: Where patterns of file names start.
+
+    Returns:
+        Each run, and its recipe, with the places where that was written.
 
     Raises:
         NstflowError: With every problem of the matrix itself.
     """
-    reader = MatrixReader(source, folder)
+    reader = MatrixReader(source)
     axes = reader.axes()
     excluded = reader.excluded(axes)
-    count = math.prod(len(axis) for axis in axes.values())
-    if count > MOST_CELLS:
-        reader.wrong((MATRIX,), f"these are {count:,} runs: {MOST_CELLS:,} are the most.")
-    if reader.problems:
-        raise NstflowError(sort_problems(reader.problems), source.label)
+    reader.raise_problems()
     labels = _short_names(list(axes))
-    data = {key: value for key, value in source.data.items() if key != MATRIX}
-    cells = []
+    base = source.with_data({key: value for key, value in source.data.items() if key != MATRIX})
+    names, values, sources = [], [], []
     for choices in itertools.product(*axes.values()):
-        values = {path: value for choice in choices for path, value in choice.values.items()}
-        if any(holds(values, unlike) for unlike in excluded):
-            continue
-        words = (_label(labels[name], c) for name, c in zip(axes, choices, strict=True))
-        cells.append(Cell("_".join(words), values, _source_of(reader, data, choices)))
-    if not cells:
+        chosen = {path: value for choice in choices for path, value in choice.values.items()}
+        if not any(holds(chosen, unlike) for unlike in excluded):
+            words = (_label(labels[name], c) for name, c in zip(axes, choices, strict=True))
+            names.append("_".join(words))
+            values.append(chosen)
+            sources.append(_source_of(reader, base, choices))
+    if not names:
         reader.wrong((MATRIX, EXCLUDE), "no run is left.")
-    if reader.problems:
-        raise NstflowError(sort_problems(reader.problems), source.label)
-    return _with_names_of_their_own(cells)
+    reader.raise_problems()
+    cells = map(Cell, _distinct(names), values)
+    return list(zip(cells, sources, strict=True))
 
 
-def _source_of(reader: MatrixReader, data: Mapping[str, Any], choices: Sequence[Choice]) -> Source:
-    """Put the values of a run into its data."""
-    own = copy.deepcopy(dict(data))
-    places: dict[Keys, str] = {}
+def _source_of(reader: MatrixReader, source: Source, choices: Sequence[Choice]) -> Source:
+    """Put the values of a run into its recipe."""
+    options = reader.source.options
     for choice in choices:
         for setting, value in choice.values.items():
-            keys = choice.place(setting)
+            place = choice.place(setting)
+            keys = setting.split(".")
             try:
-                put = set_path(own, setting.split("."), copy.deepcopy(value))
+                source = source.with_value(keys, value, reader.source.position(place))
             except LookupError as error:
-                reader.wrong(keys, str(error.args[0]))
-            else:
-                places[put] = reader.source.where(keys)
-                _refuse_in_vain(reader, put, setting)
-    return reader.source.with_data(own, places)
-
-
-def _refuse_in_vain(reader: MatrixReader, put: Keys, setting: str) -> None:
-    """Note each `--set` of what the matrix sets: it would count for nothing."""
-    for keys, option in reader.source.options.items():
-        if keys[: len(put)] == put:
-            hint = f"Say which values it takes instead: --set 'matrix.{setting}=[…]'."
-            problem = Problem(option, format_path(keys), "the matrix sets this in every run.", hint)
-            if problem not in reader.problems:
-                reader.problems.append(problem)
+                reader.wrong(place, str(error.args[0]))
+            for option in options:
+                if [*map(str, option[: len(keys)])] == keys:
+                    got = "the matrix sets this in every run."
+                    hint = f"Say which values it takes instead: --set 'matrix.{setting}=[…]'."
+                    reader.wrong(option, got, hint)
+    return source
 
 
 def _short_names(settings: Sequence[str]) -> dict[str, str]:
     """Return for each axis the shortest end of its path that no other axis shares."""
-    names = {}
-    for setting in settings:
-        parts = setting.split(".")
-        ends = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
-        others = [f".{other}" for other in settings if other != setting]
-        names[setting] = next(
-            (e for e in ends if not any(o.endswith(f".{e}") for o in others)), setting
-        )
-    return names
+    ends = {
+        setting: [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+        for setting in settings
+        for parts in [setting.split(".")]
+    }
+    shared = Counter(itertools.chain(*ends.values()))
+    return {name: next((e for e in ends[name] if shared[e] == 1), name) for name in settings}
 
 
 def _label(name: str, choice: Choice) -> str:
@@ -329,18 +320,16 @@ def _safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+_]+", "-", text).strip("-.") or "x"
 
 
-def _with_names_of_their_own(cells: list[Cell]) -> list[Cell]:
-    """Return the cells, those whose names are too long or alike with their number."""
-    seen: dict[str, int] = {}
-    for cell in cells:
-        seen[cell.name.lower()] = seen.get(cell.name.lower(), 0) + 1
-    width = len(str(len(cells)))
-    own = [
-        cell
-        if len(cell.name) <= _LONGEST_NAME and seen[cell.name.lower()] == 1
-        else replace(cell, name=f"{cell.name[: _LONGEST_NAME - width - 1]}_{number:0{width}}")
-        for number, cell in enumerate(cells, 1)
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, those that are too long or alike with their number."""
+    seen = Counter(name.lower() for name in names)
+    width = len(str(len(names)))
+    distinct = [
+        name
+        if len(name) <= _LONGEST_NAME and seen[name.lower()] == 1
+        else f"{name[: _LONGEST_NAME - width - 1]}_{number:0{width}}"
+        for number, name in enumerate(names, 1)
     ]
-    if len({cell.name.lower() for cell in own}) == len(own):
-        return own
-    return [replace(cell, name=f"{number:0{width}}") for number, cell in enumerate(cells, 1)]
+    if len({name.lower() for name in distinct}) == len(names):
+        return distinct
+    return [f"{number:0{width}}" for number in range(1, len(names) + 1)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import ItemsView, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,7 +33,9 @@ from nstflow.stages.stage import (
 )
 
 if TYPE_CHECKING:
+    from nstflow.errors import Problem
     from nstflow.plugins.manager import Plugins
+    from nstflow.recipe.attribution import Origin
     from nstflow.recipe.source import Source
 
 
@@ -52,6 +55,28 @@ DEFAULTS: dict[str, Any] = {
     "outputs": [{"use": "png"}],
 }
 """What the slots hold that a recipe leaves out."""
+
+
+def with_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data with short forms written out: plain strings, absent slots, absent `use`."""
+    full = {**DEFAULTS, **{key: value for key, value in data.items() if value is not None}}
+    if isinstance(images := full.get("images"), dict):
+        full["images"] = {
+            name: {"path": image} if isinstance(image, str) else image
+            for name, image in images.items()
+        }
+    for slot in SLOTS.values():
+        held = full.get(slot.name)
+        if slot.default is None or not isinstance(held, dict):
+            continue
+        if slot.holds == "one":
+            full[slot.name] = {"use": slot.default, **held}
+        else:
+            full[slot.name] = {
+                name: {"use": slot.default, **item} if isinstance(item, dict) else item
+                for name, item in held.items()
+            }
+    return full
 
 
 class _Section(BaseModel):
@@ -150,31 +175,38 @@ class Recipe(_Section):
     )
     lock: Lock | None = Field(None, description="What a run depended on; nstflow writes it.")
 
-    _source: Source = PrivateAttr()
-    _plugins: Plugins = PrivateAttr()
-    _folder: Path = PrivateAttr()
+    _origin: Origin = PrivateAttr()
+
+    def model_post_init(self, origin: Origin, /) -> None:
+        """Keep the context of the validation: where the recipe came from."""
+        self._origin = origin
 
     @property
-    def folder(self) -> Path:
-        """Where relative paths start: the folder of the recipe file."""
-        return self._folder
-
-    def stages(self) -> Iterator[tuple[Keys, Stage]]:
-        """Yield every stage with its path, in the order of the slots."""
-        for slot in SLOTS.values():
-            held = getattr(self, slot.name)
-            if slot.holds == "one":
-                yield (slot.name,), held
-            else:
-                items = held.items() if slot.holds == "mapping" else enumerate(held)
-                yield from (((slot.name, name), stage) for name, stage in items)
+    def origin(self) -> Origin:
+        """Where it came from."""
+        return self._origin
 
     @property
     def source(self) -> Source:
         """What was written, and where."""
-        return self._source
+        return self._origin.source
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start: the folder of the recipe file."""
+        return self._origin.folder
 
     @property
     def installed(self) -> Plugins:
         """The plugins that it was read with."""
-        return self._plugins
+        return self._origin.installed
+
+    def stages(self) -> ItemsView[Keys, Stage]:
+        """Return every stage with its path, in the order of the slots."""
+        return self._origin.stages.items()
+
+    def asking(
+        self, *keys: str | int, into: list[Problem] | None = None
+    ) -> AbstractContextManager[Any]:
+        """Return the context to call a stage's methods in, as `Origin.asking` does."""
+        return self._origin.asking(*keys, into=into)

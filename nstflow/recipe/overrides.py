@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.recipe.matrix import MATRIX
-from nstflow.recipe.paths import Keys, set_path
+from nstflow.recipe.paths import MATRIX
 from nstflow.recipe.source import Source
-from nstflow.recipe.yaml import flaw_of, parse_yaml
+from nstflow.recipe.yaml import Position, flaw_of, parse_yaml
 
 
 def override(source: Source, settings: Sequence[str]) -> Source:
@@ -22,15 +20,14 @@ def override(source: Source, settings: Sequence[str]) -> Source:
     `[block1_conv1]`, `{use: tv}`.
 
     Raises:
-        NstflowError: A setting has no `=`, a value is no YAML, or a path leads nowhere.
+        NstflowError: A setting has no `=`, a value is not YAML, or a path leads nowhere.
     """
-    data = copy.deepcopy(source.data)
-    options: dict[Keys, str] = {}
     problems = []
     for setting in settings:
         label = f"--set {setting}"
         path, equals, text = setting.partition("=")
-        if not equals or not path.strip():
+        path = path.strip()
+        if not equals or not path:
             hint = "Write --set losses.style.weight=0.3, for example."
             problems.append(Problem(label, "", "this is not PATH=VALUE.", hint))
             continue
@@ -38,18 +35,14 @@ def override(source: Source, settings: Sequence[str]) -> Source:
             value = parse_yaml(text, label, controls=False)[0]
             if flaw := flaw_of(path):
                 raise LookupError(f"this path has {flaw}.")
-            keys = set_path(data, _split(data, path.strip()), value)
+            source = source.with_value(_split(source.data, path), value, Position(f"--set {path}"))
         except NstflowError as error:  # a line and column of its own value help nobody
             problems += [replace(problem, where=label) for problem in error.problems]
         except LookupError as error:
             problems.append(Problem(label, path, str(error.args[0])))
-        else:
-            # what was put below a path before is gone
-            options = {old: text for old, text in options.items() if old[: len(keys)] != keys}
-            options[keys] = f"--set {path.strip()}"
     if problems:
         raise NstflowError(problems)
-    return source.with_data(data, options)
+    return source
 
 
 def _split(data: Any, path: str) -> list[str]:

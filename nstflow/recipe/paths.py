@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from nstflow.errors import describe_value
 
 Keys = tuple[str | int, ...]
 """A path in a recipe: `("losses", "style", "weight")`."""
+
+MATRIX = "matrix"
+"""The key of the settings that many runs take in turn."""
 
 MAX_DEPTH = 32
 """How deep a recipe may be nested."""
@@ -38,16 +42,17 @@ def get_path(data: Any, keys: Keys) -> Any:
     return data
 
 
-def set_path(data: Any, path: Sequence[str | int], value: Any) -> Keys:
-    """Put a value at a path, making mappings on the way; return the path's keys.
+def with_value(data: Any, path: Sequence[str | int], value: Any) -> tuple[Any, Keys]:
+    """Return data with a value at a path, and the path's keys; mappings are made on the way.
 
-    The index after the last of a list adds an item.
+    The index after the last of a list adds an item. What does not change is shared with `data`.
 
     Raises:
         LookupError: The path leads nowhere; the text says where it ends.
     """
     if len(path) > MAX_DEPTH:
         raise LookupError(f"this path has {len(path)} parts: {MAX_DEPTH} are the most.")
+    changed = data = copy.copy(data)
     keys: Keys = ()
     for index, part in enumerate(path):
         key = _key(data, part, keys)
@@ -57,10 +62,10 @@ def set_path(data: Any, path: Sequence[str | int], value: Any) -> Keys:
         if index == len(path) - 1:
             data[key] = value
         else:
-            if (data.get(key) if isinstance(data, dict) else data[key]) is None:
-                data[key] = {}
+            held = data.get(key) if isinstance(data, dict) else data[key]
+            data[key] = {} if held is None else copy.copy(held)
             data = data[key]
-    return keys
+    return changed, keys
 
 
 def _key(data: Any, part: str | int, keys: Keys) -> Any:

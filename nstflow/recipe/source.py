@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from nstflow.errors import NstflowError, Problem, describe_value
-from nstflow.recipe.paths import Keys
-from nstflow.recipe.yaml import Positions, parse_yaml
+from nstflow.recipe.model import with_defaults
+from nstflow.recipe.paths import Keys, format_path, with_value
+from nstflow.recipe.yaml import Position, Positions, parse_yaml
 from nstflow.storage.run_record import LOCK_FILE
 
 MAX_BYTES = 1 << 18
@@ -24,37 +24,63 @@ class Source:
         label: The file's name, as the user gave it.
         text: The file, as written.
         data: Dictionaries, lists, strings, numbers, booleans and None.
-        positions: Path → where its key and its value are.
-        options: Path → the `--set` option that put it there.
+        positions: Path → where its key and its value are: in a file, or in a `--set` option.
+        folders: Path → where relative paths in it start.
     """
 
     label: str
     text: str = field(repr=False)
     data: Any
     positions: Positions = field(repr=False)
-    options: Mapping[Keys, str] = field(default_factory=dict)
+    folders: Mapping[Keys, Path] = field(default_factory=dict)
 
-    def where(self, keys: Keys, *, key: bool = False) -> str:
-        """Return the place of a value, or of its key; of the nearest parent if it isn't written."""
-        for length in range(len(keys), -1, -1):  # an option replaced all that was written below it
-            if keys[:length] in self.options:
-                return self.options[keys[:length]]
+    @property
+    def options(self) -> Mapping[Keys, str]:
+        """Path → the option that wrote it, of all that options wrote."""
+        return {keys: at.file for keys, (at, _) in self.positions.items() if not at.line}
+
+    def folder_of(self, keys: Keys = ()) -> Path:
+        """Return where a relative path written at `keys` starts: that of the nearest parent."""
+        parents = (keys[:length] for length in range(len(keys), -1, -1))
+        return next((self.folders[each] for each in parents if each in self.folders), Path())
+
+    def position(self, keys: Keys, *, key: bool = False) -> Position:
+        """Return where a value, or its key, is; of the nearest parent if it isn't written."""
         for length in range(len(keys), -1, -1):
-            if keys[:length] in self.positions:
-                line, column = self.positions[keys[:length]][0 if key or length < len(keys) else 1]
-                return f"{self.label}:{line}:{column}"
-        return self.label
+            if found := self.positions.get(keys[:length]):
+                return found[0 if key or length < len(keys) else 1]
+        return Position(self.label)
 
-    def with_data(self, data: Any, options: Mapping[Keys, str] | None = None) -> Source:
+    def problem(self, keys: Keys, got: str, hint: str = "", *, key: bool = False) -> Problem:
+        """Return a problem with a value, or with its key."""
+        at = self.position(keys, key=key)
+        return Problem(str(at), format_path(keys), got, hint, order=at[1:])
+
+    def error(self, keys: Keys, got: str, hint: str = "", *, key: bool = False) -> NstflowError:
+        """Return the error of a single problem."""
+        return NstflowError(self.problem(keys, got, hint, key=key), self.label)
+
+    def with_data(self, data: Any) -> Source:
         """Return the same places for changed data."""
-        return replace(self, data=data, options={**self.options, **(options or {})})
+        return replace(self, data=data)
+
+    def with_value(self, path: Sequence[str | int], value: Any, at: Position) -> Source:
+        """Return the source with a value at a path, as if it were written at a position.
+
+        Raises:
+            LookupError: The path leads nowhere; the text says where it ends.
+        """
+        data, keys = with_value(self.data, path, value)
+        # what was written below the path before is gone
+        kept = {old: places for old, places in self.positions.items() if old[: len(keys)] != keys}
+        return replace(self, data=with_defaults(data), positions={**kept, keys: (at, at)})
 
 
 def read_source(path: Path) -> Source:
     """Read and parse a recipe file.
 
     Raises:
-        NstflowError: There is no such file, or it is no YAML mapping.
+        NstflowError: There is no such file, or it is not a YAML mapping.
     """
     label = str(path)
 
@@ -63,7 +89,7 @@ def read_source(path: Path) -> Source:
 
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
-            raise refuse("this is no regular file.", "Write the recipe to one.")
+            raise refuse("this is not a regular file.", "Write the recipe to one.")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
@@ -81,15 +107,23 @@ def read_source(path: Path) -> Source:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         hint = "`nstflow rerun` makes a picture again." if data.startswith(b"\x89PNG") else ""
-        raise refuse(f"this is no text in UTF-8 (byte {error.start}).", hint) from None
-    return parse_source(text, label, controls=False)
+        raise refuse(f"this is not text in UTF-8 (byte {error.start}).", hint) from None
+    return parse_source(text, label, path.absolute().parent, controls=False)
 
 
-def parse_source(text: str, label: str, *, controls: bool = True) -> Source:
-    """Parse the text of a recipe; `label` and `controls` are as in `parse_yaml`.
+def parse_source(
+    text: str, label: str, folder: Path | None = None, *, controls: bool = True
+) -> Source:
+    """Parse the text of a recipe.
+
+    Args:
+        text: The recipe.
+        label: What problems call it.
+        folder: Where relative paths in it start; by default the working directory.
+        controls: Let control characters pass, which YAML has escapes for.
 
     Raises:
-        NstflowError: It is no YAML mapping.
+        NstflowError: It is not a YAML mapping.
     """
 
     def refuse(got: str, hint: str = "") -> NstflowError:
@@ -97,20 +131,10 @@ def parse_source(text: str, label: str, *, controls: bool = True) -> Source:
 
     if len(text) > MAX_BYTES:
         raise refuse(f"the text is longer than {MAX_BYTES >> 10} KiB: no recipe is.")
-    source = Source(label, text, *parse_yaml(text.removeprefix("\ufeff"), label, controls=controls))
-    if source.data is None:
+    data, positions = parse_yaml(text.removeprefix("\ufeff"), label, controls=controls)
+    if data is None:
         raise refuse("the recipe is empty.", "It needs at least name, images and losses.")
-    if not isinstance(source.data, dict):
-        kind = describe_value(source.data)
+    if not isinstance(data, dict):
+        kind = describe_value(data)
         raise refuse(f"a recipe is a mapping of keys to values, but this is {kind}.")
-    return source
-
-
-def sort_problems(problems: list[Problem]) -> list[Problem]:
-    """Return the problems in the order of the file."""
-
-    def line(problem: Problem) -> tuple[int, int]:
-        place = re.search(r":(\d+):(\d+)$", problem.where)
-        return (int(place[1]), int(place[2])) if place else (0, 0)
-
-    return sorted(problems, key=line)
+    return Source(label, text, data, positions, {(): folder or Path()})

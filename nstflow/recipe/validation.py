@@ -2,153 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from itertools import islice
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from nstflow.errors import Problem, describe_value, suggest
 from nstflow.recipe.model import RESERVED
-from nstflow.recipe.paths import Keys, format_path
+from nstflow.recipe.paths import Keys, format_path, get_path
 from nstflow.recipe.source import Source
 from nstflow.stages.loss import LossTerm
-from nstflow.stages.stage import IMAGE_REF, Extractor, Output, Stage
+from nstflow.stages.stage import Extractor, Output, Stage, image_refs
 from nstflow.stages.types import PIXELS
 
-_MOST_HINTS, _MOST_CHOICES, _MOST_LISTED = 50, 200, 20
+_MOST_LISTED = 20
+
+_MOST_HINTS = 50  # of a recipe's mistakes: finding the nearest name takes time
 
 
-class _Names:
-    """What else a name may be. The first mistakes are told alone: comparing names takes time."""
-
-    def __init__(self) -> None:
-        self.hints = 0
-
-    def nearest(self, got: str, choices: Iterable[str]) -> str:
-        """Return what `suggest` does, or nothing for all but the first mistakes."""
-        self.hints += 1
-        return suggest(got, islice(choices, _MOST_CHOICES)) if self.hints <= _MOST_HINTS else ""
-
-    def hint(self, got: str, title: str, choices: Collection[str]) -> str:
-        """Return the choice that is nearest to `got`, and a list of them."""
-        near = self.nearest(got, choices)
-        if self.hints > _MOST_HINTS:
-            return ""
-        listed = ", ".join(islice(choices, _MOST_LISTED)) or "none"
-        more = len(choices) - _MOST_LISTED
-        return f"{near} {title}: {listed}{f' and {more} more' if more > 0 else ''}.".strip()
-
-
-def check(source: Source, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
-    """Yield what is wrong between stages, each of which is right by itself.
+def check(source: Source, stages: Mapping[Keys, Stage]) -> list[Problem]:
+    """Return what is wrong between stages, each of which is right by itself.
 
     Args:
         source: The recipe as written; images that are broken are declared all the same.
         stages: Path → stage, of those that validated.
     """
-    names = _Names()
-    images = source.data.get("images")
-    if isinstance(images, dict):  # else that is the mistake, and no name can be judged
-        for keys, stage in stages.items():
-            yield from _images_are_declared(source, keys, stage, images, names)
-    losses = source.data.get("losses")
-    for name in RESERVED:
-        if isinstance(losses, dict) and name in losses:
-            path = ("losses", name)
-            got = f"'{name}' is a column of the history: no loss can be called that."
-            yield Problem(source.where(path, key=True), format_path(path), got)
-    extractor = stages.get(("extractor",))
-    if isinstance(extractor, Extractor):
-        yield from _groups_exist(source, extractor, names)
-        for keys, stage in stages.items():
-            if isinstance(stage, LossTerm):
-                yield from _layers_exist(source, keys, stage, extractor, names)
-    yield from _outputs_differ(source, stages)
-
-
-def _images_are_declared(
-    source: Source, keys: Keys, stage: Stage, images: Collection[str], names: _Names
-) -> Iterator[Problem]:
-    told = set()
-    # a stage's own fields before those of its contract
-    for name, field in reversed(type(stage).model_fields.items()):
-        if not _refers(field.annotation, list(field.metadata)):
-            continue
-        value = getattr(stage, name)
-        if value is None:
-            continue
-        for image in [value] if isinstance(value, str) else value:
-            if image not in images and image not in told:
-                told.add(image)  # once a stage: what a field left out follows from another
-                path = (*keys, name)
-                got = f"no image is called '{image}'."
-                hint = names.hint(image, "Declared", images)
-                yield Problem(source.where(path), format_path(path), got, hint)
-
-
-def _refers(annotation: Any, metadata: list[Any]) -> bool:
-    """Say whether a field's type is, or holds, an `ImageRef`."""
-    if IMAGE_REF in metadata:
-        return True
-    if get_origin(annotation) is Annotated:
-        return IMAGE_REF in annotation.__metadata__ or _refers(annotation.__origin__, [])
-    return any(_refers(argument, []) for argument in get_args(annotation))
-
-
-def _groups_exist(source: Source, extractor: Extractor, names: _Names) -> Iterator[Problem]:
-    known = extractor.layer_names()
-    for group, layers in extractor.layers.items():
-        path = ("extractor", "layers", group)
-        if not layers:
-            yield Problem(
-                source.where(path), format_path(path), "a group needs at least one layer."
-            )
-        seen = set()
-        for index, layer in enumerate(layers):
-            place = source.where((*path, index))
-            if layer in seen:
-                yield Problem(place, format_path(path), f"the layer '{layer}' is listed twice.")
-            seen.add(layer)
-            if known is not None and layer not in (*known, PIXELS):
-                yield Problem(place, format_path(path), *_no_layer(layer, known, names))
-
-
-def _layers_exist(
-    source: Source, keys: Keys, term: LossTerm, extractor: Extractor, names: _Names
-) -> Iterator[Problem]:
-    path = (*keys, "layers")
-    known = extractor.layer_names()
-    if isinstance(term.layers, str):
-        if term.layers in extractor.layers:
-            return
-        hint = names.hint(term.layers, "Groups", extractor.layers)
-        if known is not None and term.layers in (*known, PIXELS):
-            hint = f"For the layer alone, write [{term.layers}]."
-        got = f"the extractor has no group of layers called '{term.layers}'."
-        yield Problem(source.where(path), format_path(path), got, hint)
-    elif known is not None:
-        for index, layer in enumerate(term.layers):
-            if layer not in (*known, PIXELS):
-                item = layer if isinstance(term.layers, dict) else index
-                place = source.where((*path, item), key=isinstance(term.layers, dict))
-                yield Problem(place, format_path(path), *_no_layer(layer, known, names))
-
-
-def _no_layer(layer: str, known: Any, names: _Names) -> tuple[str, str]:
-    hint = names.nearest(layer, known) or f"There are {known[0]} to {known[-1]}, and {PIXELS}."
-    return f"the extractor has no layer '{layer}'.", hint
-
-
-def _outputs_differ(source: Source, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
-    seen: dict[tuple[str, Any], Keys] = {}
+    problems: list[Problem] = []
+    images, losses = source.data.get("images"), source.data.get("losses")
+    outputs: dict[tuple[str, Any], Keys] = {}
     for keys, stage in stages.items():
+        for image, setting in image_refs(stage).items():
+            # images that are not a mapping are the mistake themselves
+            if isinstance(images, dict) and image not in images:
+                hint = _hint(image, images, f"Declared: {_listed(images)}.", problems)
+                got = f"no image is called '{image}'."
+                problems.append(source.problem((*keys, setting), got, hint))
         if isinstance(stage, Output):
             file = stage.use, getattr(stage, "name", None)
-            if file in seen:
-                got = f"{format_path(seen[file])} writes the same file."
-                yield Problem(source.where(keys), format_path(keys), got, "Give one another name.")
-            seen.setdefault(file, keys)
+            if file in outputs:
+                got = f"{format_path(outputs[file])} writes the same file."
+                problems.append(source.problem(keys, got, "Give one another name."))
+            outputs.setdefault(file, keys)
+    for name in RESERVED:
+        if isinstance(losses, dict) and name in losses:
+            got = f"'{name}' is a column of the history: no loss can be called that."
+            problems.append(source.problem(("losses", name), got, key=True))
+    extractor = stages.get(("extractor",))
+    if isinstance(extractor, Extractor):
+        terms = {keys: stage for keys, stage in stages.items() if isinstance(stage, LossTerm)}
+        problems += _check_layers(source, extractor, terms)
+    return problems
+
+
+def _check_layers(
+    source: Source, extractor: Extractor, terms: Mapping[Keys, LossTerm]
+) -> list[Problem]:
+    """Return what is wrong with groups of layers, and with the layers that terms name."""
+    problems: list[Problem] = []
+    known = extractor.layer_names()
+    lists: dict[Keys, Collection[str]] = {
+        ("extractor", "layers", group): layers for group, layers in extractor.layers.items()
+    }
+    for keys, term in terms.items():
+        if not isinstance(term.layers, str):
+            lists[*keys, "layers"] = term.layers
+        elif term.layers not in extractor.layers:
+            there_are = f"Groups: {_listed(extractor.layers)}."
+            hint = _hint(term.layers, extractor.layers, there_are, problems)
+            if known is not None and term.layers in (*known, PIXELS):
+                hint = f"For the layer alone, write [{term.layers}]."
+            got = f"the extractor has no group of layers called '{term.layers}'."
+            problems.append(source.problem((*keys, "layers"), got, hint))
+    for path, layers in lists.items():
+        seen: set[str] = set()
+        for index, layer in enumerate(layers):
+            at = (*path, layer if isinstance(layers, dict) else index)
+            if layer in seen:
+                problems.append(source.problem(at, f"the layer '{layer}' is listed twice."))
+            elif known is not None and layer not in (*known, PIXELS):
+                there_are = f"There are {known[0]} to {known[-1]}, and {PIXELS}."
+                got = f"the extractor has no layer '{layer}'."
+                hint = _hint(layer, known, there_are, problems)
+                problems.append(source.problem(at, got, hint, key=True))
+            seen.add(layer)
+        if not layers:
+            problems.append(source.problem(path, "a group needs at least one layer."))
+    return problems
+
+
+def _hint(got: str, choices: Iterable[str], there_are: str, earlier: Sized) -> str:
+    """Return the nearest choice, and what there is; not the nearest after many mistakes."""
+    near = suggest(got, choices) if len(earlier) < _MOST_HINTS else ""
+    return f"{near} {there_are}".strip()
+
+
+def _listed(names: Collection[str]) -> str:
+    more = len(names) - _MOST_LISTED
+    listed = ", ".join(islice(names, _MOST_LISTED)) or "none"
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 _WANTED = {
@@ -182,7 +134,7 @@ def explain(
     error: ValidationError, source: Source, keys: Keys, model: type[BaseModel]
 ) -> list[Problem]:
     """Return the problems of a model whose data stands at `keys` of the source."""
-    data = _at(source.data, keys)
+    data = get_path(source.data, keys)
     grouped: dict[Keys, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
         grouped.setdefault(_path(data, item), []).append(item)
@@ -193,12 +145,6 @@ def explain(
         # of a union's branches, the one that got furthest is the one that was meant
         if path not in above or items[0]["type"] in ("extra_forbidden", "missing")
     ]
-
-
-def _at(data: Any, keys: Keys) -> Any:
-    for key in keys:
-        data = data[key]
-    return data
 
 
 def _path(data: Any, item: Mapping[str, Any]) -> Keys:
@@ -224,22 +170,20 @@ def _problem(
     if kind == "extra_forbidden":
         known = _model_at(model, path[:-1]).model_fields
         hint = suggest(str(path[-1]), known) or f"Known: {', '.join(known)}."
-        return Problem(source.where(full, key=True), format_path(full), "unknown setting.", hint)
+        return source.problem(full, "unknown setting.", hint, key=True)
     if kind == "missing":
         field = _model_at(model, path[:-1]).model_fields.get(str(path[-1]))
         hint = (field.description or "") if field else ""
-        return Problem(source.where(full), format_path(full), "this is needed, and missing.", hint)
+        return source.problem(full, "this is needed, and missing.", hint)
     if kind == "value_error":
-        return Problem(source.where(full), format_path(full), _sentence(item["ctx"]["error"]))
+        return source.problem(full, _sentence(item["ctx"]["error"]))
     is_key = item["loc"][-1:] == ("[key]",)
-    place = source.where(full, key=is_key)
     got = describe_value(path[-1] if is_key else item["input"])
-    wanted = " or ".join(dict.fromkeys(_wanted(items)))
-    if not wanted:
-        return Problem(place, format_path(full), f"{item['msg']}; this is {got}.")
-    return Problem(
-        place, format_path(full), f"this should be {wanted}, but is {got}.", _near(items)
-    )
+    if wanted := " or ".join(dict.fromkeys(_wanted(items))):
+        got = f"this should be {wanted}, but is {got}."
+    else:
+        got = f"{item['msg']}; this is {got}."
+    return source.problem(full, got, _near(items), key=is_key)
 
 
 def _wanted(items: list[Mapping[str, Any]]) -> Iterator[str]:

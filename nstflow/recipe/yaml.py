@@ -7,16 +7,29 @@ depth, and what its aliases expand to, are limited.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
 from nstflow.errors import NstflowError, Problem, describe_value, printable
 from nstflow.recipe.paths import MAX_DEPTH, Keys, format_path
 
-Positions = dict[Keys, tuple[tuple[int, int], tuple[int, int]]]
-"""Path → line and column, from 1, of its key (of the item itself in a list) and of its value."""
+
+class Position(NamedTuple):
+    """A place in a file, its line and column from 1; or an option of the command line."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+Positions = dict[Keys, tuple[Position, Position]]
+"""Path → where its key is (the item itself in a list), and its value."""
 
 
 MAX_NODES, MAX_DIGITS = 20_000, 100
@@ -36,10 +49,23 @@ _CORE = {  # tag -> the plain scalars that it covers, and their first characters
 }
 
 
+_SCALARS: dict[str, Callable[[str], Any]] = {
+    f"{_TAG}str": str,
+    f"{_TAG}null": lambda _text: None,
+    f"{_TAG}bool": lambda text: {"true": True, "false": False}[text.lower()],
+    f"{_TAG}int": lambda text: int(text, 0 if text[:2] in ("0o", "0x") else 10),
+    f"{_TAG}float": lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
+}
+
+
 _HALF_A_LETTER = re.compile("[\ud800-\udfff]")
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # tabs and ends of lines are text
+_FORBIDDEN = {  # whether control characters may pass -> what may not
+    True: _HALF_A_LETTER,
+    # tabs and ends of lines are text
+    False: re.compile("[\ud800-\udfff\x00-\x08\x0b-\x1f\x7f-\x9f]"),
+}
 
 
 IMPLICIT = [
@@ -75,97 +101,88 @@ def parse_yaml(text: str, label: str, *, controls: bool = True) -> tuple[Any, Po
         controls: Let control characters pass, which YAML has escapes for.
 
     Raises:
-        NstflowError: It is no sound YAML, or more than the limits allow.
+        NstflowError: It is not valid YAML, or more than the limits allow.
     """
-    positions: Positions = {}
+    builder = _Builder(label, controls)
     try:
         node = yaml.compose(text, Loader=_CoreLoader)
-        data = None if node is None else _Builder(label, positions, controls).build(node, (), 0)
+        return (None if node is None else builder.build(node)), builder.positions
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"{label}:{mark.line + 1}:{mark.column + 1}" if mark else label
+        where = str(Position(label, mark.line + 1, mark.column + 1)) if mark else label
         raise NstflowError(Problem(where, "", _explain(error), _hint(error)), label) from None
     except yaml.YAMLError as error:
-        got = f"this is no text that YAML allows ({' '.join(str(error).split())})."
+        got = f"this is not text that YAML allows ({' '.join(str(error).split())})."
         raise NstflowError(Problem(label, "", got), label) from None
     except RecursionError:
         raise NstflowError(Problem(label, "", "it is nested too deeply."), label) from None
-    return data, positions
 
 
+@dataclass
 class _Builder:
     """Turns PyYAML's nodes into data and positions."""
 
-    def __init__(self, label: str, positions: Positions, controls: bool) -> None:
-        self.label, self.positions, self.controls, self.nodes = label, positions, controls, 0
+    label: str
+    controls: bool
+    positions: Positions = field(default_factory=dict)
+    nodes: int = 0
 
-    def build(self, node: yaml.Node, keys: Keys, depth: int) -> Any:
+    def build(self, node: yaml.Node, keys: Keys = (), key: yaml.Node | None = None) -> Any:
+        """Return the data of a node at a path, whose own key in a mapping is the node `key`."""
         self.nodes += 1
-        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            limit = "is nested too deeply" if depth > MAX_DEPTH else "expands to too many values"
+        if len(keys) > MAX_DEPTH or self.nodes > MAX_NODES:
+            limit = (
+                "is nested too deeply" if len(keys) > MAX_DEPTH else "expands to too many values"
+            )
             self.refuse(node, keys, f"the recipe {limit} here.")
-        self.positions.setdefault(keys, (_place(node), _place(node)))
-        if isinstance(node, yaml.ScalarNode):
-            return self.scalar(node, keys)
+        at, value_at = (
+            Position(self.label, each.start_mark.line + 1, each.start_mark.column + 1)
+            for each in (key or node, node)
+        )
+        self.positions[keys] = at, value_at
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
-            return self.mapping(node, keys, depth)
+            return self.mapping(node, keys)
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
-            return [
-                self.build(item, (*keys, index), depth + 1) for index, item in enumerate(node.value)
-            ]
-        return self.refuse(node, keys, _not_allowed(node.tag))
+            return [self.build(item, (*keys, index)) for index, item in enumerate(node.value)]
+        if not isinstance(node, yaml.ScalarNode) or node.tag not in _SCALARS:
+            self.refuse(node, keys, _not_allowed(node.tag))
+        text, kind = node.value, node.tag.removeprefix(_TAG)
+        if _FORBIDDEN[self.controls].search(text):
+            self.refuse(node, keys, f"this text has {flaw_of(text, controls=self.controls)}.")
+        if kind == "int" and len(text) > MAX_DIGITS:
+            self.refuse(node, keys, f"a number of {len(text)} digits is too long.")
+        try:
+            return _SCALARS[node.tag](text)
+        except (ValueError, KeyError):
+            return self.refuse(node, keys, f"{describe_value(text)} is not a valid {kind}.")
 
-    def mapping(self, node: yaml.MappingNode, keys: Keys, depth: int) -> dict[str, Any]:
+    def mapping(self, node: yaml.MappingNode, keys: Keys) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value
             if not isinstance(key_node, yaml.ScalarNode) or key == "<<":
                 self.refuse(key_node, keys, "a key is a word here; YAML 1.2 has no merge keys.")
-            if flaw := flaw_of(key, controls=self.controls):
+            if _FORBIDDEN[self.controls].search(key):
+                flaw = flaw_of(key, controls=self.controls)
                 self.refuse(key_node, keys, f"this key has {flaw}.")
             path = (*keys, key)
             if key in data:
-                first = self.positions[path][0][0]
-                self.refuse(key_node, path, f"the key is repeated: line {first} has it already.")
-            self.positions[path] = _place(key_node), _place(value_node)
-            data[key] = self.build(value_node, path, depth + 1)
+                line = self.positions[path][0].line
+                self.refuse(key_node, path, f"the key is repeated: line {line} has it already.")
+            data[key] = self.build(value_node, path, key_node)
         return data
 
-    def scalar(self, node: yaml.Node, keys: Keys) -> Any:
-        text = node.value
-        if flaw := flaw_of(text, controls=self.controls):
-            self.refuse(node, keys, f"this text has {flaw}.")
-        try:
-            match node.tag.removeprefix(_TAG):
-                case "str":
-                    return text
-                case "null":
-                    return None
-                case "bool":
-                    return {"true": True, "false": False}[text.lower()]
-                case "int" if len(text) > MAX_DIGITS:
-                    got = f"a number of {len(text)} digits is too long."
-                case "int":
-                    return int(text, 0 if text[:2] in ("0o", "0x") else 10)
-                case "float":
-                    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-                case _:
-                    got = _not_allowed(node.tag)
-        except (ValueError, KeyError):
-            got = f"{describe_value(text)} is no {node.tag.removeprefix(_TAG)}."
-        return self.refuse(node, keys, got)
-
     def refuse(self, node: yaml.Node, keys: Keys, got: str) -> NoReturn:
-        line, column = _place(node)
-        what = format_path(keys)
-        raise NstflowError(Problem(f"{self.label}:{line}:{column}", what, got), self.label)
+        mark = node.start_mark
+        place = Position(self.label, mark.line + 1, mark.column + 1)
+        raise NstflowError(Problem(str(place), format_path(keys), got), self.label)
 
 
 def flaw_of(text: str, *, controls: bool = False) -> str:
     """Return what a text holds that no file or no terminal should be given, or nothing."""
-    if _HALF_A_LETTER.search(text):
-        return "half of a surrogate pair, which is no letter"
-    found = None if controls else _CONTROL.search(text)
+    found = _FORBIDDEN[controls].search(text)
+    if found and _HALF_A_LETTER.search(text):
+        return "half of a surrogate pair, which is not a letter"
     return f"the control character U+{ord(found[0]):04X}, which no recipe needs" if found else ""
 
 
@@ -173,13 +190,9 @@ def _not_allowed(tag: str) -> str:
     return f"the tag {printable(tag)} is not allowed: a recipe is plain data."
 
 
-def _place(node: yaml.Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1
-
-
 def _explain(error: yaml.MarkedYAMLError) -> str:
     parts = [part for part in (error.context, error.problem) if part]
-    return f"this is no sound YAML: {', '.join(parts)}."
+    return f"this is not valid YAML: {', '.join(parts)}."
 
 
 def _hint(error: yaml.MarkedYAMLError) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan, scaled
-from nstflow.recipe.attribution import attribute_errors, check_type
+from nstflow.recipe.attribution import check_type
 from nstflow.runner.cache import RunCache, hashes_of
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.tensorflow import Tensor
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
     from nstflow.engine.features import Network
     from nstflow.engine.loop import Loop
     from nstflow.engine.objective import Objective
-
-
-def guard(plan: Plan, *keys: str) -> AbstractContextManager[None]:
-    """Return the context to call the stage at a path of the recipe in."""
-    held = getattr(plan.recipe, keys[0])
-    return attribute_errors(plan.recipe, keys, held[keys[1]] if keys[1:] else held)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +42,12 @@ def build_network(plan: Plan, shared: RunCache) -> BuiltNetwork:
     assets = [asset.sha256 for asset in plan.assets]
     hashes = hashes_of(plan.extractor.files(plan.recipe.folder).values())
     key = None if hashes is None else (plan.extractor, plan.layers, assets, hashes)
-    with guard(plan, "extractor"):
+    with plan.recipe.asking("extractor"):
         build = partial(plan.extractor.build, plan.layers, plan.recipe.folder)
         network = shared.networks.get(key, build)
 
     def described(canvas: Tensor) -> Mapping[str, Tensor]:
-        with guard(plan, "extractor"):
+        with plan.recipe.asking("extractor"):
             maps: Mapping[str, Tensor] = check_type(network(canvas), Mapping, "function of build()")
             if missing := [layer for layer in plan.layers if layer not in maps]:
                 hint = f"It gives {', '.join(maps) or 'none'}."
@@ -76,7 +69,7 @@ def first_canvas(plan: Plan, images: Mapping[str, Image], size: Size) -> Tensor:
     from nstflow.engine.resampling import canvas_of
 
     recipe = plan.recipe
-    with guard(plan, "start"):
+    with recipe.asking("start"):
         image = check_type(recipe.start.paint(images, size, recipe.seed), Image, "paint()")
         if image.size != size:
             got = f"it painted {size_text(image.size)} where {size_text(size)} was asked for."
@@ -103,13 +96,13 @@ def build_objective(
         pixels = _digest(images[image])
         for name, term in terms.items():
             if named.get(name) == image:
-                with guard(plan, "losses", name):
+                with plan.recipe.asking("losses", name):
                     known = described.key and (term, name, seed, pixels, described.key)
                     targets[name] = shared.targets.get(
                         known,
                         partial(_target, term, name, seed, features),
                     )
-    return Objective(network, plan.terms, targets, seed, partial(guard, plan, "losses"))
+    return Objective(network, plan.terms, targets, seed, partial(plan.recipe.asking, "losses"))
 
 
 def build_loop(
@@ -134,7 +127,7 @@ def build_loop(
     loop = Loop(
         *(optimizer, objective, len(plan.terms), canvas, state, step),
         given=objective.given,
-        guard=partial(guard, plan, "optimizer"),
+        guard=partial(plan.recipe.asking, "optimizer"),
     )
     alike = objective.kind is not None and described.key is not None
     key = (objective.kind, optimizer, loop.shapes, described.key) if alike else None

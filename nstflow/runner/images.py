@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
-from nstflow.recipe.attribution import attribute_errors, check_type
+from nstflow.recipe.attribution import check_type
 from nstflow.recipe.model import Recipe
 from nstflow.runner.cache import RunCache, hashes_of
 from nstflow.stages.result import Result
@@ -20,8 +20,8 @@ def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
     """Load and prepare the images, and hold the stages to the sizes that they promised."""
     recipe = plan.recipe
     images: dict[str, Image] = {}
-    for name, loader in recipe.images.items():
-        with attribute_errors(recipe, ("images", name), loader):
+    for name in recipe.images:
+        with recipe.asking("images", name) as loader:
             hashes = hashes_of(loader.files(recipe.folder).values())
             # a loader that names no file may yet read one, from the recipe's folder
             key = None if hashes is None else (loader, hashes, hashes or recipe.folder)
@@ -32,7 +32,7 @@ def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
         before = dict(images)
         for name, image in before.items():
             if stage.only is None or name in stage.only:
-                with attribute_errors(recipe, ("preprocess", index), stage):
+                with recipe.asking("preprocess", index):
                     images[name] = check_type(stage.apply(image, before), Image, "apply()")
                     hint = "This is a mistake in the stage: its size() says otherwise."
                     _expect(images[name], stage.size(image.size), hint)
@@ -41,8 +41,8 @@ def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
 
 def finish(recipe: Recipe, image: Image, images: Mapping[str, Image]) -> Image:
     """Return the picture after postprocessing; `images` are the prepared ones."""
-    for index, stage in enumerate(recipe.postprocess):
-        with attribute_errors(recipe, ("postprocess", index), stage):
+    for index in range(len(recipe.postprocess)):
+        with recipe.asking("postprocess", index) as stage:
             image = check_type(stage.apply(image, images), Image, "apply()")
     return image
 
@@ -51,8 +51,8 @@ def write(result: Result, directory: RunDirectory) -> Sequence[Path]:
     """Let the outputs write into a scratch folder; move what is whole into the run directory."""
     files = []
     recipe = result.plan.recipe
-    for index, stage in enumerate(recipe.outputs):
-        with directory.scratch() as folder, attribute_errors(recipe, ("outputs", index), stage):
+    for index in range(len(recipe.outputs)):
+        with directory.scratch() as folder, recipe.asking("outputs", index) as stage:
             file = check_type(stage.write(result, folder), Path, "write()")
             files.append(directory.place(file, folder))
     return files

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nstflow.errors import STOPPED, NstflowError, Problem
+from nstflow.errors import STOPPED, NstflowError
 from nstflow.plan import Plan, scaled
 from nstflow.recipe.model import Checkpoints
-from nstflow.recipe.paths import Keys, format_path
+from nstflow.recipe.paths import Keys
 from nstflow.runner.build import (
     BuiltNetwork,
     at_scale,
@@ -19,7 +19,6 @@ from nstflow.runner.build import (
     build_network,
     build_objective,
     first_canvas,
-    guard,
 )
 from nstflow.runner.cache import RunCache
 from nstflow.stages.result import Progress
@@ -136,7 +135,7 @@ class Optimization:
             return True
         if phase.stop is None or not done or done % phase.steps_per_epoch:
             return False
-        with guard(self.plan, "schedule"):
+        with self.plan.recipe.asking("schedule"):
             return phase.stop(self.history)
 
     def _dispatch(self, loop: Loop, index: int, most: int | None) -> Progress:
@@ -175,11 +174,11 @@ class Optimization:
             size = scaled(self.plan.canvas, phase.scale)
             if self._now is None:
                 canvas, step = first_canvas(self.plan, images, size), 0
-                with guard(self.plan, "optimizer"):
+                with self.plan.recipe.asking("optimizer"):
                     state = optimizer.start(canvas, phase.steps)
             else:
                 canvas, step = resize_canvas(self._now.canvas, size), self._now.step
-                with guard(self.plan, "optimizer"):
+                with self.plan.recipe.asking("optimizer"):
                     state = optimizer.carry(self._now.state, canvas, phase.steps)
             self._now = _Moment(canvas, state, step, index, step)
         began = time.perf_counter()
@@ -302,9 +301,8 @@ def record(
 
 def not_finite(plan: Plan, keys: Keys, what: str, step: int) -> NstflowError:
     """Return the error of a number that has run out of range."""
-    source = plan.recipe.source
     got = f"{what} is not finite at step {step}: the numbers have run out of range."
     hint = "Lower optimizer.learning_rate or a weight; a NaN may also come from a loss itself."
-    error = NstflowError(Problem(source.where(keys), format_path(keys), got, hint), source.label)
+    error = plan.recipe.source.error(keys, got, hint)
     error.closing = STOPPED  # going on would come to the same
     return error

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -64,6 +65,31 @@ class Stage(BaseModel, ABC):
             for name in type(self).model_fields
             for setting, path in _paths(name, getattr(self, name))
         }
+
+
+@cache
+def _image_fields(stage: type[Stage]) -> Sequence[str]:
+    """Return the fields that are, or hold, an `ImageRef`, a stage's own before its contract's."""
+    found = []
+    for name, field in reversed(stage.model_fields.items()):
+        parts = [field.annotation, *field.metadata]
+        while parts:
+            part = parts.pop()
+            parts += get_args(part)
+            if part == IMAGE_REF:
+                found.append(name)
+                break
+    return found
+
+
+def image_refs(stage: Stage) -> dict[str, str]:
+    """Return the images that a stage names → the setting that names each first."""
+    refs: dict[str, str] = {}
+    for name in _image_fields(type(stage)):
+        value = getattr(stage, name)
+        for image in [value] if isinstance(value, str) else value or ():
+            refs.setdefault(image, name)
+    return refs
 
 
 def _paths(setting: str, value: object) -> Iterator[tuple[str, Path]]:

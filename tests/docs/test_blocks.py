@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 
 import nstflow
-from nstflow.matrix.plan import Matrix, plan_any, plan_matrix
+from nstflow.matrix.plan import Matrix, plan_recipe
 from nstflow.matrix.run import run_matrix
+from nstflow.recipe.reader import ReadOptions
 from nstflow.recipe.yaml import parse_yaml
 from nstflow.stages.stage import Stage
 from nstflow.testing import run_tiny
@@ -137,7 +138,7 @@ def test_recipe(block: Block, tmp_path: Path) -> None:
     (tmp_path / "images").symlink_to(ROOT / "recipes" / "images")
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(text)
-    planned = plan_any(recipe)
+    planned = plan_recipe(recipe)
     assert planned.plans if isinstance(planned, Matrix) else planned.steps > 0
 
 
@@ -181,8 +182,8 @@ def test_python(
 def check_executor(executor: Any, folder: Path) -> None:
     """Make the runs of a matrix by an executor."""
     sets = [*SMALLER, "extractor={use: vgg19, weights: random}"]
-    matrix = plan_matrix(ROOT / "recipes" / "styles_and_weights.yaml", sets)
-    assert matrix is not None
+    matrix = plan_recipe(ROOT / "recipes" / "styles_and_weights.yaml", ReadOptions(tuple(sets)))
+    assert isinstance(matrix, Matrix)
     outcomes = run_matrix(matrix, executor, folder / "runs")
     assert [outcome.state for outcome in outcomes] == ["finished"] * 9
 

@@ -31,7 +31,7 @@ from nstflow.lockfile.build import (
 )
 from nstflow.plan import Plan, plan_file
 from nstflow.recipe.model import Lock
-from nstflow.recipe.paths import parse_path, set_path
+from nstflow.recipe.paths import parse_path, with_value
 from nstflow.recipe.yaml import parse_yaml
 from nstflow.stages.result import Result
 
@@ -522,8 +522,8 @@ def test_numbers_are_indices_of_lists_alone() -> None:
     assert parse_path(data, "a.0.0.b") == ("a", 0, "0", "b")
     assert parse_path(data, "1") == ("1",)
     assert parse_path(data, "a.0.new") == ("a", 0, "new")
-    set_path(data, ("a", 0, "0", "b"), 5)
-    assert data == {"a": [{"0": {"b": 5}}], "1": 2}
+    changed, _ = with_value(data, ("a", 0, "0", "b"), 5)
+    assert changed == {"a": [{"0": {"b": 5}}], "1": 2}
 
 
 def test_setting_of_no_stage(lay: Lay) -> None:

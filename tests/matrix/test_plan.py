@@ -11,7 +11,7 @@ import pytest
 
 from nstflow import Executor, Job, JobProgress, JobResult, NstflowError, Stop, Tell, Work
 from nstflow.builtin.executors.serial import Serial
-from nstflow.matrix.plan import Matrix, plan_any, plan_matrix
+from nstflow.matrix.plan import Matrix, plan_recipe
 from nstflow.matrix.run import run_matrix
 from nstflow.plan import Plan
 
@@ -33,9 +33,8 @@ class Backwards(Executor):
             yield JobResult(job.name, "finished", device=repr(job))
 
 
-def test_every_run_is_planned(matrix: Matrix, grid: Path) -> None:
+def test_every_run_is_planned(matrix: Matrix) -> None:
     assert (matrix.name, matrix.summary, len(matrix)) == ("grid", "Four small runs.", 4)
-    assert matrix.label == str(grid)
     assert [cell.name for cell in matrix.cells] == NAMES
     assert [plan.terms["look"].weight for plan in matrix.plans] == [1, 1, 2, 2]
 
@@ -53,22 +52,21 @@ def test_the_table_is_there_while_the_runs_last(matrix: Matrix, tmp_path: Path) 
 
 
 def test_one_run_is_a_plan(write: Callable[[str], Path], grid: Path) -> None:
-    assert isinstance(plan_any(grid), Matrix)
+    assert isinstance(plan_recipe(grid), Matrix)
     single = write(grid.read_text().split("matrix:")[0])
-    assert isinstance(plan_any(single), Plan)
-    assert plan_matrix(single) is None
+    assert isinstance(plan_recipe(single), Plan)
 
 
 def test_the_problems_of_all_runs_are_told_once(write: Callable[..., Path], grid: Path) -> None:
     text = grid.read_text()
     recipe = write(f"{text}  losses.keep.wieght: [1, 2]\n  images.content.height: [5, -1]\n")
     with pytest.raises(NstflowError) as told:
-        plan_matrix(recipe)
+        plan_recipe(recipe)
     line = text.count("\n") + 1
     assert [(problem.where, problem.what) for problem in told.value.problems] == [
         (f"{recipe}:{line}:24", "losses.keep.wieght"),
-        (f"{recipe}:{line + 1}:30", "images.content.height"),
         (f"{recipe}:{line}:27", "losses.keep.wieght"),
+        (f"{recipe}:{line + 1}:30", "images.content.height"),
     ]
 
 
@@ -78,7 +76,7 @@ def test_files_that_are_missing_are_told_at_the_matrix(
     text = grid.read_text().replace("{use: noise, height: 32, width: 24}", "{path: a.png}")
     recipe = write(text + "  images.content.path: [b.png, c.png]\n")
     with pytest.raises(NstflowError) as told:
-        plan_matrix(recipe)
+        plan_recipe(recipe)
     line = text.count("\n") + 1
     assert [problem.where for problem in told.value.problems] == [
         f"{recipe}:{line}:25",
@@ -108,8 +106,8 @@ def test_an_executor_has_plain_jobs_and_its_order_does_not_matter(
 
 
 def test_a_run_that_fails_does_not_stop_the_others(grid: Path, tmp_path: Path) -> None:
-    planned = plan_matrix(grid)
-    assert planned is not None
+    planned = plan_recipe(grid)
+    assert isinstance(planned, Matrix)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / NAMES[1]).write_text("in the way")
     outcomes = run_matrix(planned, Serial(), tmp_path / "out")

@@ -16,9 +16,10 @@ import pytest
 
 from nstflow import Job, JobProgress, Stop, load_recipe, run
 from nstflow.engine.loop import Loop
-from nstflow.matrix.plan import Matrix, plan_matrix
+from nstflow.matrix.plan import Matrix, plan_recipe
 from nstflow.matrix.run import jobs_of
 from nstflow.matrix.worker import work
+from nstflow.recipe.reader import ReadOptions
 from nstflow.stages.job import JobResult
 
 Jobs = Callable[..., list[Job]]
@@ -29,7 +30,7 @@ def jobs(grid: Path, tmp_path: Path) -> Jobs:
     """Return the jobs of four small runs."""
 
     def jobs(*overrides: str, **options: Any) -> list[Job]:
-        matrix = plan_matrix(grid, overrides)
+        matrix = plan_recipe(grid, ReadOptions(overrides))
         assert isinstance(matrix, Matrix)
         return list(jobs_of(matrix, tmp_path / "out", **options))
 

@@ -556,7 +556,7 @@ def test_bug_met_while_planning_names_its_stage_and_package(
     install("nstflow-bug", source, version="0.3")
     with pytest.raises(KeyError) as caught:
         plan_file(write(f"name: x\nextractor: {{weights: random}}\n{recipe}"))
-    note = f"This came from {place} (use: bug), which nstflow-bug 0.3 offers."
+    note = f"Raised in {place} (use: bug), provided by nstflow-bug 0.3."
     assert caught.value.__notes__ == [note]
     assert any(entry.name == method for entry in caught.traceback)
 
@@ -593,7 +593,7 @@ def test_bug_of_an_extractor_names_it(method: str, install: Any, write: Any) -> 
                 "losses: {a: {use: total_variation}}\n"
             )
         )
-    note = "This came from extractor (use: bug), which nstflow-bug 1.0 offers."
+    note = "Raised in extractor (use: bug), provided by nstflow-bug 1.0."
     assert caught.value.__notes__ == [note]
 
 
@@ -606,7 +606,7 @@ def test_notes_that_an_error_has_already_do_not_hide_its_stage(install: Any, wri
         )
     assert caught.value.__notes__ == [
         "mine",
-        "This came from images.content (use: bug), which nstflow-bug 1.0 offers.",
+        "Raised in images.content (use: bug), provided by nstflow-bug 1.0.",
     ]
 
 
@@ -620,7 +620,7 @@ def test_problem_that_a_stage_finds_is_placed_in_the_recipe(install: Any, write:
     assert (found.where, found.what) == (f"{path}:3:3", "images.content.path")
     assert (found.got, found.hint) == (
         "no good.",
-        "Try another. 'bug' is of nstflow-bug 1.0.",
+        "Try another. 'bug' is provided by nstflow-bug 1.0.",
     )
 
 

@@ -142,7 +142,7 @@ def test_a_traceback_shows_the_file(write: Write) -> None:
     done = subprocess.run(command, cwd=plugin.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "return tf.reduce_mean(tf.nothing(summary))" in done.stderr
-    assert "This came from losses.look (use: spread), which broken.py" in done.stderr
+    assert "Raised in losses.look (use: spread), provided by broken.py" in done.stderr
 
 
 @pytest.mark.parametrize(

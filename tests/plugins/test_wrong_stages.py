@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nstflow.matrix.plan import plan_matrix
+from nstflow.matrix.plan import Matrix, plan_recipe
 from nstflow.matrix.run import choose_executor, run_matrix
 from nstflow.plan import plan_file
 from nstflow.recipe.yaml import parse_yaml, to_yaml
@@ -110,8 +110,8 @@ def test_the_package_is_named(
     told = ""
     try:
         if slot == "executor":
-            matrix = plan_matrix(write(to_yaml({**data, "matrix": {"seed": [1, 2]}})))
-            assert matrix is not None
+            matrix = plan_recipe(write(to_yaml({**data, "matrix": {"seed": [1, 2]}})))
+            assert isinstance(matrix, Matrix)
             installed = matrix.plans[0].recipe.installed
             run_matrix(matrix, choose_executor("wrong", {}, installed), tmp_path / "out")
         else:

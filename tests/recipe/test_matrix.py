@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from nstflow import NstflowError, load_recipe
-from nstflow.recipe.matrix import MOST_CELLS, Cell
-from nstflow.recipe.reader import read_cells
+from nstflow.recipe.matrix import MOST_CELLS
+from nstflow.recipe.reader import Draft, ReadOptions, read
 
 BASE = """\
 name: grid
@@ -25,20 +25,18 @@ matrix:
 """
 FIRST = BASE.count("\n") + 1  # the line of what is written below `matrix:`
 
-Cells = Callable[..., list[Cell]]
+Cells = Callable[..., list[Draft]]
 
 
 @pytest.fixture
 def cells(write: Callable[[str], Path]) -> Cells:
     """Read the runs of the recipe above with a matrix."""
 
-    def cells(matrix: str, overrides: Sequence[str] = ()) -> list[Cell]:
+    def cells(matrix: str, *overrides: str) -> list[Draft]:
         path = write(BASE + textwrap.indent(textwrap.dedent(matrix), "  "))
-        found = read_cells(path, overrides)
-        assert found is not None
-        for cell, draft in found:
-            assert draft.whole().name == "grid", cell.name
-        return [cell for cell, _ in found]
+        found = read(path, ReadOptions(overrides))
+        assert {draft.recipe_or_raise().name for draft in found} == {"grid"}
+        return found
 
     return cells
 
@@ -50,7 +48,7 @@ def problems(write: Callable[[str], Path]) -> Callable[[str], list[str]]:
     def problems(matrix: str) -> list[str]:
         path = write(BASE + textwrap.indent(textwrap.dedent(matrix), "  "))
         with pytest.raises(NstflowError) as told:
-            read_cells(path)
+            read(path)
         found = []
         for problem in told.value.problems:
             _, line, column = problem.where.rsplit(":", 2)
@@ -61,12 +59,12 @@ def problems(write: Callable[[str], Path]) -> Callable[[str], list[str]]:
     return problems
 
 
-def values(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    return [dict(cell.values) for cell in cells]
+def values(drafts: Sequence[Draft]) -> list[dict[str, Any]]:
+    return [dict(draft.origin.cell.values) for draft in drafts if draft.origin.cell]
 
 
-def names(cells: Sequence[Cell]) -> list[str]:
-    return [cell.name for cell in cells]
+def names(drafts: Sequence[Draft]) -> list[str]:
+    return [draft.origin.cell.name for draft in drafts if draft.origin.cell]
 
 
 def test_the_product_of_the_axes_the_last_one_fastest(cells: Cells) -> None:
@@ -76,8 +74,8 @@ def test_the_product_of_the_axes_the_last_one_fastest(cells: Cells) -> None:
         *("weight-2.5_seed-0", "weight-2.5_seed-3", "weight-2.5_seed-5"),
     ]
     assert values(found)[4] == {"losses.look.weight": 2.5, "seed": 3}
-    assert [cell.source.data["losses"]["look"]["weight"] for cell in found[::3]] == [1, 2.5]
-    assert all("matrix" not in cell.source.data for cell in found)
+    assert [cell.origin.source.data["losses"]["look"]["weight"] for cell in found[::3]] == [1, 2.5]
+    assert all("matrix" not in cell.origin.source.data for cell in found)
 
 
 def test_a_group_sets_its_settings_together(cells: Cells) -> None:
@@ -88,7 +86,12 @@ def test_a_group_sets_its_settings_together(cells: Cells) -> None:
         seed: [4, 5]
         """)
     assert names(found) == ["1-20_seed-4", "1-20_seed-5", "2_seed-4", "2_seed-5"]
-    assert [cell.source.data["images"]["style"]["height"] for cell in found] == [20, 20, 16, 16]
+    assert [cell.origin.source.data["images"]["style"]["height"] for cell in found] == [
+        20,
+        20,
+        16,
+        16,
+    ]
 
 
 def test_what_is_excluded_is_left_out(cells: Cells) -> None:
@@ -115,8 +118,8 @@ def test_values_of_any_kind_and_items_of_lists(cells: Cells) -> None:
         """)
     assert len(found) == 8
     assert names(found)[0] == "deterministic-true_layers-image_longest_side-20"
-    assert found[-1].source.data["preprocess"][0]["longest_side"] == 30
-    assert len({cell.name for cell in found}) == 8
+    assert found[-1].origin.source.data["preprocess"][0]["longest_side"] == 30
+    assert len(set(names(found))) == 8
 
 
 def test_one_path_may_end_like_another(cells: Cells) -> None:
@@ -128,10 +131,12 @@ def test_one_path_may_end_like_another(cells: Cells) -> None:
     assert names(found) == ["1_look.weight-3"]
 
 
-def test_runs_do_not_share_their_data(cells: Cells) -> None:
-    one, two = cells("preprocess: [[{use: resize}]]\nseed: [1, 2]\n")
-    one.source.data["preprocess"][0]["use"] = "crop"
-    assert two.source.data["preprocess"] == [{"use": "resize"}]
+def test_runs_share_what_is_equal(cells: Cells) -> None:
+    one, two, three = (draft.recipe_or_raise() for draft in cells("losses.look.weight: [1, 2, 3]"))
+    assert one.extractor is two.extractor is three.extractor
+    assert one.losses["keep"] is two.losses["keep"]
+    assert one.losses["look"] != two.losses["look"]
+    assert one.installed is two.installed
 
 
 def test_names_that_are_alike_or_too_long_get_numbers(cells: Cells) -> None:
@@ -140,15 +145,15 @@ def test_names_that_are_alike_or_too_long_get_numbers(cells: Cells) -> None:
         *("seed-1_summary-a-b_1", "seed-1_summary-a-b_2", "seed-1_summary-A-B_3"),
         "seed-1_summary-c",
     ]
-    (long,) = cells(f"summary: [{'x' * 300}]\n")
-    assert len(long.name) <= 120
+    (long,) = names(cells(f"summary: [{'x' * 300}]\n"))
+    assert len(long) <= 120
 
 
 @pytest.mark.parametrize("name", ["../../up", "/etc", "a\\b", "..", ".", "~", "\u00e4", "con:"])
 def test_no_value_leads_out_of_the_directory(cells: Cells, name: str) -> None:
-    (found,) = cells(f"summary: [{name!r}]\nseed: [1]\n")
-    assert not set(found.name) & set("/\\:~")
-    assert not found.name.startswith(".")
+    (found,) = names(cells(f"summary: [{name!r}]\nseed: [1]\n"))
+    assert not set(found) & set("/\\:~")
+    assert not found.startswith(".")
 
 
 def test_patterns_stand_for_files_sorted(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -163,23 +168,21 @@ def test_patterns_stand_for_files_sorted(write: Callable[..., Path], tmp_path: P
           images.content.path: PATTERN
         """
     write(b"", "photos/[1].jpg")
-    literal = read_cells(write(recipe.replace("PATTERN", '["photos/[1].jpg"]')))
-    assert literal is not None
-    assert literal[0][0].values == {"images.content.path": "photos/[1].jpg"}
+    literal = read(write(recipe.replace("PATTERN", '["photos/[1].jpg"]')))
+    assert values(literal) == [{"images.content.path": "photos/[1].jpg"}]
     (tmp_path / "photos/[1].jpg").unlink()
     for pattern in ("photos/*.jpg", "[photos/*.jpg]", f"{tmp_path}/photos/*.jpg"):
-        found = read_cells(write(recipe.replace("PATTERN", pattern)))
-        assert found is not None
-        assert [cell.name for cell, _ in found] == ["a", "b"]
-        paths = [cell.values["images.content.path"] for cell, _ in found]
+        found = read(write(recipe.replace("PATTERN", pattern)))
+        assert names(found) == ["a", "b"]
+        paths = [each["images.content.path"] for each in values(found)]
         start = f"{tmp_path}/" if pattern.startswith("/") else ""
         assert paths == [f"{start}photos/a.jpg", f"{start}photos/b.jpg"]
 
 
 def test_overrides_come_before_the_matrix(cells: Cells) -> None:
-    (found,) = cells("seed: [3]\n", ["name=grid", "losses.look.weight=5"])
-    assert found.source.data["seed"] == 3
-    assert found.source.data["losses"]["look"]["weight"] == 5
+    (found,) = cells("seed: [3]\n", "name=grid", "losses.look.weight=5")
+    assert found.origin.source.data["seed"] == 3
+    assert found.origin.source.data["losses"]["look"]["weight"] == 5
 
 
 @pytest.mark.parametrize(
@@ -293,12 +296,13 @@ def test_what_is_wrong_with_a_matrix(
 def test_a_matrix_that_is_none(write: Callable[[str], Path], matrix: str) -> None:
     path = write(BASE.replace("matrix:", f"matrix: {matrix}"))
     with pytest.raises(NstflowError, match="this should be a mapping of axes"):
-        read_cells(path)
+        read(path)
 
 
 def test_a_recipe_without_a_matrix_is_one_run(write: Callable[[str], Path]) -> None:
-    assert read_cells(write(BASE.replace("matrix:", ""))) is None
-    assert read_cells(write(BASE)) is None  # null: as if it were not there
+    for text in (BASE.replace("matrix:", ""), BASE):  # null: as if it were not there
+        (draft,) = read(write(text))
+        assert draft.origin.cell is None
 
 
 def test_one_run_is_not_read_from_a_matrix(write: Callable[[str], Path]) -> None:
@@ -310,57 +314,50 @@ def test_one_run_is_not_read_from_a_matrix(write: Callable[[str], Path]) -> None
 
 def test_mistakes_in_values_are_told_at_the_matrix(write: Callable[[str], Path]) -> None:
     path = write(f"{BASE}  seed: [1, x, 2]\n  losses.look.wieght: [1]\n")
-    found = read_cells(path)
-    assert found is not None
-    wheres = {(p.where.rsplit(":", 2)[1], p.what) for _, draft in found for p in draft.problems}
+    found = read(path)
+    wheres = {(p.where.rsplit(":", 2)[1], p.what) for draft in found for p in draft.problems}
     assert wheres == {(str(FIRST), "seed"), (str(FIRST + 1), "losses.look.wieght")}
 
 
 def test_a_lock_has_no_matrix(write: Callable[[str], Path]) -> None:
     with pytest.raises(NstflowError, match="a lock is of a single run"):
-        read_cells(write(f"{BASE}  seed: [1]\nlock: {{}}\n"))
+        read(write(f"{BASE}  seed: [1]\nlock: {{}}\n"))
 
 
 def test_keys_of_a_setting_lead_nowhere_else(write: Callable[[str], Path]) -> None:
-    found = read_cells(write(f"{BASE}  losses./../../up/x.weight: [1]\n  losses.a\\nb: [2]\n"))
-    assert found is not None
-    ((cell, _),) = found
-    assert not set(cell.name) & set("/\\\n")
-    assert not cell.name.startswith(".")
+    found = read(write(f"{BASE}  losses./../../up/x.weight: [1]\n  losses.a\\nb: [2]\n"))
+    (name,) = names(found)
+    assert not set(name) & set("/\\\n")
+    assert not name.startswith(".")
 
 
 def test_true_is_not_one(cells: Cells) -> None:
     found = cells("seed: [1, 2]\nsummary: [x]\nexclude: [{seed: 1.0}]\n")
-    assert [cell.values["seed"] for cell in found] == [2]
+    assert values(found) == [{"seed": 2, "summary": "x"}]
 
 
 def test_a_pattern_for_an_image_in_short(write: Callable[..., Path]) -> None:
     write(b"", "photos/a.jpg")
     text = BASE.replace("{use: noise, height: 32, width: 24}", "x.png")
-    found = read_cells(write(text + "  images.content: photos/*.jpg\n"))
-    assert found is not None
-    assert [(cell.name, dict(cell.values)) for cell, _ in found] == [
-        ("a", {"images.content": "photos/a.jpg"})
-    ]
+    found = read(write(text + "  images.content: photos/*.jpg\n"))
+    assert names(found) == ["a"]
+    assert values(found) == [{"images.content": "photos/a.jpg"}]
 
 
 def test_an_axis_can_be_set_from_the_command_line(cells: Cells) -> None:
     axis = "losses.look.weight: [1, 2]\nseed: [3, 4]\n"
-    found = cells(axis, ["matrix.losses.look.weight=[5]", "matrix.seed=[6, 7, 8]"])
-    assert [cell.values for cell in found] == [
-        {"losses.look.weight": 5, "seed": seed} for seed in (6, 7, 8)
-    ]
-    found = cells("seed: [3, 4]\n", ["matrix.losses.look.weight=[5, 6]"])
+    found = cells(axis, "matrix.losses.look.weight=[5]", "matrix.seed=[6, 7, 8]")
+    assert values(found) == [{"losses.look.weight": 5, "seed": seed} for seed in (6, 7, 8)]
+    found = cells("seed: [3, 4]\n", "matrix.losses.look.weight=[5, 6]")
     assert len(found) == 4
-    found = cells("pair: [{seed: 1}, {seed: 2}]\n", ["matrix.pair.1.seed=9"])
-    assert [cell.values["seed"] for cell in found] == [1, 9]
+    found = cells("pair: [{seed: 1}, {seed: 2}]\n", "matrix.pair.1.seed=9")
+    assert [each["seed"] for each in values(found)] == [1, 9]
 
 
 def test_a_matrix_can_be_set_from_the_command_line(write: Callable[[str], Path]) -> None:
     path = write(BASE.removesuffix("matrix:\n"))
-    found = read_cells(path, ["matrix.losses.look.weight=[5, 6]"])
-    assert found is not None
-    assert [cell.values["losses.look.weight"] for cell, _ in found] == [5, 6]
+    found = read(path, ReadOptions(("matrix.losses.look.weight=[5, 6]",)))
+    assert [each["losses.look.weight"] for each in values(found)] == [5, 6]
 
 
 @pytest.mark.parametrize(
@@ -375,9 +372,9 @@ def test_what_the_matrix_sets_can_not_be_set_in_vain(
 ) -> None:
     matrix = "losses.look.weight: [1, 2]\nimages.style.seed: [3, 4]\n"
     with pytest.raises(NstflowError) as told:
-        cells(matrix, [option])
+        cells(matrix, option)
     (problem,) = told.value.problems
     assert problem.where == f"--set {setting}"
     assert problem.got == "the matrix sets this in every run."
     assert problem.hint == f"Say which values it takes instead: --set 'matrix.{setting}=[…]'."
-    assert len(cells(matrix, ["losses.look={use: gram, image: style, layers: [image]}"])) == 4
+    assert len(cells(matrix, "losses.look={use: gram, image: style, layers: [image]}")) == 4

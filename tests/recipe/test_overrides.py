@@ -78,8 +78,11 @@ def test_index_after_the_last_adds_an_item() -> None:
 
 def test_sections_that_are_absent_or_empty_are_made() -> None:
     assert put("compute.deterministic=false")["compute"] == {"deterministic": False}
-    assert put("optimizer.beta_1=0.9")["optimizer"] == {"beta_1": 0.9}
-    assert put("extractor.layers.style=[a]")["extractor"] == {"layers": {"style": ["a"]}}
+    assert put("optimizer.beta_1=0.9")["optimizer"] == {"use": "adam", "beta_1": 0.9}
+    assert put("extractor.layers.style=[a]")["extractor"] == {
+        "use": "vgg19",
+        "layers": {"style": ["a"]},
+    }
 
 
 def test_later_settings_win() -> None:
@@ -141,11 +144,11 @@ def test_path_with_letters_that_no_terminal_should_be_given(letter: str) -> None
     ("value", "words"),
     [
         ('"\\e[31m"', "control character U+001B"),
-        ("[1, 2", "no sound YAML"),
+        ("[1, 2", "not valid YAML"),
         ("{a: 1, a: 2}", "repeated"),
         ("*x", "undefined alias"),
         ("!!python/name:os.system x", "tag"),
-        ("a: b: c", "no sound YAML"),
+        ("a: b: c", "not valid YAML"),
         ("x\n---\ny", "document"),
     ],
 )
@@ -207,9 +210,9 @@ def test_default_list_is_set(recipe: Path) -> None:
         (
             ["losses.keep.layers=[block1_conv1, x]"],
             "--set losses.keep.layers",
-            "losses.keep.layers",
+            "losses.keep.layers.1",
         ),
-        (["losses.keep={use: content, layers: [x]}"], "--set losses.keep", "losses.keep.layers"),
+        (["losses.keep={use: content, layers: [x]}"], "--set losses.keep", "losses.keep.layers.0"),
         (["losses.keep={use: contents}"], "--set losses.keep", "losses.keep.use"),
         (["outputs=[{use: png, name: 5}]"], "--set outputs", "outputs.0.name"),
         # the last word on a value is the one to blame
@@ -217,12 +220,12 @@ def test_default_list_is_set(recipe: Path) -> None:
         (
             ["losses.keep.layers=[x]", "losses={k: {use: content, layers: [x]}}"],
             "--set losses",
-            "losses.k.layers",
+            "losses.k.layers.0",
         ),
         (
             ["losses={k: {use: content}}", "losses.k.layers=[x]"],
             "--set losses.k.layers",
-            "losses.k.layers",
+            "losses.k.layers.0",
         ),
     ],
 )

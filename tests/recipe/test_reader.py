@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.recipe.reader import MAX_STAGES, load_recipe, read_one, with_defaults
+from nstflow.recipe.model import with_defaults
+from nstflow.recipe.reader import MAX_STAGES, ReadOptions, load_recipe, read
 from nstflow.recipe.source import MAX_BYTES
 
 Found = list[tuple[str, str]]
@@ -30,7 +31,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def problems_of(text: str) -> list[Problem]:
     Path("r.yaml").write_text(text)
-    return read_one("r.yaml").problems
+    return read("r.yaml")[0].problems
 
 
 def places(problems: list[Problem]) -> Found:
@@ -84,7 +85,7 @@ def test_ten_mistakes_are_told_at_once() -> None:
         ("8:3", "losses.total"),
         ("8:25", "losses.total.wieght"),
         ("9:28", "losses.look.image"),
-        ("9:57", "losses.look.layers"),
+        ("9:57", "losses.look.layers.1"),
         ("10:42", "losses.smooth.layers"),
         ("12:33", "preprocess.0.longest_side"),
         ("13:39", "optimizer.learning_rate"),
@@ -101,7 +102,7 @@ def test_ten_mistakes_are_told_at_once() -> None:
     assert "Did you mean 'weight'?" in told["losses.total.wieght"]
     assert "no image is called 'styl'. Did you mean 'Style'?" in told["losses.look.image"]
     assert "Declared: content, Style" in told["losses.look.image"]
-    assert "no layer 'block9_conv9'" in told["losses.look.layers"]
+    assert "no layer 'block9_conv9'" in told["losses.look.layers.1"]
     assert "at least one layer" in told["losses.smooth.layers"]
     assert "at least 1, but is -5" in told["preprocess.0.longest_side"]
     assert "a number, but is true" in told["optimizer.learning_rate"]
@@ -438,7 +439,8 @@ def test_start_needs_its_default_image() -> None:
 )
 def test_layer_that_the_extractor_lacks(layers: str, place: str) -> None:
     problem = loss(f"use: content, layers: {layers}")
-    assert places([problem]) == [(place, "losses.keep.layers")]
+    key = "block1_conv9" if layers.startswith("{") else 1
+    assert places([problem]) == [(place, f"losses.keep.layers.{key}")]
     assert problem.got == "the extractor has no layer 'block1_conv9'."
     assert problem.hint.startswith("Did you mean 'block1_conv")
 
@@ -451,14 +453,14 @@ def test_layer_that_resembles_none() -> None:
 
 def test_layer_in_a_group_that_the_extractor_lacks() -> None:
     problem = extractor("layers: {style: [block1_conv1, block6_conv1]}")
-    assert places([problem]) == [("5:44", "extractor.layers.style")]
+    assert places([problem]) == [("5:44", "extractor.layers.style.1")]
     assert "no layer 'block6_conv1'" in problem.got
 
 
 @pytest.mark.parametrize("group", ["content", "style", "mine"])
 def test_group_with_a_layer_twice(group: str) -> None:
     problem = extractor(f"layers: {{{group}: [block1_conv1, image, block1_conv1]}}")
-    assert problem.what == f"extractor.layers.{group}"
+    assert problem.what == f"extractor.layers.{group}.2"
     assert problem.where == f"r.yaml:5:{22 + len(group) + 3 + 21}"
     assert "listed twice" in problem.got
 
@@ -526,7 +528,7 @@ def test_unknown_block() -> None:
 
 def test_unknown_block_of_the_command_line_is_placed_there() -> None:
     Path("r.yaml").write_text(HEAD + LOSSES)
-    (problem,) = read_one("r.yaml", block=["nope"]).problems
+    (problem,) = read("r.yaml", ReadOptions(block=("nope",)))[0].problems
     assert problem.where == "--block-plugin nope"
     assert "no plugin 'nope' to block" in problem.got
 

@@ -141,18 +141,20 @@ def test_every_key_and_value_has_its_place(
     path = tmp_path / "r.yaml"
     path.write_text(TEXT)
     source = read_source(path)
-    assert source.where(keys, key=True) == f"{path}:{key}"
-    assert source.where(keys) == f"{path}:{value}"
+    assert str(source.position(keys, key=True)) == f"{path}:{key}"
+    assert str(source.position(keys)) == f"{path}:{value}"
 
 
 def test_what_is_not_written_has_the_place_of_its_parents_key(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(TEXT)
     source = read_source(path)
-    assert source.where(("losses", "style", "image")) == f"{path}:5:5"
-    assert source.where(("losses", "content", "image")) == f"{path}:4:1"
-    assert source.where(("preprocess", 1, "aspect")) == f"{path}:11:7"
-    assert source.where(("optimizer", "learning_rate")) == f"{path}:2:1"  # the recipe itself
+    assert str(source.position(("losses", "style", "image"))) == f"{path}:5:5"
+    assert str(source.position(("losses", "content", "image"))) == f"{path}:4:1"
+    assert str(source.position(("preprocess", 1, "aspect"))) == f"{path}:11:7"
+    assert (
+        str(source.position(("optimizer", "learning_rate"))) == f"{path}:2:1"
+    )  # the recipe itself
 
 
 def test_lines_count_as_an_editor_counts_them(tmp_path: Path) -> None:
@@ -160,8 +162,8 @@ def test_lines_count_as_an_editor_counts_them(tmp_path: Path) -> None:
     path.write_bytes("\ufeffname: x\r\nsummary: größer 🙂 ×\r\nseed: 1\r\n".encode())
     source = read_source(path)
     assert source.data == {"name": "x", "summary": "größer 🙂 ×", "seed": 1}
-    assert source.where(("name",)) == f"{path}:1:7"
-    assert source.where(("seed",), key=True) == f"{path}:3:1"
+    assert str(source.position(("name",))) == f"{path}:1:7"
+    assert str(source.position(("seed",), key=True)) == f"{path}:3:1"
 
 
 def test_text_is_kept_as_written(tmp_path: Path) -> None:
@@ -208,7 +210,7 @@ def test_undefined_alias() -> None:
 def test_broken_flow_has_a_place() -> None:
     problem = refused("a: 1\nb: [2, 3\nc: 4\n")
     assert problem.where.startswith("r.yaml:")
-    assert "no sound YAML" in problem.got
+    assert "not valid YAML" in problem.got
 
 
 def test_several_documents() -> None:
@@ -402,7 +404,7 @@ def test_folder(tmp_path: Path) -> None:
 def test_binary_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "r.yaml"
     path.write_bytes(content)
-    assert "no text in UTF-8" in file_refused(path).got
+    assert "not text in UTF-8" in file_refused(path).got
 
 
 def test_nul_bytes(tmp_path: Path) -> None:
@@ -420,7 +422,7 @@ def test_size_is_limited(tmp_path: Path) -> None:
 
 
 def test_what_is_no_regular_file_is_not_read() -> None:
-    assert "no regular file" in file_refused(Path("/dev/zero")).got  # it never ends
+    assert "not a regular file" in file_refused(Path("/dev/zero")).got  # it never ends
 
 
 def test_describe_value() -> None:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from nstflow import ImageRef, LossTerm, Output, Schedule
-from nstflow.matrix.plan import plan_any
+from nstflow.matrix.plan import plan_recipe
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.stage_docs import Setting, example_of, in_yaml, settings_of, summary_of
 from nstflow.recipe.yaml import parse_yaml
@@ -53,7 +53,7 @@ def test_an_example_can_be_pasted(slot: str, offer: Any, write: Any, tmp_path: P
     data = {**RECIPE, **pasted}
     if slot == "images":
         data["images"] = {**RECIPE["images"], **pasted[slot]}
-    plan = plan_any(write(in_yaml(data)))
+    plan = plan_recipe(write(in_yaml(data)))
     made = [stage for keys, stage in plan.recipe.stages() if keys[0] == slot]
     assert offer.stage in map(type, made)
 

@@ -431,7 +431,7 @@ def test_a_bug_between_steps_keeps_those_before(run: Run, install: Any, tmp_path
     settings = ("schedule={use: growing, soon: true}", "checkpoints.every_steps=100")
     with pytest.raises(ValueError, match="a bug") as caught:
         run(PIXELS, *settings)
-    notes = ["This came from schedule (use: growing), which nstflow-growing 1.0 offers."]
+    notes = ["Raised in schedule (use: growing), provided by nstflow-growing 1.0."]
     assert caught.value.__notes__ == notes
     facts = json.loads((tmp_path / "out" / "run.json").read_text())
     assert facts["state"] == "failed"

@@ -577,7 +577,7 @@ def test_bug_in_a_score_names_its_term_and_package(run: Run, install: Any, tmp_p
     with pytest.raises(KeyError) as caught:
         run("losses.extra={use: term, layers: [image]}", observers=[watch])
     assert caught.value.__notes__ == [
-        "This came from losses.extra (use: term), which nstflow-term 0.7 offers."
+        "Raised in losses.extra (use: term), provided by nstflow-term 0.7."
     ]
     assert watch.told == ["started", "failed: KeyError"]
     assert names(tmp_path) == {"recipe.yaml", "site"}
@@ -635,9 +635,7 @@ def test_bug_of_a_stage_names_it(
         settings = [text.replace("weights: random", "") for text in settings]
     with pytest.raises(KeyError) as caught:
         run(*settings)
-    assert caught.value.__notes__ == [
-        f"This came from {place} (use: bug), which nstflow-bug 1.0 offers."
-    ]
+    assert caught.value.__notes__ == [f"Raised in {place} (use: bug), provided by nstflow-bug 1.0."]
 
 
 def test_observer_that_raises_does_not_stop_the_run(run: Run) -> None:
@@ -733,7 +731,7 @@ def test_exit_1_with_a_traceback_for_a_bug(install: Any, write: Any, tmp_path: P
     assert done.returncode == 1
     assert "Traceback (most recent call last)" in done.stderr
     assert "KeyError: 'a bug'" in done.stderr
-    note = "This came from images.content (use: bug), which nstflow-bug 0.2 offers."
+    note = "Raised in images.content (use: bug), provided by nstflow-bug 0.2."
     assert note in done.stderr
 
 
