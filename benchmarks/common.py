@@ -1,4 +1,4 @@
-"""What the benchmarks share: images, recipes, child processes, tables. Nothing here is timed."""
+"""Functions for all benchmarks: images, recipes, child processes, tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STYLE_LAYERS = ("block1_conv1", "block3_conv1", "block5_conv1")
 CONTENT_WEIGHT, STYLE_WEIGHT = 1e4, 0.1
 
 WARM_UP = 2
-"""The first steps of every program, which are not counted."""
+"""The first steps of every program, which are not measured."""
 
 Size = tuple[int, int]  # width, height
 
@@ -38,7 +38,7 @@ def parse_size(text: str) -> Size:
 
 
 def write_images(folder: Path, size: Size, styles: int) -> None:
-    """Save `content.png` and `style0.png`, …: the repository's pictures, of exactly this size."""
+    """Save `content.png`, `style0.png`, …: pictures of the repository at exactly this size."""
     from PIL import Image
 
     names = {"content": CONTENT, **{f"style{n}": STYLES[n] for n in range(styles)}}
@@ -74,7 +74,7 @@ def write_recipe(folder: Path, styles: int, steps: int) -> Path:
 
 
 def run_nstflow(folder: Path, styles: int, steps: int) -> dict[str, Any]:
-    """Run nstflow on a folder's images in this process; return what it took."""
+    """Run nstflow on the images of a folder, in this process; return its time and memory."""
     import nstflow
 
     plan = nstflow.make_plan(nstflow.load_recipe(write_recipe(folder, styles, WARM_UP + steps)))
@@ -90,7 +90,7 @@ def run_nstflow(folder: Path, styles: int, steps: int) -> dict[str, Any]:
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process has held, in units of 1024² bytes."""
+    """Return the peak memory of this process, in units of 1024² bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024**2 if sys.platform == "darwin" else 1024)
 
@@ -103,10 +103,9 @@ def cores() -> int:
 
 
 def run_child(script: str, arguments: Iterable[object], python: str | Path = sys.executable) -> Any:
-    """Run a script's own part in a process of its own; return the JSON of its last line.
+    """Run a script with `--child` in a new process; return the JSON of the last line it prints.
 
-    Call it from a process that has loaded nothing large: Linux counts the memory of a parent into
-    the peak of its child.
+    Call this from a small process: Linux includes the memory of a parent in the peak of its child.
     """
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     done = subprocess.run(  # noqa: S603 - the benchmarks' own scripts
@@ -122,7 +121,7 @@ def run_child(script: str, arguments: Iterable[object], python: str | Path = sys
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Return package → version of those that this Python has."""
+    """Return package → version, for the packages that are installed."""
     found = {}
     for package in packages:
         try:
@@ -133,7 +132,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def machine(*packages: str) -> str:
-    """Return one line that says when and where: date, processor, cores, versions."""
+    """Return one line with the date, the processor, the cores and the versions."""
     name = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.is_file():

@@ -1,12 +1,12 @@
-"""Measure what eight runs of a matrix take, against eight commands of their own.
+"""Compare the time of eight runs as one matrix with the time of eight separate commands.
 
     python benchmarks/many.py [--longest-side 96] [--weights 4] [--steps 20 100] [--rounds 3]
         [--json FILE]
 
-Each way makes the same pictures, two photographs by four weights, at the report's layers and
-weights, from the command line and in processes of their own. The rounds alternate the ways. Times
-are those of the wall, from the command to its end; the table has their medians, and the median of
-each round's ratio to its separate commands.
+Each method makes the same pictures from two photographs and four weights, with the layers of the
+original report, by commands in new processes. Each round runs all methods. The table shows the
+median wall-clock time of a method, and the median of its ratio to the separate commands of the
+same round.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ schedule: {{use: epochs, epochs: 1, steps_per_epoch: {steps}}}
 
 
 def matrix(weights: int) -> str:
-    """Return the part of the recipe that makes it eight runs."""
+    """Return the matrix of the recipe, for two photographs and this number of weights."""
     paths = ", ".join(f"{common.IMAGES}/{name}.png" for name in PHOTOGRAPHS)
     numbers = ", ".join(map(str, WEIGHTS[:weights]))
     return f"matrix:\n  images.content.path: [{paths}]\n  losses.style.weight: [{numbers}]\n"
@@ -56,7 +56,7 @@ def nstflow(*words: object) -> None:
 
 
 def separately(folder: Path, weights: int) -> None:
-    """Make each picture by a command of its own, one after another."""
+    """Make each picture with a separate command, one after another."""
     for name in PHOTOGRAPHS:
         for weight in WEIGHTS[:weights]:
             nstflow(
@@ -67,7 +67,7 @@ def separately(folder: Path, weights: int) -> None:
 
 
 def together(executor: str) -> Callable[[Path, int], None]:
-    """Return what makes them all by one command."""
+    """Return a function that makes all pictures with one command."""
 
     def make(folder: Path, _weights: int) -> None:
         out = folder / executor
@@ -84,7 +84,7 @@ WAYS: dict[str, Callable[[Path, int], None]] = {
 
 
 def measure(side: int, weights: int, steps: int, rounds: int) -> dict[str, Any]:
-    """Return the seconds of each way, of each round."""
+    """Return method → the seconds of each round."""
     seconds: dict[str, list[float]] = {name: [] for name in WAYS}
     for _ in range(rounds):
         for name, make in WAYS.items():
@@ -102,13 +102,13 @@ def measure(side: int, weights: int, steps: int, rounds: int) -> dict[str, Any]:
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--longest-side", type=int, default=96, help="of the pictures, in pixels")
+    parser.add_argument("--longest-side", type=int, default=96, help="longest side, in pixels")
     parser.add_argument(
-        "--weights", type=int, default=4, help="of the style; pictures are twice it"
+        "--weights", type=int, default=4, help="how many style weights; twice as many pictures"
     )
-    parser.add_argument("--steps", nargs="+", type=int, default=[20, 100], help="of each run")
+    parser.add_argument("--steps", nargs="+", type=int, default=[20, 100], help="steps of each run")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the seconds there")
+    parser.add_argument("--json", type=Path, help="write the seconds to this file")
     options = parser.parse_args()
     side, weights, rounds = options.longest_side, options.weights, options.rounds
     found = [measure(side, weights, steps, rounds) for steps in options.steps]

@@ -1,17 +1,17 @@
-"""Compare nstflow's speed and memory on a CPU with two other programs on the same work.
+"""Compare the speed and memory of nstflow and two other programs on a CPU.
 
     python benchmarks/peers.py [--sizes 512x384 256x192] [--rounds 3] [--steps 4]
         [--programs nstflow pastiche tutorial]
 
-The work is one content image, one style image, VGG-19 with the same layers, and Adam, at the same
-size. The programs are nstflow, pastiche (PyTorch), and TensorFlow's tutorial: Keras's VGG19 and a
-gradient tape in a `tf.function`, without XLA. Each run is a process of its own, and the rounds
-alternate the programs. A run's figure is the median of its steps after two that warm up, compiling
-left out; the table has the median, the least and the most of the rounds' figures, and the most
-memory that a process held, which includes its start and compiling.
+All programs use one content image, one style image, VGG-19 with the same layers, and Adam, at the
+same size. They are nstflow, pastiche (PyTorch), and TensorFlow's tutorial: Keras's VGG19 and a
+gradient tape in a `tf.function`, without XLA. Each run has its own process, and each round runs all
+programs. The time of a run is the median of its steps, without compilation and without two warm-up
+steps. The table shows the median and the range of the rounds, and the peak memory of a process,
+including its start and compilation.
 
-pastiche gets an environment at `build/pastiche-venv` at first use, with pip as it is configured:
-from PyPI, PyTorch may come as its large build for CUDA; `PIP_INDEX_URL` names another place.
+The first use installs pastiche in `build/pastiche-venv`, with pip. From PyPI, this may install the
+large CUDA build of PyTorch; set `PIP_INDEX_URL` to use another index.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def run_nstflow(folder: Path, size: common.Size, steps: int) -> dict[str, Any]: 
 
 
 def run_pastiche(folder: Path, size: common.Size, steps: int) -> dict[str, Any]:
-    """Time pastiche, in the Python that has it."""
+    """Time pastiche, in a Python that has it installed."""
     import torch
     from pastiche.pastiche import PasticheArtist
 
@@ -57,7 +57,7 @@ def run_pastiche(folder: Path, size: common.Size, steps: int) -> dict[str, Any]:
 
 
 def run_tutorial(folder: Path, size: common.Size, steps: int) -> dict[str, Any]:  # noqa: ARG001
-    """Time the plain way, as TensorFlow's tutorial has it."""
+    """Time the program of TensorFlow's tutorial."""
     import keras
     import tensorflow as tf
 
@@ -103,7 +103,7 @@ def run_tutorial(folder: Path, size: common.Size, steps: int) -> dict[str, Any]:
 
 
 def timed(step: Callable[[], object], steps: int) -> dict[str, Any]:
-    """Return the median time of steps after the warm-up, and the peak of memory."""
+    """Return the median time of the steps after the warm-up, and the peak memory."""
     seconds = []
     for _ in range(common.WARM_UP + steps):
         start = time.perf_counter()
@@ -113,7 +113,7 @@ def timed(step: Callable[[], object], steps: int) -> dict[str, Any]:
 
 
 def pastiche_python() -> Path:
-    """Return the Python of pastiche's environment, which is made if it isn't there."""
+    """Return the Python of pastiche's environment, and create it if it does not exist."""
     home = common.ROOT / "build" / "pastiche-venv"
     python = home / "bin" / "python"
     done = home / "complete"
@@ -169,9 +169,9 @@ def main() -> None:
     sizes = [(512, 384), (256, 192)]
     parser.add_argument("--sizes", nargs="+", type=common.parse_size, default=sizes)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=4, help="counted steps of each run")
+    parser.add_argument("--steps", type=int, default=4, help="measured steps of each run")
     parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=list(PROGRAMS))
-    parser.add_argument("--pastiche-python", type=Path, help="a Python that has pastiche")
+    parser.add_argument("--pastiche-python", type=Path, help="a Python that has pastiche installed")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:

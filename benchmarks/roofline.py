@@ -2,11 +2,12 @@
 
     python benchmarks/roofline.py [--size 512x384] [--iterations 6] [--repeats 3]
 
-For every layer down to block5_conv2, forward and gradient with respect to the input, it times
-`conv3x3` as the layer is computed by default ("chosen": direct or winograd) and directly, bias
-included, in an XLA-compiled loop, so that fresh memory is not measured. GFLOP/s are effective: the
-operations of the direct way over the time, whatever the way, so that winograd can exceed the
-product's rate. The numbers are random; each time is the least of the repeats.
+For every layer up to block5_conv2, it measures `conv3x3` and its gradient with respect to the
+input, with the algorithm that is the layer's default ("chosen": direct or winograd) and with the
+direct one. Both include the bias and run in a compiled loop, so that allocating memory is not
+measured. GFLOP/s are effective: the operations of the direct algorithm divided by the time. So
+winograd can be faster than the matrix product. The numbers are random, and each time is the
+shortest of the repeats.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Apply = Callable[[Any], Any]
 
 
 def product_rate(repeats: int) -> float:
-    """Return the GFLOP/s of a float32 matrix product through XLA, the best of some."""
+    """Return the GFLOP/s of a float32 matrix product with XLA, as the best of the repeats."""
     program = tf.function(tf.matmul, jit_compile=True, autograph=False)
     a, b = (tf.random.stateless_normal((PRODUCT, PRODUCT), (0, n)) for n in (1, 2))
     times = []
@@ -43,8 +44,8 @@ def product_rate(repeats: int) -> float:
 def loop_seconds(apply: Apply, shape: tuple[int, ...], iterations: int, repeats: int) -> float:
     """Return the seconds of one call in a compiled loop.
 
-    Each iteration changes one number of the input by the result before it, and keeps the whole
-    result: nothing can be moved out of the loop, or left out.
+    Each iteration changes one number of the input by the previous result, and keeps the whole
+    result, so that the compiler can't move anything out of the loop.
     """
 
     def body(index: Any, x: Any, y: Any) -> tuple[Any, ...]:
@@ -138,7 +139,7 @@ def main() -> None:
 
 
 def figures(flops: int, chosen: float, direct: float, rate: float) -> list[str]:
-    """Return ms, GFLOP/s and the share of the product's rate, for both ways."""
+    """Return ms, GFLOP/s and the share of the product's rate, for both algorithms."""
     cells = []
     for seconds in (chosen, direct):
         speed = flops / seconds / 1e9

@@ -1,12 +1,12 @@
-"""Measure how nstflow's time and memory on a CPU grow with the size and the number of styles.
+"""Measure nstflow's time and memory on a CPU by image size and number of styles.
 
     python benchmarks/scaling.py [--sizes 128 256 384 512 768 1024] [--styles 1 2 4]
         [--styles-size 512] [--steps 3] [--rounds 1] [--json FILE] [--figure FILE.png]
 
-Images are 4:3, sizes their longest sides. Each run is a process of its own, so that the peak of
-memory is its own, and the rounds alternate the sizes, then the numbers of styles. A run's figure is
-the median of its steps after two that warm up, compiling left out; the tables have the median of
-the rounds' figures and the largest peak of memory, which includes TensorFlow's start and compiling.
+Images are 4:3, and sizes are longest sides. Each run has its own process and so its own peak
+memory. Each round runs all sizes, then all numbers of styles. The time of a run is the median of
+its steps, without compilation and without two warm-up steps. The tables show the median of the
+rounds and the largest peak memory, including TensorFlow's start and compilation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def height_of(width: int) -> int:
 
 
 def measure(cases: Sequence[tuple[int, int]], steps: int, rounds: int) -> list[dict[str, Any]]:
-    """Return a row for each (longest side, styles); the rounds alternate them."""
+    """Return a row for each (longest side, styles). Each round runs all of them."""
     runs: list[list[dict[str, Any]]] = [[] for _ in cases]
     for _ in range(rounds):
         for (side, styles), seen in zip(cases, runs, strict=True):
@@ -64,7 +64,7 @@ def measure(cases: Sequence[tuple[int, int]], steps: int, rounds: int) -> list[d
 
 def print_sizes(rows: Sequence[dict[str, Any]]) -> None:
     """Print the table of sizes."""
-    header = ("size", "s/step", "min-max", "µs/pixel", "compile s", "peak MB", "predicted MB")
+    header = ("size", "s/step", "min-max", "µs/pixel", "compile s", "peak MB", "estimate MB")
     lines = [
         (
             f"{row['width']}x{row['height']}",
@@ -160,10 +160,10 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=sizes, help="longest sides")
     parser.add_argument("--styles", nargs="*", type=int, default=[1, 2, 4], help="5 at most")
     parser.add_argument("--styles-size", type=int, default=512, help="longest side for the styles")
-    parser.add_argument("--steps", type=int, default=3, help="counted steps of each run")
+    parser.add_argument("--steps", type=int, default=3, help="measured steps of each run")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the rows there")
-    parser.add_argument("--figure", type=Path, help="draw the sizes there")
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    parser.add_argument("--figure", type=Path, help="draw the table of sizes to this file")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
