@@ -1,4 +1,4 @@
-"""The built-in stages: a plugin like any other, on nstflow's public names alone."""
+"""The built-in stages: a plugin like any other, written with nstflow's public names alone."""
 
 from nstflow import Stage, hookimpl
 from nstflow.builtin.executors.dask import Dask
@@ -26,15 +26,6 @@ from nstflow.builtin.starts.noise import FromNoise
 @hookimpl
 def nstflow_stages() -> list[type[Stage]]:
     """Offer every built-in stage."""
-    return [
-        *(File, NoiseImage),
-        *(Resize, Crop),
-        VGG19,
-        *(FromImage, FromNoise, Blend),
-        *(Content, Gram, TotalVariation),
-        Adam,
-        Epochs,
-        *(KeepColor, ResizeResult),
-        *(Png, Jpeg),
-        *(Serial, Processes, Dask),
-    ]
+    stages: list[type[Stage]] = [File, NoiseImage, Resize, Crop, VGG19]
+    stages += [FromImage, FromNoise, Blend, Content, Gram, TotalVariation, Adam, Epochs]
+    return [*stages, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -21,11 +22,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (
-    *(run.run, run.rerun, run.verify),
-    *(inspect.validate, inspect.plan, inspect.schema, inspect.stages, inspect.plugins),
-    *(lockfile.lock, lockfile.diff, lockfile.show),
-):
+commands: list[Callable[..., None]] = [run.run, run.rerun, run.verify]
+commands += [inspect.validate, inspect.plan, inspect.schema, inspect.stages, inspect.plugins]
+commands += [lockfile.lock, lockfile.diff, lockfile.show]
+for command in commands:
     app.command()(command)
 app.add_typer(weights.app, name="weights")
 app.command("new-plugin")(new_plugin.command)

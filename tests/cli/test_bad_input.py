@@ -387,7 +387,7 @@ def test_weights_with_nan(
 def test_weights_that_are_something_else(bad: Refused, tmp_path: Path) -> None:
     (tmp_path / "w.h5").write_text("not at all")
     told = bad(NETWORK.replace("weights: random", "weights: w.h5"), "-q")
-    assert "can't be used: it is no sound HDF5 file" in told
+    assert "can't be used: it is not a valid HDF5 file" in told
 
 
 # the run directory

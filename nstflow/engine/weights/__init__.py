@@ -89,14 +89,10 @@ def named_assets() -> list[Asset]:
 
 def _local(name: str, folder: Path) -> Path:
     if Path(name).suffix.lower() not in (".h5", ".npz"):
-        known = "imagenet, keras, random, or the path of a .h5 or .npz file"
-        hint = suggest(name, ["imagenet", "keras", "random"])
-        raise NstflowError(
-            Problem(
-                *("", "weights", f"there are no weights called '{name}'."),
-                f"{hint} Known: {known}.".strip(),
-            )
-        )
+        known = "Known: imagenet, keras, random, or the path of a .h5 or .npz file."
+        hint = f"{suggest(name, ['imagenet', 'keras', 'random'])} {known}".strip()
+        problem = f"there are no weights called '{name}'."
+        raise NstflowError(Problem("", "weights", problem, hint))
     try:
         path = folder / Path(name).expanduser()
         found = path.is_file()

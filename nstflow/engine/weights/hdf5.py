@@ -1,7 +1,7 @@
-"""HDF5 files of weights, read in a process of its own that has limits of time and memory.
+"""HDF5 files of weights, read in another process, with limits of time and memory.
 
-On some damaged files HDF5 (1.14.6) never stops and takes memory for ever, or crashes: then that
-process ends, and this one says so.
+On some damaged files HDF5 (1.14.6) crashes, or runs for ever and takes all memory: then that
+process ends, and this one raises an error.
 """
 
 from __future__ import annotations
@@ -23,37 +23,72 @@ if TYPE_CHECKING:
     from nstflow.engine.weights.formats import Array, Shape, Weights
 
 SECONDS = 60  # of computing; the file of a large network takes less than one
-_WAIT = 600  # of waiting, where the file is far away
-_ROOM = 512 << 20  # bytes besides the numbers themselves
-_GZIP = {1, 2}  # HDF5's filters deflate and shuffle
-_REFUSED = 3  # the exit code that goes with a reason
+TIMEOUT = 600  # seconds of waiting, where the file is on a slow disk
+_BASE_MEMORY = 512 << 20  # bytes, besides the numbers themselves
+_ALLOWED_FILTERS = {1, 2}  # HDF5's deflate and shuffle
+_NOT_VALID = 3  # the exit code where standard error says why
 
 
 def read_h5(path: Path, shapes: Mapping[str, Shape]) -> Weights:
     """Read an HDF5 file as Keras saves weights: one group a layer, the kernel 4-D, the bias 1-D."""
-    asked = json.dumps({"path": os.fspath(path), "shapes": shapes, "seconds": SECONDS})
     command = [sys.executable, "-P", "-c", f"import {__name__} as reader; reader.main()"]
     try:
-        done = subprocess.run(  # noqa: S603 - nothing of the file is in the command
-            command,
-            input=asked.encode(),
+        done = subprocess.run(  # noqa: S603 - the arguments are only read
+            [*command, os.fspath(path), json.dumps(shapes), str(SECONDS)],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_WAIT,
+            timeout=TIMEOUT,
             check=False,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             process_group=0 if os.name == "posix" else None,  # Ctrl-C is for this process
         )
     except subprocess.TimeoutExpired as error:
-        raise WeightsError(f"reading it did not end in {_WAIT} s") from error
+        raise WeightsError(f"reading it did not end in {TIMEOUT} s") from error
     except OSError as error:
         raise WeightsError(f"a process to read it can't be started ({error})") from error
     if done.returncode == 0:
         return read_npz(io.BytesIO(done.stdout), shapes)
-    said = done.stderr.decode(errors="replace").strip()
-    if done.returncode == _REFUSED:
-        raise WeightsError(said)
-    end = said.splitlines()[-1] if said else f"ended by '{signal.strsignal(-done.returncode)}'"
-    raise WeightsError(f"it is no sound HDF5 file (HDF5 did not survive it: {end})")
+    errors = done.stderr.decode(errors="replace").strip()
+    if done.returncode == _NOT_VALID:
+        raise WeightsError(errors)
+    if done.returncode < 0:
+        errors = f"it was ended by '{signal.strsignal(-done.returncode)}'"
+    end = errors.splitlines()[-1] if errors else f"exit code {done.returncode}"
+    raise WeightsError(f"it is not a valid HDF5 file (the process that read it failed: {end})")
+
+
+def main() -> None:
+    """Read the file of the arguments; print its arrays as .npz, or why it is not valid."""
+    import h5py  # noqa: F401 - before the limit of memory
+    import numpy as np
+
+    path, layers, seconds = sys.argv[1:]
+    shapes = {layer: tuple(shape) for layer, shape in json.loads(layers).items()}
+    numbers = sum(math.prod(shape) + shape[-1] for shape in shapes.values())
+    limit(_BASE_MEMORY + 32 * numbers, int(seconds))  # twice as float64, and as .npz
+    try:
+        weights = decode(Path(path), shapes)
+    except WeightsError as error:
+        sys.stderr.write(str(error))
+        sys.exit(_NOT_VALID)
+    arrays: dict[str, Any] = {f"{layer}/kernel": kernel for layer, (kernel, _) in weights.items()}
+    arrays |= {f"{layer}/bias": bias for layer, (_, bias) in weights.items()}
+    np.savez(sys.stdout.buffer, **arrays)
+
+
+def limit(memory: int, seconds: int) -> None:
+    """Limit this process, on Linux, to this much more memory and computing; never raise a limit."""
+    try:
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        return
+    limits = {resource.RLIMIT_AS: used + memory, resource.RLIMIT_CPU: seconds}
+    for kind, wanted in {**limits, resource.RLIMIT_CORE: 0}.items():
+        soft, hard = resource.getrlimit(kind)
+        allowed = [each for each in (soft, hard) if each != resource.RLIM_INFINITY]
+        resource.setrlimit(kind, (min([wanted, *allowed]), hard))
 
 
 def decode(path: Path, shapes: Mapping[str, Shape]) -> Weights:
@@ -74,12 +109,12 @@ def decode(path: Path, shapes: Mapping[str, Shape]) -> Weights:
     except WeightsError:
         raise
     except Exception as error:  # a damaged file raises anything
-        raise WeightsError(f"it is no sound HDF5 file ({error})") from error
+        raise WeightsError(f"it is not a valid HDF5 file ({error})") from error
     return weights
 
 
 def _group(parent: Any, name: str) -> Any:
-    """Return a group that is in the file itself, not one that a link leads to."""
+    """Return a group that is in the file itself, not behind a link."""
     import h5py
 
     link = parent.get(name, getlink=True)
@@ -99,46 +134,10 @@ def _collector(found: dict[int, Array], shape: Shape) -> Callable[[str, Any], No
         if len(item.shape) in found:
             raise WeightsError(f"{name} is the second array of shape {item.shape} in its layer")
         packing = item.id.get_create_plist()  # other filters than gzip's crash on damaged numbers
-        if {packing.get_filter(i)[0] for i in range(packing.get_nfilters())} - _GZIP:
-            raise WeightsError(f"{name} is packed in another way than gzip's")
+        if {packing.get_filter(i)[0] for i in range(packing.get_nfilters())} - _ALLOWED_FILTERS:
+            raise WeightsError(f"{name} is compressed by another filter than gzip")
         if math.prod(item.chunks or ()) > max(item.size, 1 << 20):
-            raise WeightsError(f"{name} has parts larger than the whole")
+            raise WeightsError(f"{name} has chunks larger than itself")
         found[len(item.shape)] = floats(item, name)
 
     return collect
-
-
-def _limit(shapes: Mapping[str, Shape], seconds: int) -> None:
-    """Bound what this process may take from now on, where the system can."""
-    try:
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-    except (ImportError, OSError):
-        return
-    numbers = sum(math.prod(shape) + shape[-1] for shape in shapes.values())
-    room = pages * resource.getpagesize() + _ROOM + 32 * numbers  # as float64, twice, and packed
-    resource.setrlimit(resource.RLIMIT_AS, (room, room))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def main() -> None:
-    """Read the file that standard input names; write its arrays, or why there are none."""
-    import h5py  # noqa: F401 - before the limit
-    import numpy as np
-
-    asked = json.load(sys.stdin)
-    shapes = {layer: tuple(shape) for layer, shape in asked["shapes"].items()}
-    _limit(shapes, asked["seconds"])
-    try:
-        weights = decode(Path(asked["path"]), shapes)
-    except WeightsError as error:
-        sys.stderr.write(str(error))
-        sys.exit(_REFUSED)
-    arrays: dict[str, Array] = {}
-    for layer, (kernel, bias) in weights.items():
-        arrays |= {f"{layer}/kernel": kernel, f"{layer}/bias": bias}
-    packed = io.BytesIO()
-    np.savez(packed, allow_pickle=False, **arrays)
-    sys.stdout.buffer.write(packed.getbuffer())

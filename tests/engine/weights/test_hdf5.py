@@ -1,4 +1,4 @@
-"""HDF5 files that HDF5 does not survive: the process that reads ends, this one goes on."""
+"""HDF5 files that make HDF5 crash or hang: the process that reads ends, this one does not."""
 
 from __future__ import annotations
 
@@ -49,51 +49,59 @@ def process(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
 
     def other(command: list[str], **options: Any) -> Any:
         assert command[:3] == [sys.executable, "-P", "-c"]
-        return run([sys.executable, "-c", body], **options)
+        return run([sys.executable, "-c", f"{LIMIT}\n{body}", *command[4:]], **options)
 
     monkeypatch.setattr(subprocess, "run", other)
 
 
+LIMIT = """\
+import resource, sys
+from nstflow.engine.weights.hdf5 import limit
+"""
+
+
 def test_a_file_that_hdf5_never_ends_to_read(endless: Path) -> None:
-    with pytest.raises(NstflowError) as told:
+    with pytest.raises(NstflowError, match=r"w\.h5' can't be used: it is not a valid HDF5 file"):
         load_weights("w.h5", SHAPES, endless.parent)
-    assert "w.h5' can't be used: it is no sound HDF5 file" in str(told.value)
 
 
-def test_reading_takes_no_longer_than_allowed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("limit(1 << 30, int(sys.argv[-1]))\nwhile True: pass", "ended by .*CPU"),
+        ("limit(500 << 20, 60); b'x' * (600 << 20)", "MemoryError"),
+        (f"import os; os.kill(os.getpid(), {signal.SIGSEGV})", "ended by .*fault"),
+        ("raise SystemExit(5)", "exit code 5"),
+    ],
+)
+def test_the_end_of_the_process_is_an_error(
+    file: Path, monkeypatch: pytest.MonkeyPatch, body: str, words: str
+) -> None:
     monkeypatch.setattr(hdf5, "SECONDS", 1)
-    process(
-        monkeypatch,
-        "import json, sys\n"
-        "from nstflow.engine.weights import hdf5\n"
-        "hdf5._limit({}, json.load(sys.stdin)['seconds'])\n"
-        "while True: pass",
-    )
-    with pytest.raises(WeightsError, match=r"did not survive it: ended by .*CPU"):
+    process(monkeypatch, body)
+    with pytest.raises(WeightsError, match=f"the process that read it failed: .*{words}"):
         hdf5.read_h5(file, SHAPES)
 
 
-def test_reading_takes_no_more_memory_than_allowed(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("hard", ["resource.RLIM_INFINITY", "7"])
+def test_lower_limits_of_the_user_stay(
+    file: Path, monkeypatch: pytest.MonkeyPatch, hard: str
 ) -> None:
+    """They are neither raised nor a reason to fail."""
     process(
         monkeypatch,
-        "from nstflow.engine.weights import hdf5\nhdf5._limit({}, 60)\nb'x' * (600 << 20)",
+        f"resource.setrlimit(resource.RLIMIT_CPU, (5, {hard}))\n"
+        "limit(1 << 30, 60)\n"
+        "raise SystemExit(str(resource.getrlimit(resource.RLIMIT_CPU)))",
     )
-    with pytest.raises(WeightsError, match="did not survive it: MemoryError"):
+    with pytest.raises(WeightsError, match=r"failed: \(5, (-1|7)\)"):
         hdf5.read_h5(file, SHAPES)
 
 
 def test_waiting_ends(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "_WAIT", 0.2)
+    monkeypatch.setattr(hdf5, "TIMEOUT", 0.2)
     process(monkeypatch, "import time; time.sleep(60)")
     with pytest.raises(WeightsError, match=r"did not end in 0\.2 s"):
-        hdf5.read_h5(file, SHAPES)
-
-
-def test_a_crash_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    process(monkeypatch, f"import os; os.kill(os.getpid(), {signal.SIGSEGV})")
-    with pytest.raises(WeightsError, match=r"did not survive it: ended by .*fault"):
         hdf5.read_h5(file, SHAPES)
 
 
