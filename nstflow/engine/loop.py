@@ -17,28 +17,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-SECONDS = 0.25
-"""How long a dispatch should take."""
-
-
-MOST_SECONDS = 4.0
-"""How long it may take on a slow device, where longer dispatches were measured to be faster."""
-
-
-GAIN = 0.92
-"""A longer dispatch is kept if its steps take less than this share of a shorter one's."""
-
-
-_SAMPLES = 3
+TARGET_SECONDS = 0.25  # of a dispatch
+MAX_SECONDS = 4.0  # of a dispatch on a slow device, if longer dispatches turn out to be faster
+MAX_RATIO = 0.92  # of the times of a step in a longer and a shorter dispatch, to keep the longer
+SAMPLES = 3  # dispatches of a length that are timed before it is compared
+CAPACITY = 128  # steps of a dispatch at most: rows of the buffer that carries their losses out
 
 
 class Pace:
-    """Chooses the number of steps by the time that they took; never changes what they compute.
+    """Chooses the number of steps of the next dispatch, by the time that earlier ones took.
 
-    Where a step takes longer than a dispatch should, one step is a dispatch. Each call may have a
+    Where a step takes longer than a dispatch should, one step is a dispatch. A call may have a
     fixed cost there, such as fresh memory, so twice as many steps are tried, and kept if they are
-    faster.
+    faster. The number never changes what the steps compute.
 
     Attributes:
         seconds_per_step: As the last dispatch measured it; 0 before the first.
@@ -46,46 +37,44 @@ class Pace:
 
     def __init__(self) -> None:
         self.seconds_per_step = 0.0
-        self._count = 1
-        self._fastest: dict[int, float] = {}  # steps of a dispatch -> the least seconds a step
+        self._count = 1  # steps of a dispatch on a slow device
+        self._fastest: dict[int, float] = {}  # that count -> the least seconds per step
         self._samples = 0
-        self._growing = True
+        self._settled = False
 
     def steps(self) -> int:
         """Return how many steps to take next."""
         if not self.seconds_per_step:
             return 1
-        return max(self._count, int(SECONDS / self.seconds_per_step))
+        return max(self._count, int(TARGET_SECONDS / self.seconds_per_step))
 
-    def took(self, count: int, seconds: float) -> None:
-        """Record how long a dispatch took."""
-        warm = self.seconds_per_step > 0  # the first dispatch also pays one-time costs
+    def record(self, count: int, seconds: float) -> None:
+        """Record how long a dispatch of `count` steps took."""
+        first = self.seconds_per_step == 0  # which also pays one-time costs
         self.seconds_per_step = seconds / count
-        if warm and self._growing and count == self._count:
-            best = min(self.seconds_per_step, self._fastest.get(count, self.seconds_per_step))
-            self._fastest[count] = best
-            self._samples += 1
-            if self._samples == _SAMPLES:
-                self._compare(best)
+        if first or self._settled or count != self._count:
+            return
+        best = min(self.seconds_per_step, self._fastest.get(count, self.seconds_per_step))
+        self._fastest[count] = best
+        self._samples += 1
+        if self._samples == SAMPLES:
+            self._samples = 0
+            self._choose(best)
 
-    def _compare(self, best: float) -> None:
-        self._samples = 0
+    def _choose(self, best: float) -> None:
+        """Double the count, or keep it, or return to the half of it."""
         shorter = self._fastest.get(self._count // 2)
-        if shorter is not None and best > GAIN * shorter:
+        if shorter is not None and best > MAX_RATIO * shorter:
             self._count //= 2
-            self._growing = False
-        elif best > SECONDS and 2 * self._count * best <= MOST_SECONDS:
+            self._settled = True
+        elif best > TARGET_SECONDS and 2 * self._count * best <= MAX_SECONDS:
             self._count *= 2
         else:
-            self._growing = False
+            self._settled = True
 
 
 Evaluate = Callable[..., tuple[Tensor, Tensor]]
 """canvas, step, `given` → (weighted loss of every term `(terms,)`, gradient of their sum)."""
-
-
-CAPACITY = 128
-"""Most steps in a dispatch: rows of the buffer that carries their losses out."""
 
 
 @dataclass
@@ -133,7 +122,7 @@ class Loop:
         start = time.perf_counter()
         losses = self._call(count)
         seconds = time.perf_counter() - start
-        self.pace.took(count, seconds)
+        self.pace.record(count, seconds)
         self.step += count
         return losses[:count], seconds
 

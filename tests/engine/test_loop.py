@@ -1,4 +1,4 @@
-"""The loop: however the steps are grouped, every byte is the same."""
+"""The loop: every byte is the same however the steps are grouped; how they are grouped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nstflow.builtin.losses.total_variation import TotalVariation
 from nstflow.builtin.optimizers.adam import Adam
 from nstflow.engine import loop as module
 from nstflow.engine.features import Describer
-from nstflow.engine.loop import CAPACITY, Loop
+from nstflow.engine.loop import CAPACITY, MAX_SECONDS, Loop, Pace
 from nstflow.engine.objective import Objective, make_target
 
 START = np.random.default_rng(0).random((1, 4, 6, 3), np.float32)
@@ -224,3 +224,42 @@ def test_a_dispatch_aims_at_a_quarter_of_a_second(
     assert rows[:, 1].tolist() == list(range(1, count + 1))
     assert seconds == 3
     assert loop.pace.seconds_per_step == 3 / count
+
+
+def walk(seconds: Callable[[int], float], dispatches: int = 40) -> list[int]:
+    """Return the steps of each dispatch, where `count` steps take `seconds(count)`."""
+    pace, counts = Pace(), []
+    for _ in range(dispatches):
+        counts.append(pace.steps())
+        pace.record(counts[-1], seconds(counts[-1]))
+    return counts
+
+
+def test_a_slow_step_is_a_dispatch_where_longer_ones_gain_nothing() -> None:
+    counts = walk(lambda count: 0.7 * count)
+    assert counts[0] == counts[-1] == 1
+    assert counts.count(2) == 3  # it was tried
+
+
+def test_dispatches_grow_while_that_pays() -> None:
+    """Each call costs half a second of its own."""
+    counts = walk(lambda count: 0.5 + 0.3 * count)
+    assert counts[-1] == 8  # 8 steps take 2.9 s, 16 would take more than 4
+    assert sorted(set(counts)) == [1, 2, 4, 8]
+
+
+def test_dispatches_never_grow_beyond_the_most() -> None:
+    counts = walk(lambda count: 1.5 + 1.4 * count)
+    assert max(counts) * 1.4 <= MAX_SECONDS
+
+
+def test_the_first_dispatch_is_no_measure() -> None:
+    """It pays for fresh memory; a first step of 10 s would make any second dispatch look fast."""
+    times = iter([10.0])
+    counts = walk(lambda count: next(times, 0.7 * count))
+    assert counts[-1] == 1
+
+
+@pytest.mark.parametrize(("step", "count"), [(0.1, 2), (0.01, 25), (0.0625, 4)])
+def test_fast_steps_fill_a_quarter_of_a_second(step: float, count: int) -> None:
+    assert walk(lambda steps: step * steps)[1:] == [count] * 39
