@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -299,6 +298,7 @@ def test_folders_are_made_and_removed_where_no_run_began(
         flags = (directory.resuming, directory.replacing, directory.has_steps)
         assert flags == (False, False, False)
     assert files(tmp_path) == set()
+    enter(tmp_path)
     with RunDirectory(path):
         (tmp_path / "a" / "mine").touch()
     assert files(tmp_path) == {"a", "a/mine"}  # more is not removed than was made
@@ -312,35 +312,18 @@ def test_folders_are_made_and_removed_where_no_run_began(
     assert files(tmp_path) == {"a", "a/mine"}
 
 
-def test_an_empty_folder_is_taken_and_stays(tmp_path: Path) -> None:
-    enter(tmp_path)
-    assert tmp_path.is_dir()
-    with RunDirectory(tmp_path) as directory:
-        directory.write(RECIPE_FILE, "x")
-    assert files(tmp_path) == {RECIPE_FILE}
-
-
-@pytest.mark.parametrize(
-    ("state", "got", "hint"),
-    [
-        (
-            "finished",
-            "this run directory exists already.",
-            "Replace it with --overwrite, or choose",
-        ),
-        *(
-            (state, "of a run that has not ended.", "Continue it with --resume, replace it with --")
-            for state in ("running", "stopped", "failed")
-        ),
-    ],
-)
-def test_a_run_that_is_there_is_refused(run: Path, state: str, got: str, hint: str) -> None:
+@pytest.mark.parametrize("state", ["finished", "running", "stopped", "failed"])
+def test_a_run_that_is_there_is_refused(run: Path, state: str) -> None:
     (run / RUN_RECORD_FILE).write_text(json.dumps({"state": state}))
     before = contents(run)
     problem = refused(lambda: enter(run))
     assert problem.where == str(run)
-    assert problem.got.endswith(got)
-    assert problem.hint.startswith(hint)
+    if state == "finished":
+        assert problem.got == "this run directory exists already."
+        assert problem.hint.startswith("Replace it with --overwrite, or choose")
+    else:
+        assert problem.got.endswith("of a run that has not ended.")
+        assert problem.hint.startswith("Continue it with --resume, replace it with --overwrite")
     assert contents(run) == before
 
 
@@ -411,47 +394,38 @@ def test_an_input_is_not_replaced(run: Path, tmp_path: Path, name: str) -> None:
     assert problem.got.startswith(f"{name} is a file that the recipe reads")
 
 
-def test_a_file_in_its_place(tmp_path: Path) -> None:
-    path = tmp_path / "out"
-    path.write_text("precious")
-    for way in WAYS:
-        problem = refused(lambda way=way: enter(path, **way))
-        assert "this is a file, not a folder" in problem.got
-        assert "--out" in problem.hint
-    assert path.read_text() == "precious"
-
-
 def test_places_that_can_not_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "at all")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     before = files(tmp_path)
-    for name in ("file/out", "x" * 300, f"made/{'x' * 300}", "dangling", "loop"):
-        problem = refused(lambda name=name: enter(tmp_path / name))
-        assert problem.where == str(tmp_path / name)
-        assert "can't be written" in problem.got
-        assert "--out" in problem.hint
+    for name in ("file", "file/out", "x" * 300, f"made/{'x' * 300}", "dangling", "loop"):
+        for way in WAYS:
+            problem = refused(lambda name=name, way=way: enter(tmp_path / name, **way))
+            assert problem.where == str(tmp_path / name)
+            expected = "this is a file, not a folder" if name == "file" else "can't be written"
+            assert expected in problem.got
+            assert "--out" in problem.hint
     assert files(tmp_path) == before
+    assert (tmp_path / "file").read_text() == "x"
 
 
 # --- what is written ---
-
-
-def test_text_is_written_as_it_is(directory: RunDirectory) -> None:
-    text = "\ufeffname: ä\r\n\n\tend"
-    path = directory.write("a.txt", text)
-    assert path == directory.path / "a.txt"
-    assert path.read_bytes() == text.encode()
-    assert directory.write("a.txt", b"\x00\xff").read_bytes() == b"\x00\xff"
 
 
 def test_what_a_run_writes_before_its_first_step(directory: RunDirectory) -> None:
     begin(directory)
     held = contents(directory.path)
     assert held.pop(MUTEX) == b""
-    assert read_run_record(directory.path) == directory.record == RunRecord(state="running")
+    assert json.loads(held.pop(RUN_RECORD_FILE)) == {
+        "state": "running",
+        "steps": 0,
+        "seconds": 0.0,
+        "compile_seconds": 0.0,
+        "total_seconds": 0.0,
+        "files": [],
+    }
     assert held == {
-        RUN_RECORD_FILE: held[RUN_RECORD_FILE],
         RECIPE_FILE: b"name: new\n",
         LOCK_FILE: b"lock of name: new\n",
         HISTORY_FILE: b"step,total,a,seconds\n",
@@ -462,21 +436,10 @@ def test_what_a_run_writes_before_its_first_step(directory: RunDirectory) -> Non
         b"step,total,a,seconds\n1,0.1,0.3333333333333333,0.5\n2,1e-30,2.0,1.0\n"
     )
     assert directory.has_steps
-
-
-def test_the_record_is_written(directory: RunDirectory) -> None:
     directory.write_record(steps=3)
     directory.write_record(state="stopped", seconds=0.1)
-    expected = RunRecord(state="stopped", steps=3, seconds=0.1)
-    assert directory.record == read_run_record(directory.path) == expected
-    assert json.loads((directory.path / RUN_RECORD_FILE).read_text()) == {
-        "state": "stopped",
-        "steps": 3,
-        "seconds": 0.1,
-        "compile_seconds": 0.0,
-        "total_seconds": 0.0,
-        "files": [],
-    }
+    assert directory.record == RunRecord(state="stopped", steps=3, seconds=0.1)
+    assert read_run_record(directory.path) == directory.record
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
@@ -505,11 +468,13 @@ def test_writing_follows_no_symlink(directory: RunDirectory, tmp_path: Path) -> 
     assert not any((directory.path / name).is_symlink() for name in RUN_FILES)
 
 
-def test_resume_of_nothing_is_a_new_run(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path / "new", resume=True) as directory:
-        assert not directory.resuming
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_of_nothing_every_run_is_new(tmp_path: Path, way: dict[str, bool]) -> None:
+    with RunDirectory(tmp_path / "new", **way) as directory:
+        assert (directory.resuming, directory.replacing) == (False, False)
         assert directory.read_checkpoint() is None
         begin(directory)
+        assert (tmp_path / "new" / LOCK_FILE).is_file()
         directory.fail()
     assert files(tmp_path) == set()
 
@@ -554,6 +519,9 @@ def test_a_run_that_is_replaced_stays_until_a_step_is_saved(run: Path) -> None:
 
 @pytest.mark.parametrize("first", ["checkpoint", "history"])
 def test_overwrite_replaces_what_a_run_wrote_and_nothing_else(run: Path, first: str) -> None:
+    # an output writes files alone: a folder with such a name is someone's
+    named = RECORD.model_copy(update={"files": (*RECORD.files, "previews")})
+    (run / RUN_RECORD_FILE).write_text(named.model_dump_json())
     with RunDirectory(run, overwrite=True) as directory:
         begin(directory)
         if first == "checkpoint":
@@ -569,15 +537,6 @@ def test_overwrite_replaces_what_a_run_wrote_and_nothing_else(run: Path, first: 
     assert read_run_record(run) == RunRecord(state="failed")
     with RunDirectory(run, resume=True) as directory:
         assert (directory.read_checkpoint() is not None) == (first == "checkpoint")
-
-
-def test_overwrite_of_nothing(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path / "new", overwrite=True) as directory:
-        assert not directory.replacing
-        begin(directory)
-        assert (tmp_path / "new" / LOCK_FILE).is_file()
-        directory.fail()
-    assert files(tmp_path) == set()
 
 
 def test_overwrite_follows_no_symlink(run: Path, tmp_path: Path) -> None:
@@ -602,16 +561,6 @@ def test_overwrite_follows_no_symlink(run: Path, tmp_path: Path) -> None:
     assert contents(precious) == {"thesis.tex": b"x", RECIPE_FILE: b"x"}
 
 
-def test_a_folder_that_the_record_names_is_not_a_runs(run: Path) -> None:
-    """An output writes files alone: a folder with such a name is someone's."""
-    record = RECORD.model_copy(update={"files": (*RECORD.files, "previews")})
-    (run / RUN_RECORD_FILE).write_text(record.model_dump_json())
-    with RunDirectory(run, overwrite=True) as directory:
-        begin(directory)
-        directory.write_history(HISTORY)
-    assert MINE.items() <= contents(run).items()
-
-
 # --- a run that fails ---
 
 
@@ -624,15 +573,6 @@ def test_a_new_run_without_a_step_leaves_nothing_of_its_own(tmp_path: Path, kept
         directory.fail()
     assert contents(tmp_path) == ({kept: b"work"} if kept else {})
     assert bool(kept) or files(tmp_path) == set()
-
-
-def test_a_run_with_a_step_stays(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path / "x") as directory:
-        begin(directory)
-        directory.write_history(HISTORY)
-        directory.fail()
-    assert files(tmp_path / "x") == {RUN_RECORD_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE}
-    assert read_run_record(tmp_path / "x") == RunRecord(state="failed")
 
 
 def fails(number: int) -> Callable[..., None]:
@@ -701,32 +641,6 @@ def test_a_replacement_that_fails_is_finished_before_anything_else_is_written(
     assert not contents(run).items() & OLD.items()
     with RunDirectory(run, resume=True) as directory:
         assert directory.read_checkpoint() is not None
-
-
-FULL_DISK = """
-import resource, signal, sys
-from pathlib import Path
-from nstflow.errors import NstflowError
-from nstflow.storage.run_directory import RunDirectory
-
-with RunDirectory(Path(sys.argv[1])) as directory:
-    directory.write("history.csv", "step\\n1\\n")
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-    try:
-        directory.write("history.csv", "x" * 10_000)
-    except NstflowError as error:
-        print(error)
-"""
-
-
-def test_a_file_that_outgrows_its_limit(tmp_path: Path) -> None:
-    assert resource.RLIMIT_FSIZE is not None
-    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "File too large" in done.stdout
-    assert "Free some space" in done.stdout
-    assert contents(tmp_path / "out") == {"history.csv": b"step\n1\n"}
 
 
 @pytest.mark.parametrize("again", [None, "folder", "run"])
