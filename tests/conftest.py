@@ -17,6 +17,7 @@ from nstflow import Stop, hookimpl
 from nstflow import cli as command_line
 from nstflow.matrix.plan import Matrix, plan_recipe
 from nstflow.runner import timings
+from nstflow.runner.cache import RunCache
 
 
 def pytest_configure() -> None:
@@ -49,6 +50,12 @@ def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("NSTFLOW_TENSORBOARD", "off")  # of plugins/nstflow-tensorboard
         patch.setattr(timings, "_folder", lambda: folder)
         yield
+
+
+@pytest.fixture(scope="session")
+def shared() -> RunCache:
+    """Return a cache in which runs of this process find compiled programs."""
+    return RunCache()
 
 
 class Asks:

@@ -268,13 +268,13 @@ def test_a_symbolic_link_in_the_run_directory_is_replaced_not_followed(
 ) -> None:
     stop = nstflow.Stop()
     nstflow.run(plan_file(recipe), tmp_path / "out", observers=[At(2, stop.request)], stop=stop)
-    dear = tmp_path / "dear.txt"
-    dear.write_text("dear")
+    precious = tmp_path / "precious.txt"
+    precious.write_text("precious")
     for name in ("history.csv", "result.png", "run.json"):
         file = tmp_path / "out" / name
         if name != "run.json":
             file.unlink()
-            file.symlink_to(dear)
+            file.symlink_to(precious)
     nstflow.run(plan_file(recipe), tmp_path / "out", resume=True)
-    assert dear.read_text() == "dear"
+    assert precious.read_text() == "precious"
     assert not (tmp_path / "out" / "result.png").is_symlink()

@@ -1,4 +1,4 @@
-"""Runs that were stopped, killed or broken off go on to the bytes of one that never was."""
+"""Runs that were stopped or failed resume to the bytes of a run that never was."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from nstflow import hookimpl
 from nstflow.errors import NstflowError, NstflowWarning
 from nstflow.plan import plan_file
 from nstflow.plugins.manager import Plugins
+from nstflow.runner.cache import RunCache
 from nstflow.stages.result import Progress, Result
 from nstflow.storage.run_directory import RunDirectory
 
@@ -136,14 +137,25 @@ class Steps:
 
 
 @pytest.fixture
-def run(tmp_path: Path, write: Any) -> Run:
+def run(tmp_path: Path, write: Any, shared: RunCache) -> Run:
     def run(recipe: str, *settings: str, out: str = "out", at: int = 0, **options: Any) -> Result:
         stop = nstflow.Stop()
         watching = [*options.pop("observers", ()), *([StopsAt(at, stop)] if at else [])]
         plan = plan_file(write(recipe), settings)
-        return nstflow.run(plan, tmp_path / out, observers=watching, stop=stop, **options)
+        options |= {"observers": watching, "stop": stop, "shared": shared}
+        return nstflow.run(plan, tmp_path / out, **options)
 
     return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def record(folder: Path) -> tuple[str, int]:
+    """Return the state of a run, and its number of steps."""
+    data = json.loads((folder / "run.json").read_text())
+    return data["state"], data["steps"]
 
 
 def same(first: Result, second: Result) -> bool:
@@ -197,26 +209,22 @@ def test_phases_random_numbers_and_states_of_all_kinds(soon: str, run: Run, inst
         assert same(whole, run(PIXELS, *settings, out=f"at{at}", resume=True))
 
 
-def test_a_run_may_be_stopped_again_and_again(run: Run) -> None:
+def test_a_run_may_be_stopped_again_and_again(run: Run, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "out" / "checkpoint.safetensors"
     whole = run(PIXELS, out="whole")
-    assert run(PIXELS, at=1).interrupted
-    for at in range(2, 6):
+    for at in range(1, 6):
         assert run(PIXELS, at=at, resume=True).interrupted
+        assert record(tmp_path / "out") == ("stopped", at)
+        assert checkpoint.is_file()
     last = run(PIXELS, resume=True)
     assert not last.interrupted
     assert last.resumed_from == 5
     assert same(whole, last)
-
-
-def test_a_stopped_run_leaves_what_a_finished_one_does_not(run: Run, tmp_path: Path) -> None:
-    run(PIXELS, at=2)
-    facts = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert (facts["state"], facts["steps"]) == ("stopped", 2)
-    assert (tmp_path / "out" / "checkpoint.safetensors").is_file()
-    run(PIXELS, resume=True)
-    facts = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert (facts["state"], facts["steps"]) == ("finished", 6)
-    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+    assert record(tmp_path / "out") == ("finished", 6)
+    assert not checkpoint.exists()
+    checkpoint.write_bytes(b"left by a kill")
+    assert run(PIXELS, resume=True).already
+    assert not checkpoint.exists()
 
 
 def test_a_bug_in_the_middle_loses_no_step(run: Run, install: Any) -> None:
@@ -272,11 +280,7 @@ def test_memory_that_runs_out(error: str, run: Run, install: Any) -> None:
     assert same(whole, run(PIXELS, WITH_BUG, resume=True))
 
 
-def test_without_a_directory_it_begins(run: Run) -> None:
-    assert same(run(PIXELS, out="whole"), run(PIXELS, resume=True))
-
-
-def test_a_directory_without_a_checkpoint_begins_anew(run: Run, tmp_path: Path) -> None:
+def test_a_directory_without_a_checkpoint_starts_again(run: Run, tmp_path: Path) -> None:
     whole = run(PIXELS, out="whole")
     run(PIXELS, at=3)
     (tmp_path / "out" / "checkpoint.safetensors").unlink()
@@ -310,40 +314,42 @@ def test_another_recipe_is_refused_with_every_difference(
     finished: bool, run: Run, tmp_path: Path
 ) -> None:
     run(PIXELS, at=0 if finished else 2)
-    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    before = contents(tmp_path / "out")
     with pytest.raises(NstflowError) as caught:
         run(PIXELS, "losses.look.weight=8", "seed=3", resume=True)
     assert [problem.what for problem in caught.value.problems] == ["seed", "losses.look.weight"]
     assert "has 7, now it is 8." in caught.value.problems[1].got
-    assert before == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    assert before == contents(tmp_path / "out")
 
 
 def test_another_device_is_refused(run: Run, tmp_path: Path) -> None:
     run(PIXELS, at=2)
     lock = tmp_path / "out" / "recipe.lock.yaml"
     lock.write_text(re.sub("device: .*", "device: Quantum", lock.read_text()))
+    before = contents(tmp_path / "out")
     with pytest.raises(NstflowError, match=r"lock\.device\n.* has Quantum, now it is CPU "):
         run(PIXELS, resume=True)
+    assert before == contents(tmp_path / "out")
 
 
-def test_a_damaged_checkpoint_is_refused(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["a flipped bit", "of another run"])
+def test_a_checkpoint_that_can_not_be_used_is_refused(
+    damage: str, run: Run, tmp_path: Path
+) -> None:
     run(PIXELS, at=2)
     file = tmp_path / "out" / "checkpoint.safetensors"
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
-    file.write_bytes(data)
-    with pytest.raises(NstflowError, match=r"safetensors\n.*sha256.*--overwrite"):
+    expected = r"safetensors\n.*sha256.*--overwrite"
+    if damage == "a flipped bit":
+        data = file.read_bytes()
+        file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    else:
+        expected = r"it belongs to another recipe\.lock\.yaml"
+        run(PIXELS, "seed=3", out="other", at=2)
+        (tmp_path / "other" / file.name).replace(file)
+    before = contents(tmp_path / "out")
+    with pytest.raises(NstflowError, match=expected):
         run(PIXELS, resume=True)
-
-
-@pytest.mark.parametrize("other", ["images.content.height=40", "seed=3", "losses.look.weight=8"])
-def test_a_checkpoint_of_another_run_is_refused(other: str, run: Run, tmp_path: Path) -> None:
-    run(PIXELS, at=2)
-    run(PIXELS, other, out="other", at=2)
-    name = "checkpoint.safetensors"
-    (tmp_path / "other" / name).replace(tmp_path / "out" / name)
-    with pytest.raises(NstflowError, match=r"it belongs to another recipe\.lock\.yaml"):
-        run(PIXELS, resume=True)
+    assert before == contents(tmp_path / "out")
 
 
 def test_a_checkpoint_without_a_lock_is_refused(run: Run, tmp_path: Path) -> None:
@@ -353,16 +359,6 @@ def test_a_checkpoint_without_a_lock_is_refused(run: Run, tmp_path: Path) -> Non
     (tmp_path / "out" / "recipe.lock.yaml").unlink()
     with pytest.raises(NstflowError, match="it belongs to another"):
         run(PIXELS, "losses.look.weight=700", resume=True)
-
-
-def test_a_refused_run_is_left_as_it_was(run: Run, tmp_path: Path) -> None:
-    run(PIXELS, at=2)
-    lock = tmp_path / "out" / "recipe.lock.yaml"
-    lock.write_text(re.sub("device: .*", "device: Quantum", lock.read_text()))
-    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
-    with pytest.raises(NstflowError, match="Quantum"):
-        run(PIXELS, resume=True)
-    assert before == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
 
 
 class OnStart:
@@ -410,7 +406,7 @@ def never(history):
 """
 
 
-def test_a_run_that_breaks_off_does_not_replace_one_that_ended(
+def test_a_run_that_fails_early_does_not_replace_another(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Not before it has a checkpoint or a history of its own."""
@@ -419,11 +415,24 @@ def test_a_run_that_breaks_off_does_not_replace_one_that_ended(
         raise ValueError("a bug")
 
     run(PIXELS)
-    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    before = contents(tmp_path / "out")
     monkeypatch.setattr("nstflow.runner.optimization.CheckpointSchedule.after", breaks)
     with pytest.raises(ValueError, match="a bug"):
         run(PIXELS, "seed=1", overwrite=True)
-    assert before == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    assert before == contents(tmp_path / "out")
+
+
+def test_a_run_that_replaces_another_is_resumed(run: Run, tmp_path: Path) -> None:
+    whole = run(PIXELS, "seed=1", out="whole")
+    run(PIXELS, "outputs.0.name=other")
+    assert run(PIXELS, "seed=1", overwrite=True, at=2).interrupted
+    assert not (tmp_path / "out" / "other.png").exists()
+    with pytest.raises(NstflowError, match=r"seed\n"):
+        run(PIXELS, resume=True)
+    last = run(PIXELS, "seed=1", resume=True)
+    assert last.resumed_from == 2
+    assert same(whole, last)
+    assert contents(tmp_path / "out").keys() == contents(tmp_path / "whole").keys()
 
 
 def test_a_bug_between_steps_keeps_those_before(run: Run, install: Any, tmp_path: Path) -> None:
@@ -433,17 +442,9 @@ def test_a_bug_between_steps_keeps_those_before(run: Run, install: Any, tmp_path
         run(PIXELS, *settings)
     notes = ["Raised in schedule (use: growing), provided by nstflow-growing 1.0."]
     assert caught.value.__notes__ == notes
-    facts = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert facts["state"] == "failed"
+    assert record(tmp_path / "out")[0] == "failed"
     assert (tmp_path / "out" / "checkpoint.safetensors").is_file()
     assert len((tmp_path / "out" / "history.csv").read_text().splitlines()) == 3
-
-
-def test_a_checkpoint_that_outlived_its_run_is_removed(run: Run, tmp_path: Path) -> None:
-    run(PIXELS)
-    (tmp_path / "out" / "checkpoint.safetensors").write_bytes(b"left by a kill")
-    assert run(PIXELS, resume=True).already
-    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
 
 
 TEXT = """
@@ -517,7 +518,7 @@ def test_numbers_that_ran_out_of_range_are_no_checkpoint(run: Run, tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
-def test_too_little_memory_is_told_before(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_a_warning_before(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nstflow.runner.run.available", lambda: 10_000_000)
     with pytest.warns(NstflowWarning, match=r"needs about 0\.8 GB, 0\.0 GB are free"):
         run(NETWORK)

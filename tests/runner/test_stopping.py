@@ -28,32 +28,32 @@ def wait_until(condition: Any, seconds: float = 5.0) -> bool:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_patient_run_is_asked(number: int) -> None:
-    stop, told = Stop(), threading.Event()
-    with handle_signals(stop, told.set, pytest.fail):
+def test_a_run_that_polls_is_asked(number: int) -> None:
+    stop, asked = Stop(), threading.Event()
+    with handle_signals(stop, asked.set, pytest.fail):
         stop.polled = True
         os.kill(os.getpid(), number)
-        assert told.wait(5)
+        assert asked.wait(5)
     assert stop.requested
     assert stop.signal == number
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_run_that_does_not_look_is_interrupted(number: int) -> None:
-    stop, told = Stop(), threading.Event()
+    stop, asked = Stop(), threading.Event()
 
     def is_stopped() -> None:
-        with handle_signals(stop, told.set, pytest.fail):
+        with handle_signals(stop, asked.set, pytest.fail):
             os.kill(os.getpid(), number)
             time.sleep(5)
 
     with pytest.raises(KeyboardInterrupt):
         is_stopped()
     assert stop.signal == number
-    assert told.wait(5)
+    assert asked.wait(5)
 
 
-def test_handlers_are_given_back() -> None:
+def test_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     threads = threading.active_count()
     with handle_signals(Stop(), lambda: None, lambda: None):

@@ -45,15 +45,15 @@ def test_the_longest_name(tmp_path: Path) -> None:
 
 
 def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
-    dear = tmp_path / "dear"
-    dear.write_bytes(b"dear")
-    for target in (dear, tmp_path / "nowhere", tmp_path / "link"):
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    for target in (precious, tmp_path / "nowhere", tmp_path / "link"):
         (tmp_path / "link").symlink_to(target)
         files.write_file(tmp_path / "link", b"new")
         assert not (tmp_path / "link").is_symlink()
         (tmp_path / "link").unlink()
-    assert dear.read_bytes() == b"dear"
-    assert names(tmp_path) == {"dear"}
+    assert precious.read_bytes() == b"precious"
+    assert names(tmp_path) == {"precious"}
 
 
 def test_who_has_the_file_open_still_reads_what_was_there(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_file_system_that_syncs_no_folders(
     assert files.write_file(tmp_path / "a.bin", b"new").read_bytes() == b"new"
 
 
-def test_a_folder_that_can_not_be_synced_is_told(
+def test_a_folder_that_can_not_be_synced_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = files.write_file(tmp_path / "a.bin", b"old")
@@ -244,7 +244,7 @@ def test_a_process_that_is_killed_leaves_what_was_there(tmp_path: Path, moment: 
     assert done.returncode == -9
     assert path.read_bytes() == b"old"
     (left,) = names(tmp_path) - {"a.bin"}
-    assert left.startswith(".nstflow-part-")  # the next claim of the folder removes it
+    assert left.startswith(".nstflow-part-")  # the next run in the folder removes it
 
 
 # --- hashes ---

@@ -362,14 +362,14 @@ def test_what_is_not_a_run_is_left_alone(
 @pytest.mark.parametrize(
     "names",
     [
-        *(["../dear.txt"], ["/etc/hostname"], ["previews/1.png"], ["..", "."], [""]),
+        *(["../thesis.txt"], ["/etc/hostname"], ["previews/1.png"], ["..", "."], [""]),
         *(["result.png", "a\0b"], [".hidden"], [MUTEX]),
     ],
     ids=str,
 )
 def test_a_hostile_record_makes_no_run(run: Path, names: list[str]) -> None:
     """What `run.json` names is deleted, so it must not lead out of the folder."""
-    fill(run.parent, {"dear.txt": b"precious"})
+    fill(run.parent, {"thesis.txt": b"precious"})
     (run / RUN_RECORD_FILE).write_text(json.dumps({"state": "finished", "files": names}))
     before = contents(run.parent)
     for way in WAYS[1:]:

@@ -21,7 +21,7 @@ from nstflow.storage.run_record import (
     read_run_record,
 )
 
-FACTS = RunRecord(
+RECORD = RunRecord(
     state="stopped",
     steps=7,
     seconds=0.1,
@@ -37,9 +37,9 @@ def read(folder: Path, content: str | bytes) -> RunRecord | None:
     return read_run_record(folder)
 
 
-def test_facts_come_back(tmp_path: Path) -> None:
-    for facts in (FACTS, RunRecord()):
-        assert read(tmp_path, facts.model_dump_json()) == facts
+def test_a_record_comes_back(tmp_path: Path) -> None:
+    for record in (RECORD, RunRecord()):
+        assert read(tmp_path, record.model_dump_json()) == record
 
 
 def test_what_is_left_out_is_as_at_the_start(tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ def test_what_is_left_out_is_as_at_the_start(tmp_path: Path) -> None:
     assert read(tmp_path, '{"steps": 3, "of": "a later version"}') == RunRecord(steps=3)
 
 
-def test_facts_do_not_change() -> None:
+def test_a_record_does_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        FACTS.steps = 8  # type: ignore[misc]
+        RECORD.steps = 8  # type: ignore[misc]
 
 
 def test_a_folder_without_any(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_names_of_ones_own_are_taken(tmp_path: Path) -> None:
     ],
     ids=lambda content: repr(content[:30]),
 )
-def test_what_is_no_facts(tmp_path: Path, content: str | bytes) -> None:
+def test_what_is_not_a_record(tmp_path: Path, content: str | bytes) -> None:
     assert read(tmp_path, content) is None
 
 
@@ -134,16 +134,16 @@ JSON = st.recursive(
 
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(list(RunRecord.model_fields)), JSON) | JSON | st.binary())
-def test_anything_is_facts_or_none(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+def test_anything_is_a_record_or_none(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     folder = tmp_path_factory.getbasetemp()
-    facts = read(folder, data if isinstance(data, bytes) else json.dumps(data))
-    if facts is not None:
-        for name in facts.files:
+    record = read(folder, data if isinstance(data, bytes) else json.dumps(data))
+    if record is not None:
+        for name in record.files:
             assert (folder / name).parent == folder
             assert name not in ("", ".", "..")
 
 
-def test_a_folder_that_can_not_be_read_is_told(
+def test_a_folder_that_can_not_be_read_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Path) -> bytes:
