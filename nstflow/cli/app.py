@@ -18,7 +18,7 @@ app = typer.Typer(
     help="Neural style transfer as a pipeline of plugins, written down in YAML recipes.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,  # a bug deserves its whole traceback
+    pretty_exceptions_enable=False,  # bugs have plain tracebacks
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -55,11 +55,11 @@ def _show_warning(*warning: Any) -> None:
 
 
 def main() -> None:
-    """Run the command line; exit 2 for what the user can put right, 1 with a traceback for bugs."""
+    """Run the command line; exit 2 for a user's mistakes, 1 with a traceback for bugs."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a Windows console may lack our letters
+        if isinstance(stream, io.TextIOWrapper):  # a Windows console may lack letters such as ×
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
-    warnings.showwarning = _show_warning  # type: ignore[assignment]  # what it takes, it hands on
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # any arguments
     try:
         app()
     except NstflowError as error:
@@ -67,6 +67,6 @@ def main() -> None:
 
         show_problems(error)
         sys.exit(2)
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # such as `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

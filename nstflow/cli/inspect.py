@@ -1,4 +1,4 @@
-"""The commands that only look: nothing is computed."""
+"""The commands that only read: nothing is computed."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ def validate(
     block: Blocks = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Check recipes, and that the files they name are there. Computes nothing."""
+    """Check recipes, and that the files they name exist. Computes nothing."""
     from nstflow.cli.console import output as console
     from nstflow.matrix.plan import Matrix, plan_recipe
 
-    wrong = False
+    failed = False
     for recipe in recipes:
         try:
             planned = plan_recipe(recipe, read_options(sets, block, plugin))
         except NstflowError as error:
             console.show_problems(error)
-            wrong = True
+            failed = True
         else:
             many = f", {console.runs_text(len(planned))}" if isinstance(planned, Matrix) else ""
-            console.show_ok(str(recipe), f"sound{many}")
-    if wrong:
+            console.show_ok(str(recipe), f"valid{many}")
+    if failed:
         raise typer.Exit(2)
 
 
 def plan(
     recipe: RecipePath, sets: Sets = None, block: Blocks = None, plugin: PluginFiles = None
 ) -> None:
-    """Show what a run would do: sizes, layers, steps, arithmetic, weights; or many runs."""
+    """Show what a run, or each run of a matrix, would do: sizes, layers, steps, time, memory."""
     from nstflow.cli.console.plan_view import show_matrix, show_plan
     from nstflow.matrix.plan import Matrix, plan_recipe
 
@@ -51,7 +51,7 @@ def plan(
 
 
 def schema(block: Blocks = None, plugin: PluginFiles = None) -> None:
-    """Print the JSON schema of recipes, with every stage that is installed, for editors."""
+    """Print the JSON schema of recipes, with every installed stage, for editors."""
     from nstflow.recipe.json_schema import json_schema
 
     catalog = installed(block, plugin).catalog
@@ -64,7 +64,7 @@ def stages(
     block: Blocks = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """List what recipes can name; with a slot and a name, show one stage and an example."""
+    """List the stages that recipes can name; with a slot and a name, show one stage."""
     from nstflow.cli.console.stage_view import show_slots, show_stage
     from nstflow.stages.slots import ALL_SLOTS
 
@@ -83,7 +83,7 @@ def stages(
 
 
 def plugins(block: Blocks = None, plugin: PluginFiles = None) -> None:
-    """List the plugins, what they offer, and what is wrong with the broken ones."""
+    """List the plugins, what they offer, and the errors of those that are broken."""
     from nstflow.cli.console.stage_view import show_plugins
 
     show_plugins(installed(block, plugin))

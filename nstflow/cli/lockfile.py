@@ -1,4 +1,4 @@
-"""The commands about locks: write one, compare, look into one."""
+"""The commands about locks: write, compare and show them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def lock(
     recipe: RecipePath,
     sets: Sets = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The lock; else RECIPE's name .lock.yaml.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The lock; by default RECIPE with .lock.yaml."),
     ] = None,
     device: Device = DeviceName.auto,
     block: Blocks = None,

@@ -30,10 +30,10 @@ def read_options(
 
 
 def installed(block: list[str] | None, plugins: list[Path] | None) -> Plugins:
-    """Return the plugins that take part.
+    """Return the installed plugins and the given files, without the blocked ones.
 
     Raises:
-        NstflowError: A plugin file can't be read, or is not a valid plugin; there is none to block.
+        NstflowError: A plugin file can't be read or is not valid, or a blocked plugin is unknown.
     """
     from nstflow.errors import NstflowError
     from nstflow.plugins.manager import Plugins
@@ -56,7 +56,9 @@ class DeviceName(enum.StrEnum):
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file (YAML).")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Set any field: losses.style.weight=0.3"),
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Set any field, such as losses.style.weight=0.3."
+    ),
 ]
 Blocks = Annotated[
     list[str] | None,
@@ -64,14 +66,14 @@ Blocks = Annotated[
 ]
 PluginFiles = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="Use a Python file as a plugin, too."),
+    typer.Option("--plugin", metavar="FILE", help="Use a Python file as a plugin."),
 ]
 Device = Annotated[DeviceName, typer.Option(help="Where to compute.")]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run directory; else runs/NAME.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
+Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The run directory; by default runs/NAME.")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume a run that was stopped or killed.")]
 Plain = Annotated[
     bool, typer.Option("--no-metadata", help="Do not write into the picture how it was made.")
 ]
@@ -88,6 +90,7 @@ Threads = Annotated[
     int | None, typer.Option(help="How many threads compute in each worker of a matrix.")
 ]
 Scheduler = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="Dask's scheduler; else a cluster here.")
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Dask's scheduler; by default a cluster on this machine."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result's path.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the paths of the results.")]

@@ -20,12 +20,12 @@ def weights_list() -> None:
 
 @app.command("fetch")
 def weights_fetch() -> None:
-    """Fetch the ImageNet weights ahead of the first run; replace them if they are damaged."""
+    """Fetch the ImageNet weights before the first run; replace them if they are damaged."""
     from nstflow.cli.console import output as console
     from nstflow.engine.weights import imagenet
 
     console.fetch_assets([imagenet.asset(replace_damaged=True)])
-    console.show_ok(str(imagenet.path), "whole")
+    console.show_ok(str(imagenet.path), "complete")
 
 
 @app.command("verify")
@@ -36,8 +36,10 @@ def weights_verify() -> None:
 
     state = imagenet.state()
     if state == "missing":
-        hint = "`nstflow weights fetch` fetches them; so does the first run."
-        raise NstflowError(Problem(str(imagenet.path), "", "the weights are not here yet.", hint))
+        hint = "`nstflow weights fetch` fetches them, and so does the first run."
+        raise NstflowError(
+            Problem(str(imagenet.path), "", "the weights are not fetched yet.", hint)
+        )
     if state == "damaged":
         raise NstflowError(imagenet.damage())
-    console.show_ok(str(imagenet.path), "whole")
+    console.show_ok(str(imagenet.path), "complete")

@@ -13,14 +13,8 @@ if TYPE_CHECKING:
 
 
 MOST_PICTURES = 400
-
-
 _WIDEST = 2400  # pixels of the sheet
-
-
-_GAP, _TEXT = 12, 13
-
-
+_GAP, _TEXT = 12, 13  # pixels
 _PAPER, _INK, _FAINT = "#fbfaf7", "#222222", "#b3b0a8"
 
 

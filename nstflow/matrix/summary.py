@@ -21,14 +21,14 @@ from nstflow.storage.run_record import SHEET_FILE, SUMMARY_FILE
 _NUMBERS = ("seconds", "compile_seconds", "total_seconds", "halfway", "total")
 
 
-def rows_of(matrix: Matrix, outcomes: Sequence[JobResult], out: Path) -> list[dict[str, Any]]:
+def rows_of(matrix: Matrix, results: Sequence[JobResult], out: Path) -> list[dict[str, Any]]:
     """Return a row for each run, in the recipe's order; what is not known is None.
 
     The columns: `cell`; each setting of the matrix; `state`, which is `waiting` where a run never
     began; `steps`; `seconds` of these, `compile_seconds`, `total_seconds`; `halfway`, the total
     loss after half of the steps; `total`, the last one; each term, as `loss.style`; `result`.
     """
-    ended = {outcome.name: outcome for outcome in outcomes}
+    ended = {result.name: result for result in results}
     settings = list(dict.fromkeys(path for cell in matrix.cells for path in cell.values))
     terms = list(dict.fromkeys(term for plan in matrix.plans for term in plan.terms))
     rows = []
@@ -57,14 +57,14 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _numbers(outcome: JobResult | None, terms: Sequence[str]) -> dict[str, Any]:
+def _numbers(result: JobResult | None, terms: Sequence[str]) -> dict[str, Any]:
     names = ["steps", *_NUMBERS, *(f"loss.{term}" for term in terms)]
-    if outcome is None or not outcome.steps:
-        return {"state": outcome.state if outcome else "waiting"} | dict.fromkeys(names)
-    numbers = {name: getattr(outcome, name) for name in _NUMBERS if name != "total"}
-    losses = {f"loss.{term}": outcome.losses.get(term) for term in terms}
-    known = {"steps": outcome.steps, **numbers, "total": outcome.losses["total"], **losses}
-    return {"state": outcome.state} | {name: known[name] for name in names}
+    if result is None or not result.steps:
+        return {"state": result.state if result else "waiting"} | dict.fromkeys(names)
+    numbers = {name: getattr(result, name) for name in _NUMBERS if name != "total"}
+    losses = {f"loss.{term}": result.losses.get(term) for term in terms}
+    known = {"steps": result.steps, **numbers, "total": result.losses["total"], **losses}
+    return {"state": result.state} | {name: known[name] for name in names}
 
 
 def _written(value: Any) -> Any:
@@ -84,27 +84,24 @@ def write_table(matrix: Matrix, results: Sequence[JobResult], out: Path) -> None
         write_file(out / SUMMARY_FILE, to_csv(rows_of(matrix, results, out)).encode())
 
 
-def write_summary(matrix: Matrix, results: Sequence[JobResult], out: Path) -> dict[str, Path]:
-    """Write `summary.csv` and the contact sheet; return label → file.
+def write_summary(matrix: Matrix, results: Sequence[JobResult], out: Path) -> None:
+    """Write `summary.csv` and the contact sheet.
 
     Raises:
         NstflowError: They can't be written.
     """
     rows = rows_of(matrix, results, out)
     pictures = [(row["cell"], out / row["result"] if row["result"] else None) for row in rows]
-    files = {"summary": out / SUMMARY_FILE}
     try:
-        write_file(files["summary"], to_csv(rows).encode())
+        write_file(out / SUMMARY_FILE, to_csv(rows).encode())
         if any(path for _, path in pictures):
-            files["contact sheet"] = out / SHEET_FILE
-            write_file(files["contact sheet"], contact_sheet(pictures, _columns(matrix)))
+            write_file(out / SHEET_FILE, contact_sheet(pictures, _columns(matrix)))
     except OSError as error:
         got = f"the summary can't be written ({error.strerror or error})."
         hint = "The results are in the directories of the runs."
         failure = NstflowError(Problem(str(out), "", got, hint))
         failure.closing = "the runs have ended"
         raise failure from error
-    return files
 
 
 def _columns(matrix: Matrix) -> int | None:

@@ -87,7 +87,7 @@ def test_the_recipe_of_these_tests_is_sound(call: Any, write: Any) -> None:
     write(SOUND, "r.yaml")
     answer = call("validate", "r.yaml")
     assert (answer.code, answer.err) == (0, "")
-    assert "sound" in answer.out
+    assert "valid" in answer.out
 
 
 # the recipe's words
@@ -606,6 +606,6 @@ def test_several_recipes_are_validated_each_by_itself(
     write("", "two.yaml")
     answer = call("validate", "one.yaml", "good.yaml", "two.yaml", tmp_path / "three.yaml")
     assert answer.code == 2
-    assert answer.out == "good.yaml: sound\n"
+    assert answer.out == "good.yaml: valid\n"
     for name in ("one.yaml", "two.yaml", "three.yaml"):
         assert f"{name}; nothing was run." in answer.err

@@ -31,7 +31,7 @@ def pictures(out: Path) -> dict[str, bytes]:
 
 
 def test_a_matrix_is_validated_and_planned(call: Call, grid: Path) -> None:
-    assert call("validate", grid).out == f"{grid}: sound, 4 runs\n"
+    assert call("validate", grid).out == f"{grid}: valid, 4 runs\n"
     answer = call("plan", grid)
     assert answer.code == 0
     assert "24 in all" in answer.out

@@ -93,7 +93,7 @@ def test_followed_word_for_word(tmp_path: Path) -> None:
             continue
         for line in block.text.splitlines():
             told[line] = do(line, tmp_path)
-    assert "sound" in told["nstflow validate mine/recipe.yaml --plugin mine/moments.py"]
+    assert "valid" in told["nstflow validate mine/recipe.yaml --plugin mine/moments.py"]
     shown = told["nstflow stages losses moments --plugin mine/moments.py"]
     assert "moments: {use: moments, image: style" in shown
     assert "How much the spread counts" in shown

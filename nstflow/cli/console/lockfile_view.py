@@ -45,7 +45,7 @@ def show_comparisons(found: Sequence[Comparison]) -> None:
 
 
 def show_provenance(source: Source) -> None:
-    """Print what a recipe or a lock says, in words; it may name plugins that are not here.
+    """Print the settings of a recipe or a lock, which may name plugins that are not installed.
 
     Args:
         source: What was read. Its lock, if any, is valid; the rest may be anything.

@@ -1,4 +1,4 @@
-"""What the looking commands print of plans and weights."""
+"""What is printed of plans and weights."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _time(plan: Plan) -> str:
 
 
 def _presence(asset: Asset) -> Text:
-    state = ("here", "green") if asset.present else ("not here yet", "yellow")
+    state = ("present", "green") if asset.present else ("not fetched yet", "yellow")
     return Text.assemble(state, f"; {asset.note}")
 
 

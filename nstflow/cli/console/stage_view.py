@@ -1,4 +1,4 @@
-"""What the looking commands print of stages and plugins."""
+"""What is printed of stages and plugins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def show_slots(catalog: Catalog, slot: str | None = None) -> None:
 
 
 def show_stage(offer: Offer, slot: str) -> None:
-    """Print one stage: its text, its settings, an example to paste, and where it is written."""
+    """Print one stage: its text, its settings, an example to paste, and its source file."""
     stage = offer.stage
     show_line((offer.name, "bold"), (f" ({slot}, from {offer.title})\n", "dim"))
     show_line(printable(text_of(stage), lines=True))
@@ -44,7 +44,7 @@ def show_stage(offer: Offer, slot: str) -> None:
 
 
 def show_plugins(plugins: Plugins) -> None:
-    """Print every plugin, what it offers, what is wrong with the broken ones, and what helps."""
+    """Print every plugin, what it offers, and the errors of broken ones with a fix."""
     for row in plugins.rows:
         name, package = printable(row.name), printable(title_of(row.package))
         show_line((name, "bold cyan"), (f"  {package}", "dim"))

@@ -1,4 +1,4 @@
-"""NAME: tells of nstflow's runs while they last."""
+"""NAME: prints the progress of nstflow's runs."""
 
 from nstflow import Progress, Result, hookimpl
 
@@ -13,5 +13,5 @@ def nstflow_progress(progress: Progress) -> None:
 
 @hookimpl
 def nstflow_run_finished(result: Result) -> None:
-    """Say where the picture is."""
+    """Print where the picture is."""
     print(f"USE: {result.folder} holds {', '.join(file.name for file in result.files)}")

@@ -1,5 +1,5 @@
-def test_it_tells_of_a_run(nstflow_run, capsys):
+def test_progress_is_printed(nstflow_run, capsys):
     nstflow_run()
-    told = capsys.readouterr().out
-    assert "USE: after epoch 1, 'content' is the largest loss" in told
-    assert "holds result.png" in told
+    printed = capsys.readouterr().out
+    assert "USE: after epoch 1, 'content' is the largest loss" in printed
+    assert "holds result.png" in printed

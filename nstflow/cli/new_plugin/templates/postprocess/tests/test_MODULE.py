@@ -3,7 +3,7 @@ from MODULE import CLASS
 from nstflow.testing import check_stage
 
 
-def test_it_keeps_to_the_contract():
+def test_the_stage_meets_its_contract():
     check_stage(CLASS)
 
 
