@@ -1,4 +1,4 @@
-"""The recipe as a model: what a person may write."""
+"""The recipe as pydantic models."""
 
 from __future__ import annotations
 
@@ -86,94 +86,89 @@ class _Section(BaseModel):
 class Compute(_Section):
     """How the engine computes."""
 
-    precision: Literal["float32"] = Field("float32", description="The type of every number.")
+    precision: Literal["float32"] = Field("float32", description="The type of all numbers.")
     deterministic: bool = Field(
-        True, description="Give the same bytes each time, on a GPU too, where that costs time."
+        True, description="Give the same bytes each time. On a GPU, this is slower."
     )
 
 
 class Checkpoints(_Section):
-    """How often a run saves what it needs to go on from; whichever comes first."""
+    """How often a run saves a checkpoint: at the limit that comes first."""
 
     every_seconds: float | None = Field(
-        30, gt=0, allow_inf_nan=False, description="Seconds between two; null for no such limit."
+        30, gt=0, allow_inf_nan=False, description="Seconds between checkpoints; null for no limit."
     )
     every_steps: int | None = Field(
-        100, ge=1, le=1_000_000, description="Steps between two; null for no such limit."
+        100, ge=1, le=1_000_000, description="Steps between checkpoints; null for no limit."
     )
 
 
 class LockedFile(_Section):
-    """What a file was that a setting names."""
+    """The hash and size of a file that a setting names."""
 
-    sha256: Sha256 = Field(description="Its hash, in hexadecimal.")
-    bytes: int = Field(ge=0, description="Its size.")
+    sha256: Sha256 = Field(description="The hash, in hexadecimal.")
+    bytes: int = Field(ge=0, description="The size in bytes.")
 
 
 class Lock(_Section):
-    """What a run depended on beside the recipe: written by nstflow, for the same picture again."""
+    """What a run depends on besides the recipe. nstflow writes it, to reproduce the picture."""
 
-    files: dict[str, LockedFile] = Field({}, description="Setting that names a file: what it was.")
-    weights: dict[str, Sha256] = Field({}, description="Weights by their name, and their hash.")
-    plugins: dict[str, str] = Field(
-        {}, description="Package and version of all that supplied a stage."
-    )
+    files: dict[str, LockedFile] = Field({}, description="Setting of a file: its hash and size.")
+    weights: dict[str, Sha256] = Field({}, description="Name of weights: their hash.")
+    plugins: dict[str, str] = Field({}, description="Package that supplied a stage: its version.")
     python: str = Field(description="The version of Python.")
     tensorflow: str = Field(description="The version of TensorFlow.")
     libraries: dict[str, str] = Field(
-        {}, description="Packages that read images or make numbers, and their versions."
+        {}, description="Package that reads images or makes random numbers: its version."
     )
-    device: str | None = Field(None, description="What computed it; none before it is run.")
-    device_kind: Literal["cpu", "gpu"] | None = Field(None, description="The device's kind.")
+    device: str | None = Field(None, description="The device that computed it; none before a run.")
+    device_kind: Literal["cpu", "gpu"] | None = Field(None, description="The kind of the device.")
     stopped_at: int | None = Field(
-        None, ge=0, description="Steps taken, in a picture of a run that was stopped."
+        None, ge=0, description="Number of steps, in the picture of an interrupted run."
     )
 
 
 class PluginChoice(_Section):
-    """Which plugins take part."""
+    """Which plugins are used."""
 
-    block: list[str] = Field([], description="Plugins or distributions that stay out.")
+    block: list[str] = Field([], description="Plugins or distributions to leave out.")
 
 
 class Recipe(_Section):
-    """One neural style transfer, as a person wrote it, with every default filled in."""
+    """One neural style transfer, as written, with all defaults filled in."""
 
-    nstflow: Literal[1] = Field(1, description="The format of the recipe.")
-    name: Name = Field(description="The recipe's name, and its run directory's.")
-    summary: str = Field("", description="What it makes, in a line.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Where random numbers start.")
+    nstflow: Literal[1] = Field(1, description="The version of the recipe format.")
+    name: Name = Field(description="The name of the recipe and of its run directory.")
+    summary: str = Field("", description="A description in one line.")
+    seed: int = Field(0, ge=0, lt=2**31, description="The seed of all random numbers.")
     images: dict[Name, SerializeAsAny[Loader]] = Field(
-        min_length=1, description="The images by name. A plain text is a file."
+        min_length=1, description="The images by name. A string is the path of a file."
     )
     preprocess: list[SerializeAsAny[Preprocessor]] = Field(
         description="How the images are prepared, in order."
     )
-    extractor: SerializeAsAny[Extractor] = Field(description="The network that describes images.")
-    start: SerializeAsAny[Start] = Field(description="What the first step sees.")
+    extractor: SerializeAsAny[Extractor] = Field(description="The network that computes features.")
+    start: SerializeAsAny[Start] = Field(description="The first canvas.")
     losses: dict[Name, SerializeAsAny[LossTerm]] = Field(
-        min_length=1, description="The terms of the sum to make small, by name."
+        min_length=1, description="The terms to minimise, by name."
     )
-    optimizer: SerializeAsAny[Optimizer] = Field(description="Who moves the pixels.")
-    schedule: SerializeAsAny[Schedule] = Field(description="How many steps, at which sizes.")
+    optimizer: SerializeAsAny[Optimizer] = Field(description="How the pixels are updated.")
+    schedule: SerializeAsAny[Schedule] = Field(description="The number of steps, and the sizes.")
     postprocess: list[SerializeAsAny[Postprocessor]] = Field(
-        description="What happens to the finished picture, in order."
+        description="Changes to the finished picture, in order."
     )
-    outputs: list[SerializeAsAny[Output]] = Field(
-        min_length=1, description="The files that the run leaves."
-    )
+    outputs: list[SerializeAsAny[Output]] = Field(min_length=1, description="The files to write.")
     compute: Compute = Field(Compute(), description="How the engine computes.")
     checkpoints: Checkpoints = Field(
-        Checkpoints(), description="How often a run saves what it can go on from."
+        Checkpoints(), description="How often a run saves a checkpoint."
     )
-    plugins: PluginChoice = Field(PluginChoice(), description="Which plugins take part.")
+    plugins: PluginChoice = Field(PluginChoice(), description="Which plugins are used.")
     matrix: dict[str, Annotated[list[Any], Field(min_length=1)] | str] | None = Field(
         None,
         min_length=1,
-        description="Settings with the values to take in turn, groups of settings, and `exclude`:"
-        " the recipe is then many runs.",
+        description="Axes, groups and `exclude`, for many runs from one recipe.",
     )
-    lock: Lock | None = Field(None, description="What a run depended on; nstflow writes it.")
+    lock: Lock | None = Field(None, description="What a run depends on; written by nstflow.")
 
     _origin: Origin = PrivateAttr()
 

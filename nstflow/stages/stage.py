@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
-"""What a recipe may call itself, an image, a loss or a group of layers."""
+"""The name of a recipe, an image, a loss or a group of layers."""
 
 
 IMAGE_REF = "names an image of the recipe"
 
 
 ImageRef = Annotated[Name, IMAGE_REF]
-"""A field that names one of the recipe's images; a name that no one declared is an error."""
+"""A field that names an image of the recipe. A name that the recipe does not have is an error."""
 
 
 def _named(layers: str | tuple[str, ...] | dict[str, float]) -> Any:
@@ -105,43 +105,43 @@ def _paths(setting: str, value: object) -> Iterator[tuple[str, Path]]:
 
 
 class Loader(Stage):
-    """Brings an image into the recipe. Every file that it reads is one of its `files`."""
+    """Loads an image. Every file that it reads is one of its `files`."""
 
     @abstractmethod
     def size(self, folder: Path) -> Size:
-        """Return `(height, width)` as `load` will, without decoding; `folder` is the recipe's."""
+        """Return the `(height, width)` of the image, without decoding it."""
 
     @abstractmethod
     def load(self, folder: Path) -> Image:
-        """Return the image; relative paths start at `folder`."""
+        """Return the image. Relative paths start at `folder`, the recipe's folder."""
 
 
 class Preprocessor(Stage):
-    """Prepares the images before they are described. Stages run in the recipe's order."""
+    """Prepares images. Preprocessors run in the recipe's order."""
 
-    only: tuple[ImageRef, ...] | None = Field(None, description="The images to prepare; else all.")
+    only: tuple[ImageRef, ...] | None = Field(None, description="The images to prepare, or all.")
 
     @abstractmethod
     def size(self, size: Size) -> Size:
-        """Return the `(height, width)` that `apply` makes of an image of this size."""
+        """Return the `(height, width)` of the result of `apply` for an image of this size."""
 
     @abstractmethod
     def apply(self, image: Image, images: Mapping[str, Image]) -> Image:
-        """Return the prepared image; `images` holds all, as the stages before this left them."""
+        """Return the prepared image. `images` has all images as they are before this stage."""
 
 
 class Extractor(Stage):
-    """Describes an image by the feature maps of a network."""
+    """Computes the features of an image: the feature maps of a network."""
 
     layers: dict[Name, tuple[str, ...]] = Field({}, description="Named groups of layers.")
 
     @abstractmethod
     def layer_names(self) -> Sequence[str] | None:
-        """Return every layer there is, in order, or None where only `build` can tell."""
+        """Return the names of all layers, in order, or None if only `build` knows them."""
 
     @abstractmethod
     def cost(self, layers: Sequence[str], size: Size) -> Cost | None:
-        """Return what describing a `(height, width)` image takes, or None where it is unknown.
+        """Return the cost of the features of a `(height, width)` image, or None if it is unknown.
 
         Raises:
             ValueError: The image is too small for one of the layers.
@@ -151,9 +151,10 @@ class Extractor(Stage):
     def build(
         self, layers: Sequence[str], folder: Path
     ) -> Callable[[Tensor], Mapping[str, Tensor]]:
-        """Return a function: canvas `(1, h, w, 3)`, RGB in [0, 1] → layer → `(1, h', w', c)`.
+        """Return a function: image `(1, h, w, 3)`, RGB in [0, 1] → layer → `(1, h', w', c)`.
 
-        The function is differentiable and traceable. Files are relative to `folder`, the recipe's.
+        The function must be differentiable and traceable. Relative paths start at `folder`, the
+        recipe's folder.
         """
 
     def settled(
@@ -162,90 +163,91 @@ class Extractor(Stage):
         size: Size,  # noqa: ARG002
         device: Literal["cpu", "gpu"],  # noqa: ARG002
     ) -> Extractor:
-        """Return the extractor with nothing left open: what may depend on the size or device.
+        """Return the extractor with every choice made that may depend on the size or the device.
 
-        The plan asks this for a canvas of `size` and the CPU, a run on a GPU once more; the answer
-        serves images of all sizes and is recorded, so that another machine can compute the same
-        way. By default nothing is open.
+        A plan calls this with the size of its canvas and `cpu`, and a run on a GPU calls it again.
+        The result is used for images of all sizes. The lockfile records it, so that another machine
+        can compute in the same way. By default there is nothing to choose.
         """
         return self
 
     def assets(self, folder: Path) -> Sequence[Asset]:  # noqa: ARG002 - the contract
-        """Return the files that `build` will need; none by default."""
+        """Return the files that `build` needs; by default none."""
         return ()
 
 
 class Start(Stage):
-    """Paints the canvas that the first step sees."""
+    """Makes the first canvas."""
 
     like: ImageRef = Field(
         "content",
-        description="The image whose size the canvas has; if none is called content, `image`.",
+        description="The image whose size the canvas has. Without an image content: `image`.",
     )
 
     @abstractmethod
     def paint(self, images: Mapping[str, Image], size: Size, seed: int) -> Image:
-        """Return the first canvas, `size` high and wide; the same for the same seed."""
+        """Return the first canvas, of the given size. The same seed must give the same canvas."""
 
 
 class Optimizer(Stage):
-    """Moves the pixels. Pure functions of tensors: what it remembers is in the state."""
+    """Updates the canvas, by pure functions of tensors. All it remembers is in the state."""
 
     @abstractmethod
     def start(self, canvas: Tensor, steps: int) -> State:
-        """Return the state before the first of `steps` steps; each name is a tensor.
+        """Return the state before the first of `steps` steps: name → tensor.
 
-        Its numbers are finite and stay so: one that is not stops the run.
+        A number in the state that is not finite stops the run, at any step.
         """
 
     @abstractmethod
     def step(
         self, objective: Objective, canvas: Tensor, state: State
     ) -> tuple[Tensor, State, Tensor]:
-        """Return the moved canvas, the new state, and the losses of the canvas that came in.
+        """Return the new canvas, the new state, and the losses of the old canvas.
 
-        A canvas that leaves [0, 1] is the optimizer's to clip. The state counts evaluations under
-        the name `evaluations`.
+        The optimizer must clip the canvas to [0, 1]. The entry `evaluations` of the state counts
+        the calls of `objective`.
         """
 
     def carry(self, state: State, canvas: Tensor, steps: int) -> State:  # noqa: ARG002 - the contract
-        """Return the state after a change of size to `canvas`'s; by default it starts anew."""
+        """Return the state after the canvas changed its size; by default that of `start`."""
         return self.start(canvas, steps)
 
 
 class Schedule(Stage):
-    """Says how many steps are taken, at which sizes."""
+    """Sets the number of steps and the sizes of the canvas."""
 
     @abstractmethod
     def phases(self, size: Size) -> list[Phase]:
-        """Return the phases, in order, of a canvas that is prepared at `size`."""
+        """Return the phases, in order, for a canvas of `size`."""
 
 
 class Postprocessor(Stage):
-    """Finishes the picture. Stages run in the recipe's order."""
+    """Changes the finished picture. Postprocessors run in the recipe's order."""
 
     @abstractmethod
     def apply(self, image: Image, images: Mapping[str, Image]) -> Image:
-        """Return the finished picture; `images` are the prepared references."""
+        """Return the changed picture. `images` has the prepared images."""
 
 
 class Executor(Stage):
-    """Says where the runs of a matrix are computed. Chosen on the command line, not in a recipe.
+    """Makes the runs of a matrix, in one or many processes. Chosen on the command line.
 
-    It never changes a picture at a given number of threads.
+    With the same number of threads, all executors make the same pictures.
     """
 
     @abstractmethod
     def run(self, jobs: Sequence[Job], work: Work, tell: Tell, stop: Stop) -> Iterator[JobResult]:
-        """Make every run once, and yield each result as the run ends; no progress of it may follow.
+        """Make every run once, and yield each result as the run ends.
 
-        If a worker dies, its run is rescheduled with `job.again()`; no other run is affected.
+        If a worker dies, send `job.again()` to another one. No other run is affected.
 
         Args:
-            jobs: The runs, in the recipe's order: plain data that can be sent to other processes.
-            work: Makes a run in the calling process: `work(job, tell, stop) -> JobResult`.
-            tell: Takes the progress of all runs, one call at a time.
-            stop: Once it is `requested`, no further run begins, and running ones are to stop.
+            jobs: The runs, in order, as plain data that can be sent to other processes.
+            work: Makes one run in the process that calls it.
+            tell: Reports the progress of a run. Call it from one thread at a time, and not after
+                the result of the run was yielded.
+            stop: Once `stop.requested` is true, start no other run and stop the current ones.
         """
 
 
@@ -256,6 +258,6 @@ class Output(Stage):
     def write(self, result: Result, folder: Path) -> Path:
         """Write a file into `folder` and return its path.
 
-        `folder` is a scratch folder: the runner moves the file to the run directory when it is
-        whole. A name that another output uses too is an error.
+        `folder` is a temporary folder. The file is moved to the run directory when it is complete.
+        Two outputs can't write files of the same name.
         """

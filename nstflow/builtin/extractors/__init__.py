@@ -1,1 +1,1 @@
-"""The networks that describe an image."""
+"""The networks that compute the features of an image."""

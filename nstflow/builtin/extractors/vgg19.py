@@ -1,4 +1,4 @@
-"""VGG-19: the network that style transfer was invented on."""
+"""VGG-19, the network of the first papers on neural style transfer."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -34,13 +34,14 @@ _LAYERS = _table()
 
 
 class VGG19(Extractor):
-    """Describe an image by the convolutions of VGG-19, each after its ReLU.
+    """Compute the features of an image with the convolutions of VGG-19, each after its ReLU.
 
-    Layers are named as Keras names them, `block1_conv1` to `block5_conv4`. The pixels are turned
-    to BGR, scaled to 0-255 and reduced by ImageNet's mean, as the network was trained. Borders are
-    padded with zeros; pooling halves a side and drops an odd last row or column.
+    Layers have the names that Keras gives them, `block1_conv1` to `block5_conv4`. Pixels are
+    converted to BGR and scaled to 0-255, and ImageNet's mean is subtracted, as in the training of
+    the network. Borders are padded with zeros. Pooling halves a side and drops an odd last row or
+    column.
 
-    Errors: a side shorter than 2ᵇ⁻¹ pixels for a layer of block b (16 for `block5_*`).
+    Errors: a side is shorter than 2ᵇ⁻¹ pixels for a layer of block b (16 for `block5_*`).
 
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
     Recognition", ICLR 2015, configuration E.
@@ -50,19 +51,19 @@ class VGG19(Extractor):
     weights: str = Field(
         "imagenet",
         min_length=1,
-        description="imagenet, keras, random (for tests of mechanics), or a file .h5 or .npz.",
+        description="imagenet, keras, random (for tests), or the path of a .h5 or .npz file.",
     )
     layers: dict[Name, tuple[str, ...]] = Field(
         {
             "content": ("block5_conv2",),
             "style": ("block1_conv1", "block3_conv1", "block5_conv1"),
         },
-        description="Named groups of layers; those left out keep their default.",
+        description="Named groups of layers; each group left out has its default.",
     )
-    pooling: Literal["max", "avg"] = Field("max", description="How four positions become one.")
+    pooling: Literal["max", "avg"] = Field("max", description="Maximum or mean of four positions.")
     convolution: Literal["auto"] | Method | dict[str, Method] = Field(
         "auto",
-        description="auto (by layer and device), direct, winograd, or layer: way, the rest auto.",
+        description="auto, direct, winograd, or a mapping layer: algorithm, the rest auto.",
     )
 
     @field_validator("convolution")

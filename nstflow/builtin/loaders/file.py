@@ -18,24 +18,24 @@ _MOST_NAMES = 2000  # of a folder that are compared with that of a missing file
 class File(Loader):
     """Read a PNG, JPEG, WebP, TIFF or BMP file.
 
-    EXIF orientation is applied, an ICC profile converted to sRGB, every kind of pixel (grey,
-    palette, CMYK, 16 bits a channel, alpha) converted to RGB in [0, 1]. A warning says where that
-    loses information.
+    The EXIF orientation is applied, and colours with an ICC profile are converted to sRGB. All
+    kinds of pixels (grey, palette, CMYK, 16 bits per channel, alpha) are converted to RGB in
+    [0, 1], with a warning if information is lost.
 
     Errors: a file that is missing, not an image, damaged, or larger than `max_megapixels`.
     """
 
     use: Literal["file"] = "file"
     path: Path = Field(
-        description="The file; a relative path starts at the recipe's folder.",
+        description="The file; relative paths start at the recipe's folder.",
         examples=["photo.jpg"],
     )
     max_megapixels: float = Field(
-        64, gt=0, le=178, description="Refuse larger images before decoding, in million pixels."
+        64, gt=0, le=178, description="Largest size to decode, in million pixels."
     )
     transparency: Literal["white", "weight"] = Field(
         "white",
-        description="white: flatten on white; weight: transparent positions also do not count.",
+        description="white: on a white background; weight: the same, and alpha is the weight.",
     )
 
     def size(self, folder: Path) -> Size:

@@ -1,1 +1,1 @@
-"""What the optimizer makes small."""
+"""The terms that the optimizer minimises."""

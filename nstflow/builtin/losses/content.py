@@ -1,4 +1,4 @@
-"""Keep the content where it is."""
+"""Match the content position by position."""
 
 from typing import Any, Literal
 
@@ -9,12 +9,12 @@ from nstflow.toolkit import require_same_size
 
 
 class Content(LossTerm):
-    """Keep the content's features, position by position.
+    """Match the features of the content, position by position.
 
     For features A of the canvas and C of the reference, summed over the layers by share:
 
-        scale: mean   mean((A - C)²)       the size that the original report prints
-        scale: sum    ½ Σ (A - C)²         the formula of its text; listed layers have share 1
+        scale: mean   mean((A - C)²)       as in the numbers of the original report
+        scale: sum    ½ Σ (A - C)²         as in its formulas; listed layers have share 1
 
     The reference must have the canvas's size.
 
@@ -23,16 +23,16 @@ class Content(LossTerm):
     """
 
     use: Literal["content"] = "content"
-    image: ImageRef = Field("content", description="The image whose content to keep.")
+    image: ImageRef = Field("content", description="The image whose content to match.")
     layers: Layers = Field("content", description="A group, a list of layers, or layer: share.")
-    scale: Literal["mean", "sum"] = Field("mean", description="How squared differences add up.")
+    scale: Literal["mean", "sum"] = Field("mean", description="Mean or sum of squared differences.")
 
     def share_of_each(self, count: int) -> float:
         """Return 1 / count, or 1 for sums."""
         return 1.0 if self.scale == "sum" else super().share_of_each(count)
 
     def check(self, canvas: Size, reference: Size | None) -> None:
-        """Refuse a reference of another size."""
+        """Check that the reference has the size of the canvas."""
         require_same_size(canvas, reference)
 
     def score(self, features: Features, target: Any) -> Tensor:

@@ -11,14 +11,15 @@ from nstflow.toolkit import gram_matrix
 class Gram(StatisticTerm):
     """Match how strongly features occur together in the style, wherever they occur.
 
-    With F `(n, c)`, one row a position, and G = FᵀF / n of the canvas, A of the style, `(c, c)`,
-    summed over the layers by share:
+    F `(n, c)` has one row per position. G = FᵀF / n is the Gram matrix `(c, c)` of the canvas, A
+    that of the style, and m the number of positions of the style. The loss of a layer is
 
-        scale: mean    mean((G - A)²)           the size that the original report prints
-        scale: sum     Σ (nG - mA)²             the formula of its text: FᵀF is not divided
-        scale: gatys   Σ (G - A)² / 4c²         Σ (nG - nA)² / 4c²n², where both sizes agree
+        scale: mean    mean((G - A)²)           as in the numbers of the original report
+        scale: sum     Σ (nG - mA)²             as in its formulas: FᵀF is not divided
+        scale: gatys   Σ (G - A)² / 4c²         Σ (nG - nA)² / 4c²n² if n = m
 
-    With `sum` and `gatys`, each plainly listed layer has share 1.
+    The losses of the layers are multiplied by their shares and added. With `sum` and `gatys`, each
+    layer of a plain list has the share 1.
 
     Source: Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
     CVPR 2016, equations 3 to 5.
@@ -26,16 +27,16 @@ class Gram(StatisticTerm):
 
     use: Literal["gram"] = "gram"
     scale: Literal["mean", "sum", "gatys"] = Field(
-        "mean", description="How products and differences add up."
+        "mean", description="How products and differences are scaled."
     )
 
     @property
     def additive(self) -> bool:  # type: ignore[override]  # depends on a setting here
-        """Sums over positions grow with their number, so they have no mean over parts."""
+        """False for `sum`: sums over positions grow with the number of positions."""
         return self.scale != "sum"
 
     def share_of_each(self, count: int) -> float:
-        """Return 1 / count, or 1 for the two scales that the text defines layer by layer."""
+        """Return 1 / count, or 1 for the two scales that are defined per layer."""
         return super().share_of_each(count) if self.scale == "mean" else 1.0
 
     def summarize(self, points: Tensor, weights: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Who moves the pixels."""
+"""The optimizers of the canvas."""

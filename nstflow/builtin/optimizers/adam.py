@@ -12,7 +12,7 @@ _SMALLEST, _ONE, _INFINITE = 2.0**-126, 1 - 2.0**-25, 2.0**128 - 2.0**103
 
 
 class Adam(Optimizer):
-    """Move every pixel by Adam's rule, then clip the canvas to [0, 1].
+    """Update the pixels by Adam, then clip the canvas to [0, 1].
 
     With the gradient g at step t:
 
@@ -25,9 +25,7 @@ class Adam(Optimizer):
     """
 
     use: Literal["adam"] = "adam"
-    learning_rate: float = Field(
-        0.02, gt=0, description="Step size, in units of the pixels' [0, 1]."
-    )
+    learning_rate: float = Field(0.02, gt=0, description="Step size; pixels are in [0, 1].")
     beta_1: float = Field(0.99, ge=0, lt=1, description="Decay of the mean gradient.")
     beta_2: float = Field(0.999, ge=0, lt=1, description="Decay of the mean squared gradient.")
     epsilon: float = Field(0.1, gt=0, description="Added to the root of the mean squared gradient.")
@@ -57,7 +55,7 @@ class Adam(Optimizer):
     def step(
         self, objective: Objective, canvas: Tensor, state: State
     ) -> tuple[Tensor, State, Tensor]:
-        """Evaluate once, move once."""
+        """Evaluate the objective once, and update the canvas once."""
         losses, gradient = objective(canvas)
         t = state["evaluations"] + 1
         power = tf.cast(t, tf.float32)

@@ -1,1 +1,1 @@
-"""The files that a run leaves."""
+"""The files that a run writes."""

@@ -10,10 +10,10 @@ from nstflow.toolkit import to_bytes
 
 
 class Png(Output):
-    """Write the picture as a PNG file with 8 bits a channel, without loss.
+    """Write the picture as a lossless PNG file with 8 bits per channel.
 
-    It carries how it was made as a text named `nstflow`, which `nstflow show` and `nstflow rerun`
-    read; `--no-metadata` leaves that out.
+    The file contains the lockfile as a text named `nstflow`, which `nstflow show` and
+    `nstflow rerun` read; `--no-metadata` leaves it out.
     """
 
     use: Literal["png"] = "png"

@@ -1,1 +1,1 @@
-"""What happens to the finished picture."""
+"""Changes to the finished picture."""

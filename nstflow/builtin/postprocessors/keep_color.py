@@ -10,10 +10,9 @@ from nstflow.toolkit import resize_image
 
 
 class KeepColor(Postprocessor):
-    """Take the luminance from the canvas and the colour from one of the recipe's images.
+    """Combine the luminance of the canvas with the colours of one of the recipe's images.
 
-    Both are split into BT.601 luma and chroma (YCbCr) on sRGB values; colours that leave the range
-    are clipped to it.
+    sRGB values are split into BT.601 luma and chroma (YCbCr). Colours out of range are clipped.
 
     Source: Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural Artistic Style
     Transfer", 2016, section 4 (luminance-only transfer).
@@ -21,7 +20,7 @@ class KeepColor(Postprocessor):
 
     use: Literal["keep_color"] = "keep_color"
     image: ImageRef = Field("content", description="The image whose colours to keep.")
-    amount: float = Field(1.0, ge=0, le=1, description="0 leaves the canvas as it is.")
+    amount: float = Field(1.0, ge=0, le=1, description="1: these colours; 0: the canvas's colours.")
 
     def apply(self, image: Image, images: Mapping[str, Image]) -> Image:
         """Return the canvas with the reference's chroma."""

@@ -1,4 +1,4 @@
-"""Bring the picture to a size."""
+"""Resize the picture."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -14,10 +14,10 @@ class ResizeResult(Postprocessor):
 
     use: Literal["resize"] = "resize"
     longest_side: int = Field(
-        1024, ge=1, le=16384, description="Length of the longest side, pixels."
+        1024, ge=1, le=16384, description="Length of the longest side, in pixels."
     )
-    method: ResizeMethod = Field("lanczos3", description="The filter, as tf.image.resize names it.")
-    antialias: bool = Field(True, description="Widen the filter when scaling down.")
+    method: ResizeMethod = Field("lanczos3", description="Filter, by its name in tf.image.resize.")
+    antialias: bool = Field(True, description="Use an antialiasing filter to scale down.")
 
     def apply(self, image: Image, images: Mapping[str, Image]) -> Image:  # noqa: ARG002 - the contract
         """Return the picture at its new size."""

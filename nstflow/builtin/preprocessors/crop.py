@@ -1,4 +1,4 @@
-"""Cut images."""
+"""Crop images."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -9,15 +9,16 @@ from nstflow import Image, Preprocessor, Size
 
 
 class Crop(Preprocessor):
-    """Cut the largest rectangle of a given aspect out of an image.
+    """Crop images to the largest rectangle with a given aspect ratio.
 
-    `left` and `top` say which part stays: 0 keeps that edge, 0.5 the middle, 1 the opposite edge.
+    `left` and `top` choose the part that is kept: 0 the left or top edge, 0.5 the middle, 1 the
+    opposite edge.
     """
 
     use: Literal["crop"] = "crop"
     aspect: float = Field(1.0, gt=0, le=100, description="Width divided by height.")
-    left: float = Field(0.5, ge=0, le=1, description="Share of what is cut that the left loses.")
-    top: float = Field(0.5, ge=0, le=1, description="Share of what is cut that the top loses.")
+    left: float = Field(0.5, ge=0, le=1, description="0 keeps the left edge, 1 the right edge.")
+    top: float = Field(0.5, ge=0, le=1, description="0 keeps the top edge, 1 the bottom edge.")
 
     def size(self, size: Size) -> Size:
         """Return the size of the largest rectangle with the aspect."""

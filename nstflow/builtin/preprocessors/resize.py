@@ -1,4 +1,4 @@
-"""Bring images to a size."""
+"""Resize images."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -10,7 +10,7 @@ from nstflow.toolkit import ResizeMethod, fit_longest_side, resize_image
 
 
 class Resize(Preprocessor):
-    """Scale images so that the longest side has a given length, smaller or larger.
+    """Scale images, down or up, so that the longest side has a given length.
 
     The other side is rounded to a whole number of pixels, at least 1. An image that has the size
     already stays as it is, to the bit.
@@ -18,10 +18,10 @@ class Resize(Preprocessor):
 
     use: Literal["resize"] = "resize"
     longest_side: int = Field(
-        512, ge=1, le=16384, description="Length of the longest side, pixels."
+        512, ge=1, le=16384, description="Length of the longest side, in pixels."
     )
-    method: ResizeMethod = Field("lanczos3", description="The filter, as tf.image.resize names it.")
-    antialias: bool = Field(True, description="Widen the filter when scaling down.")
+    method: ResizeMethod = Field("lanczos3", description="Filter, by its name in tf.image.resize.")
+    antialias: bool = Field(True, description="Use an antialiasing filter to scale down.")
 
     def size(self, size: Size) -> Size:
         """Return the size whose longest side is `longest_side`."""

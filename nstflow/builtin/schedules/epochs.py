@@ -11,10 +11,8 @@ class Epochs(Schedule):
     """Take `epochs` times `steps_per_epoch` steps at the prepared size."""
 
     use: Literal["epochs"] = "epochs"
-    epochs: int = Field(10, ge=1, le=1_000_000, description="How many epochs.")
-    steps_per_epoch: int = Field(
-        100, ge=1, le=1_000_000, description="How many steps an epoch has."
-    )
+    epochs: int = Field(10, ge=1, le=1_000_000, description="Number of epochs.")
+    steps_per_epoch: int = Field(100, ge=1, le=1_000_000, description="Steps in each epoch.")
 
     def phases(self, size: Size) -> list[Phase]:  # noqa: ARG002 - the contract
         """Return the one phase."""

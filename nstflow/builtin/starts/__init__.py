@@ -1,1 +1,1 @@
-"""What the first step sees."""
+"""The first canvas."""

@@ -10,7 +10,7 @@ from nstflow.toolkit import resize_image, uniform_noise
 
 
 class Blend(Start):
-    """Start the canvas as a mixture: `(1 - noise) · image + noise · random colours`."""
+    """Start from an image with noise: `(1 - noise) · image + noise · random colours`."""
 
     use: Literal["blend"] = "blend"
     image: ImageRef = Field("content", description="The image to start from.")

@@ -10,7 +10,7 @@ from nstflow.toolkit import resize_image
 
 
 class FromImage(Start):
-    """Start the canvas as one of the recipe's images, scaled to the canvas where it differs."""
+    """Start from one of the recipe's images, scaled to the size of the canvas."""
 
     use: Literal["image"] = "image"
     image: ImageRef = Field("content", description="The image to start from.")

@@ -10,10 +10,10 @@ from nstflow.toolkit import uniform_noise
 
 
 class FromNoise(Start):
-    """Start the canvas as independent random colours around grey, seeded by the recipe."""
+    """Start from independent random colours around grey; the recipe's seed sets them."""
 
     use: Literal["noise"] = "noise"
-    amplitude: float = Field(0.5, ge=0, le=0.5, description="Largest distance from mid-grey, 0.5.")
+    amplitude: float = Field(0.5, ge=0, le=0.5, description="Largest difference from grey (0.5).")
 
     def paint(self, images: Mapping[str, Image], size: Size, seed: int) -> Image:  # noqa: ARG002 - the contract
         """Return `0.5 ± amplitude`, uniformly distributed."""
