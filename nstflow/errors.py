@@ -118,7 +118,7 @@ def describe_exception(error: BaseException, home: str | None = None) -> str:
 
     Args:
         error: What was raised.
-        home: The file, or the folder, of the code that is to blame: the place is in it, if the
+        home: The file, or the folder, of the code whose error it is: the place is in it, if the
             error passed through it.
     """
     try:

@@ -44,11 +44,15 @@ Install = Callable[..., None]
 
 @pytest.fixture(scope="session", autouse=True)
 def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests' runs out of the user's timings, and free of what a plugin would add."""
-    folder = tmp_path_factory.mktemp("timings")
+    """Keep the tests' runs out of the user's timings, and free of what a plugin would add.
+
+    Those of one process share what is equal, as the runs of a matrix do.
+    """
+    folder, shared = tmp_path_factory.mktemp("timings"), RunCache()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NSTFLOW_TENSORBOARD", "off")  # of plugins/nstflow-tensorboard
         patch.setattr(timings, "_folder", lambda: folder)
+        patch.setattr("nstflow.runner.run.RunCache", lambda: shared)
         yield
 
 

@@ -1,8 +1,9 @@
-"""What import-linter does not see: names, heavy late imports, the first level of the tree."""
+"""What import-linter does not see: names, words, heavy imports, the first level of the tree."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 import nstflow
 
 PACKAGE = Path(nstflow.__file__).parent
+ROOT = PACKAGE.parent
 COMMANDS = [
     ["--help"],
     ["validate", "recipes/quickstart.yaml"],
@@ -75,7 +77,7 @@ for words in {COMMANDS}:
     assert not heavy, (words, heavy)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, cwd=PACKAGE.parent, check=False
+        [sys.executable, "-c", script], capture_output=True, cwd=ROOT, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
 
@@ -88,3 +90,12 @@ def test_public_names_are_there_and_documented() -> None:
     assert set(dir(nstflow)) >= set(nstflow.__all__)
     with pytest.raises(AttributeError):
         nstflow.nothing_like_that  # noqa: B018 - looking is the test
+
+
+def test_no_quaint_words() -> None:
+    words = r"foretell|foretold|told of|\bbear(s|ing)?\b|\bdear\b|give back|mishap|ledger|blame"
+    quaint = re.compile(rf"{words}|soundness", re.IGNORECASE)
+    files = [path for folder in (PACKAGE, ROOT / "docs") for path in folder.rglob("*.*")]
+    for path in [ROOT / "README.md", *files]:
+        if path.suffix in (".py", ".pyi", ".md", ".yaml", ".toml"):
+            assert not (found := quaint.search(path.read_text())), f"{path}: {found}"

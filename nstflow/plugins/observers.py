@@ -1,4 +1,4 @@
-"""Those who watch a run: told of it one by one, so that a broken one breaks nothing but itself."""
+"""Observers of a run, called one by one, so that an error in one stops no other."""
 
 from __future__ import annotations
 

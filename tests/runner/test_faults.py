@@ -18,6 +18,7 @@ import nstflow
 from nstflow import hookimpl
 from nstflow.errors import NstflowError
 from nstflow.plan import plan_file
+from nstflow.runner.cache import RunCache
 from nstflow.stages.result import Progress
 
 RECIPE = """\
@@ -172,7 +173,7 @@ def test_an_image_that_changes_while_it_is_read(
 
     monkeypatch.setattr(file, "decode", changed)
     with pytest.raises(NstflowError, match=r"yaml:4:3  images\.photo\.path\n.*was changed while"):
-        nstflow.run(plan_file(recipe), tmp_path / "out")
+        nstflow.run(plan_file(recipe), tmp_path / "out", shared=RunCache())
     assert not (tmp_path / "out").exists()
 
 
