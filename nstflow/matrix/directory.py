@@ -15,7 +15,7 @@ _SUMMARY_START = b"cell,"
 
 
 class MatrixDirectory:
-    """The directory of a matrix: a context manager, in which no other command makes runs there.
+    """The directory of a matrix: a context manager, during which no other command runs there.
 
     Args:
         matrix: What will be made in it.

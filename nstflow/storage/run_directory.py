@@ -88,7 +88,7 @@ class DirectoryMutex:
 
 
 class RunDirectory:
-    """The directory of one run: a context manager, in which no other run writes there.
+    """The directory of one run: a context manager, during which no other run writes there.
 
     A run that is replaced stays as it is until the new one has steps to save.
 
@@ -100,9 +100,9 @@ class RunDirectory:
 
     Attributes:
         path: Where it is.
-        record: What `run.json` says; of a new run until something was written.
+        record: What `run.json` says, or will say.
         resuming: Whether there is a run to resume.
-        replacing: Whether there is a run that is yet to be replaced.
+        replacing: Whether there is a run to replace, which is still as it was.
         has_steps: Whether steps of this run were saved.
 
     Raises:
@@ -144,18 +144,18 @@ class RunDirectory:
                 self.record = found if self.resuming else RunRecord(files=found.files)
                 if self.replacing:
                     self._check_inputs()
-            self._close = stack.pop_all().close
+            stack.pop_all()  # the mutex is held until the exit
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        self._mutex.__exit__()
 
     def fail(self) -> None:
         """Record that the run failed; of one that is new and has saved no step, leave nothing."""
         with contextlib.suppress(NstflowError, OSError):
             if self._is_new and not self.has_steps:
                 self._mutex.check()
-                self._remove([*RUN_FILES[1:], *self.record.files, RUN_RECORD_FILE])
+                self._remove([*self.record.files, *reversed(RUN_FILES)])  # `run.json` last
             elif self.record.state == "running" and not self.replacing:
                 self.write_record(state="failed")
 
@@ -176,15 +176,16 @@ class RunDirectory:
             self._write_first()
 
     def _write_first(self) -> None:
-        """Write what `begin` was given, in an order in which nothing of two runs is mixed.
+        """Write what `begin` was given; if that fails, again before anything else is written.
 
-        `run.json` says that the run has no step, and names the files of the run that was there
-        until they are removed. The old checkpoint is gone before the new lock is there.
+        Of a run that is replaced, `run.json` names the outputs until they are removed, and the
+        checkpoint is gone before the new lock is there: a process that is killed in between mixes
+        nothing of the two runs.
         """
         if not self._first:
             return
-        self.replacing = False
         self.write_record(state="running")
+        self.replacing = False
         if self._begins:
             self.remove_checkpoint()
         for name, text in self._first.items():

@@ -622,21 +622,25 @@ def test_a_write_that_fails_leaves_what_was_there(
     assert contents(run) == {**OLD, **MINE}
 
 
-def test_a_replacement_that_fails_is_finished_before_anything_else_is_written(
-    run: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("written", range(5))
+def test_a_replacement_that_fails_is_made_before_anything_else_is_written(
+    run: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
     """Else a checkpoint of the new run could lie beside the lock of the old one."""
-    replace, left = Path.replace, iter(range(1))
+    replace, left = Path.replace, iter(range(written))
 
-    def replace_one(path: Path, target: Path) -> Path:
+    def replace_some(path: Path, target: Path) -> Path:
         return replace(path, target) if next(left, None) is not None else fails(errno.ENOSPC)()
 
     with RunDirectory(run, overwrite=True) as directory:
         begin(directory)
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", replace_one)
+            patch.setattr(Path, "replace", replace_some)
             assert "No space" in refused(lambda: directory.write_checkpoint(CHECKPOINT)).got
-        assert (run / LOCK_FILE).read_bytes() == OLD[LOCK_FILE]
+        assert directory.replacing == (written == 0)
+        if not written:
+            directory.fail()
+            assert contents(run).items() >= {**OLD, **MINE}.items()
         directory.write_checkpoint(CHECKPOINT)
     assert not contents(run).items() & OLD.items()
     with RunDirectory(run, resume=True) as directory:
