@@ -85,18 +85,14 @@ def test_a_reader_never_sees_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert seen == {(100_000, 1)}
 
 
-def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
+def test_places_that_can_not_be(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     with pytest.raises(IsADirectoryError):
         files.write_file(tmp_path / "a", b"x")
+    with pytest.raises(FileNotFoundError):
+        files.write_file(tmp_path / "c" / "d", b"x")
     assert names(tmp_path) == {"a"}
     assert names(tmp_path / "a") == {"b"}
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        files.write_file(tmp_path / "a" / "b", b"x")
-    assert names(tmp_path) == set()
 
 
 def fail(*_: Any, **__: Any) -> None:
@@ -107,31 +103,23 @@ def interrupt(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("old", [b"old", None])
 @pytest.mark.parametrize("fails", [fail, interrupt])
 @pytest.mark.parametrize(
     ("owner", "name"),
     [(os, "mkdir"), (Path, "write_bytes"), (Path, "open"), (os, "fsync"), (Path, "replace")],
 )
 def test_what_was_there_stays_where_it_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, fails: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, fails: Any, old: Any
 ) -> None:
-    path = files.write_file(tmp_path / "a.bin", b"old")
+    path = tmp_path / "a.bin"
+    if old is not None:
+        path.write_bytes(old)
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, fails)
-        with pytest.raises((OSError, KeyboardInterrupt)) as caught:
+        with pytest.raises(OSError if fails is fail else KeyboardInterrupt):
             files.write_file(path, b"new")
-    assert caught.type is (OSError if fails is fail else KeyboardInterrupt)
-    assert path.read_bytes() == b"old"
-    assert names(tmp_path) == {"a.bin"}
-
-
-def test_nothing_is_there_where_the_first_write_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space left"):
-        files.write_file(tmp_path / "a.bin", b"new")
-    assert names(tmp_path) == set()
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == ([old] if old else [])
 
 
 def test_the_file_is_on_the_disk_before_its_name_is(
@@ -202,19 +190,14 @@ def test_no_descriptor_is_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_move_takes_the_file_along(tmp_path: Path) -> None:
     (tmp_path / "from").mkdir()
-    file = tmp_path / "from" / "a.bin"
+    file, target = tmp_path / "from" / "a.bin", tmp_path / "b.bin"
     file.write_bytes(b"new")
-    (tmp_path / "b.bin").write_bytes(b"old")
-    assert files.move_file(file, tmp_path / "b.bin") == tmp_path / "b.bin"
-    assert (tmp_path / "b.bin").read_bytes() == b"new"
+    target.write_bytes(b"old")
+    assert files.move_file(file, target) == target
     assert names(tmp_path / "from") == set()
-
-
-def test_move_of_nothing(tmp_path: Path) -> None:
-    (tmp_path / "b.bin").write_bytes(b"old")
     with pytest.raises(FileNotFoundError):
-        files.move_file(tmp_path / "a.bin", tmp_path / "b.bin")
-    assert (tmp_path / "b.bin").read_bytes() == b"old"
+        files.move_file(file, target)
+    assert target.read_bytes() == b"new"
 
 
 KILLED = """
