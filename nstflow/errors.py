@@ -49,19 +49,18 @@ class NstflowError(Exception):
         closing: What came of it, for the same line.
     """
 
-    closing = "nothing was run"
-
     def __init__(self, problems: Problem | Sequence[Problem], subject: str = "") -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         self.subject = subject
+        self.closing = NOTHING_RUN
         super().__init__(*self.problems)
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
 
 
-STOPPED = "the run stopped"
-"""What closes the problems of a run that had begun to compute."""
+NOTHING_RUN, STOPPED = "nothing was run", "the run stopped"
+"""What `NstflowError.closing` says before a run has taken a step, and after."""
 
 
 class NstflowWarning(UserWarning):

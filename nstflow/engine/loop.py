@@ -91,7 +91,7 @@ class Loop:
         given: What `evaluate` takes besides the canvas and the step.
         program: The compiled steps: set by `compile`, or taken from a loop of the same kind.
         pace: Chooses how many steps a dispatch takes.
-        guard: Returns a context to call the optimizer in, which adds the stage to its errors.
+        attributed: Returns a context to call the optimizer in, which adds the stage to its errors.
     """
 
     optimizer: Optimizer
@@ -103,7 +103,7 @@ class Loop:
     given: tuple[Tensor, ...] = ()
     program: Any = None
     pace: Pace = field(default_factory=Pace)
-    guard: Callable[[], AbstractContextManager[None]] = nullcontext
+    attributed: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def compile(self) -> float:
         """Compile the program, by a dispatch of no steps; return the seconds that it took."""
@@ -157,7 +157,7 @@ class Loop:
         count: Tensor,
     ) -> tuple[Tensor, State, Tensor]:
         def step(index: Tensor, canvas: Tensor, state: State, rows: Tensor) -> tuple[Any, ...]:
-            with self.guard():
+            with self.attributed():
                 canvas, state, losses = self.optimizer.step(
                     lambda x: self.evaluate(x, done + index + 1, *given), canvas, state
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -29,7 +29,7 @@ class Objective:
         terms: Name → term, its layers resolved to shares.
         targets: Name → what `make_target` returned, or None for a term without a reference.
         seed: The recipe's.
-        guard: Gives a context to call the term of a name in, so that its errors find their owner.
+        attributed: Gives a context to call the term of a name in, so that its errors name it.
 
     Attributes:
         given: Tensors: the weights `(terms,)`, the seeds `(terms,)`, and those of the targets.
@@ -43,12 +43,14 @@ class Objective:
         terms: Mapping[str, LossTerm],
         targets: Mapping[str, Any],
         seed: int,
-        guard: Callable[[str], AbstractContextManager[None]],
+        attributed: Callable[[str], AbstractContextManager[None]],
     ) -> None:
-        self._network, self._guard = network, guard
+        self._network, self._attributed = network, attributed
         self._terms = {name: term.computing() for name, term in terms.items()}
-        tensors: list[Tensor] = []
-        self._targets = {name: _without_tensors(targets[name], tensors) for name in terms}
+        leaves = tf.nest.flatten(targets)
+        tensors = [leaf for leaf in leaves if tf.is_tensor(leaf)]
+        self._leaves = [_TENSOR if tf.is_tensor(leaf) else leaf for leaf in leaves]
+        self._nesting = tf.nest.map_structure(lambda _: 0, targets)
         seeds = tf.constant([_term_seed(seed, name) for name in terms])
         weights = tf.constant([term.weight for term in terms.values()], tf.float32)
         self.given = (weights, seeds, *tensors)
@@ -60,16 +62,18 @@ class Objective:
         Args:
             canvas: `(1, h, w, 3)`.
             step: The step's number, from 1.
-            *given: Those of a run of the same kind; one's own by default.
+            *given: Those of a run of the same kind; its own by default.
         """
         weights, seeds, *tensors = given or self.given
-        targets = {name: _with_tensors(target, tensors) for name, target in self._targets.items()}
+        rest = iter(tensors)
+        leaves = [next(rest) if leaf is _TENSOR else leaf for leaf in self._leaves]
+        targets = tf.nest.pack_sequence_as(self._nesting, leaves)
         with tf.GradientTape() as tape:
             tape.watch(canvas)
             features = describe(self._network, canvas)
             losses = []
             for index, (name, term) in enumerate(self._terms.items()):
-                with self._guard(name):
+                with self._attributed(name):
                     own = features.only(list(term.shares), seed_of(seeds[index], step))
                     loss = tf.ensure_shape(term.score(own, targets[name]), ())
                     losses.append(weights[index] * loss)
@@ -78,48 +82,20 @@ class Objective:
         return tf.stack(losses), gradient
 
     def _kind(self) -> Any:
-        terms = tuple(self._terms.values())
-        shapes = tuple((tensor.dtype, tuple(tensor.shape)) for tensor in self.given)
-        targets = tuple(_frozen(target) for target in self._targets.values())
-        return None if None in targets else (terms, shapes, targets)
+        if not all(
+            leaf is _TENSOR or leaf is None or type(leaf) in _PLAIN for leaf in self._leaves
+        ):
+            return None
+        leaves = [(type(leaf), leaf) for leaf in self._leaves]  # 1 is not True
+        shapes = [(tensor.dtype, tuple(tensor.shape)) for tensor in self.given]
+        return list(self._terms.values()), shapes, leaves, repr(self._nesting)
 
 
-class _Place(int):
-    """Where a tensor is among those given."""
+_TENSOR = object()
+"""Stands for a tensor of a target, of which `Objective.given` has the value."""
 
 
-def _without_tensors(value: Any, tensors: list[Tensor]) -> Any:
-    """Return a target with places for its tensors, which are added to the list."""
-    if tf.is_tensor(value):
-        tensors.append(value)
-        return _Place(len(tensors) - 1)
-    if type(value) is dict:
-        return {key: _without_tensors(item, tensors) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_without_tensors(item, tensors) for item in value)
-    return value
-
-
-def _with_tensors(value: Any, tensors: Sequence[Tensor]) -> Any:
-    if isinstance(value, _Place):
-        return tensors[value]
-    if type(value) is dict:
-        return {key: _with_tensors(item, tensors) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_with_tensors(item, tensors) for item in value)
-    return value
-
-
-def _frozen(value: Any) -> Any:
-    """Return what a target is but for its tensors, to compare with another; None if unknown."""
-    if type(value) is dict:
-        items = tuple((key, _frozen(item)) for key, item in value.items())
-        return None if any(item is None for _, item in items) else ("dict", items)
-    if type(value) in (list, tuple):
-        parts = tuple(_frozen(item) for item in value)
-        return None if None in parts else (type(value), parts)
-    plain = value is None or type(value) in (_Place, str, bytes, bool, int, float)
-    return (type(value), value) if plain else None
+_PLAIN = (str, bytes, bool, int, float)
 
 
 def _term_seed(seed: int, name: str) -> int:

@@ -1,12 +1,13 @@
-"""The lock: a recipe with nothing left open, and what a run of it depended on."""
+"""The lockfile: a recipe with nothing left open, and what a run of it depends on."""
 
 from __future__ import annotations
 
 import copy
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.paths import Keys, format_path, get_path, parse_path, with_value
+from nstflow.recipe.paths import format_path, get_path, parse_path, with_value
 from nstflow.recipe.source import read_source
 from nstflow.recipe.yaml import to_yaml
 from nstflow.stages.stage import Extractor, Stage
@@ -31,47 +32,108 @@ Data = dict[str, Any]
 Kind = Literal["cpu", "gpu"]
 
 
-def make_lock(plan: Plan, device: str | None, kind: Kind | None, folder: Path) -> Data:
-    """Return the data of a lock that lies, or will lie, in `folder`.
+@dataclass(frozen=True, eq=False)
+class Lockfile:
+    """The content of a lockfile.
 
-    It is a recipe: every default filled in, every override applied, the extractor settled, paths
-    relative to `folder`; and a section `lock`.
+    Attributes:
+        plan: What to run.
+        paths: Setting that names a file → its path from the lockfile's folder.
+        files: Setting that names a file → the file's sha256 and size; folders are left out.
+        device: What a person calls the device; empty before it is chosen.
+        kind: The device's kind, for which the plan is made; None before it is chosen.
+    """
 
-    Args:
-        plan: What to run, on a device of this kind.
-        device: What a person calls the device; None where it is open.
-        kind: Its kind; None where it is open, and with it what the extractor leaves to it.
-        folder: Where relative paths start.
+    plan: Plan
+    paths: Mapping[str, str]
+    files: Mapping[str, Data]
+    device: str = ""
+    kind: Kind | None = None
+
+    def on(self, device: str, kind: Kind) -> Lockfile:
+        """Return the lockfile of a run on a device, with the extractor settled for it."""
+        return replace(self, plan=self.plan.on(kind), device=device, kind=kind)
+
+    @cached_property
+    def data(self) -> Data:
+        """The content as plain data, equal to what is read back from its text.
+
+        It is a recipe: every default filled in, every override applied, the extractor settled if
+        the device is known, paths relative to the lockfile's folder; and a section `lock`.
+        """
+        plan = self.plan
+        data = recipe_data(plan.recipe, plan.extractor if self.kind else plan.recipe.extractor)
+        for setting, path in self.paths.items():
+            data, _ = with_value(data, parse_path(data, setting), path)
+        data["lock"] = {
+            "files": dict(self.files),
+            "weights": {asset.name: asset.sha256 for asset in plan.assets if asset.sha256},
+            "plugins": _packages(plan),
+            "python": python_version(),
+            "tensorflow": version("tensorflow"),
+            "libraries": {name: version(name) for name in ("numpy", "pillow", "tifffile")},
+        }
+        if self.kind:
+            data["lock"] |= {"device": self.device, "device_kind": self.kind}
+        return data
+
+    def to_text(self) -> str:
+        """Return the text of the file."""
+        return to_text(self.data)
+
+    def without_paths(self, stopped_at: int | None = None) -> Data:
+        """Return the data with file names in place of paths, to be stored in a picture.
+
+        Args:
+            stopped_at: How many steps the picture has, if the run was stopped.
+        """
+        data = self.data
+        for setting, path in self.paths.items():
+            data, _ = with_value(data, parse_path(data, setting), Path(path).name)
+        if stopped_at is not None:
+            data, _ = with_value(data, ("lock", "stopped_at"), stopped_at)
+        return data
+
+    def check_unchanged(self) -> None:
+        """Check that the files are still what they were; to be called when all have been read.
+
+        Raises:
+            NstflowError: One was changed in between.
+        """
+        for setting, known in self.files.items():
+            file = self.plan.files[setting]
+            if describe_file(self.plan.recipe, setting, file) != known:
+                got = f"'{file}' was changed while the run read it."
+                hint = "Run it again when the file is whole."
+                raise _file_error(self.plan.recipe, setting, got, hint)
+
+
+def make_lock(plan: Plan, folder: Path) -> Lockfile:
+    """Return the lockfile of a plan that lies, or will lie, in `folder`.
+
+    Every file that the recipe names is read, and weights whose hash is not known are downloaded.
 
     Raises:
-        NstflowError: A file that the recipe names can't be read.
+        NstflowError: A file can't be read.
     """
-    recipe = plan.recipe
-    data = recipe_data(recipe, plan.extractor if kind else recipe.extractor)
+    unknown = [a for a in plan.assets if a.sha256 is None and not a.present and a.fetch]
+    for asset in unknown:
+        assert asset.fetch is not None  # noqa: S101 - as above
+        asset.fetch(lambda _done, _of: None)
+    if unknown:
+        plan = replace(plan, assets=tuple(plan.recipe.extractor.assets(plan.recipe.folder)))
+    paths, files = {}, {}
     for setting, file in plan.files.items():
-        path = relative(file, folder)
+        paths[setting] = relative(file, folder)
         try:
-            path.encode()
+            paths[setting].encode()
         except UnicodeEncodeError as error:
             got = f"the name of '{file}' has letters that no text file can hold."
             hint = "Rename it, or the folder that it is in."
-            raise file_error(recipe, setting, got, hint) from error
-        data, _ = with_value(data, parse_path(data, setting), path)
-    data["lock"] = {
-        "files": {
-            setting: describe_file(recipe, setting, file)
-            for setting, file in plan.files.items()
-            if not file.is_dir()  # which has no hash
-        },
-        "weights": {asset.name: asset.sha256 for asset in plan.assets if asset.sha256},
-        "plugins": _packages(plan),
-        "python": python_version(),
-        "tensorflow": version("tensorflow"),
-        "libraries": {name: version(name) for name in ("numpy", "pillow", "tifffile")},
-    }
-    if kind:
-        data["lock"] |= {"device": device, "device_kind": kind}
-    return data
+            raise _file_error(plan.recipe, setting, got, hint) from error
+        if not file.is_dir():  # which has no hash
+            files[setting] = describe_file(plan.recipe, setting, file)
+    return Lockfile(plan, paths, files)
 
 
 def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:
@@ -79,11 +141,11 @@ def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:
 
     Args:
         recipe: What to write.
-        extractor: Its extractor, or that settled.
+        extractor: Its extractor, or that settled for a device.
     """
     data: Data = {}
     for name in type(recipe).model_fields:
-        if name not in ("matrix", "lock"):  # of which a single run has none, or its own
+        if name not in ("matrix", "lock"):  # a single run has no matrix, and its own lock
             data[name] = _plain(getattr(recipe, name))
     for keys, stage in recipe.stages():
         written = copy.deepcopy(get_path(recipe.source.data, keys))
@@ -93,19 +155,8 @@ def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:
     return data
 
 
-def with_hashes(plan: Plan) -> Plan:
-    """Return the plan with the hash of all weights known, for which some may have to be fetched."""
-    unknown = [a for a in plan.assets if a.sha256 is None and not a.present and a.fetch]
-    for asset in unknown:
-        assert asset.fetch is not None  # noqa: S101 - as above
-        asset.fetch(lambda _done, _of: None)
-    if not unknown:
-        return plan
-    return replace(plan, assets=tuple(plan.recipe.extractor.assets(plan.recipe.folder)))
-
-
 def to_text(data: Data) -> str:
-    """Return a lock's text."""
+    """Return the text of a lockfile with this data."""
     made = data["lock"]["plugins"]["nstflow"]
     return (
         f"# Written by nstflow {made}: what a run was made of. It runs like any recipe;\n"
@@ -114,25 +165,8 @@ def to_text(data: Data) -> str:
     )
 
 
-def without_paths(data: Data, stopped_at: int | None = None, files: Iterable[str] = ()) -> Data:
-    """Return a lock with the names of files for their paths: to go with a picture.
-
-    Args:
-        data: The lock's data.
-        stopped_at: How many steps the picture has, where the run was stopped.
-        files: Settings that name more than the files whose hashes the lock has.
-    """
-    bare: Data = {**data, "lock": dict(data["lock"])}
-    for setting in {*data["lock"]["files"], *files}:
-        keys = parse_path(data, setting)
-        bare, _ = with_value(bare, keys, Path(get_path(data, keys)).name)
-    if stopped_at is not None:
-        bare["lock"]["stopped_at"] = stopped_at
-    return bare
-
-
 def _plain(value: Any) -> Any:
-    """Return a field of the recipe as data; stages are put in by themselves."""
+    """Return a field of the recipe as data; stages are put in separately."""
     if isinstance(value, Stage):
         return {}
     if isinstance(value, dict):
@@ -143,24 +177,17 @@ def _plain(value: Any) -> Any:
 
 
 def _settings(stage: Stage, written: Data) -> Data:
-    """Return the settings of a stage, as they are read again; as written where that fails."""
+    """Return the settings of a stage as they can be read again, or as written if they can't."""
     try:
         dumped, fields = stage.model_dump(mode="json", warnings=False), type(stage).model_fields
         data = {name: dumped[name] for name in fields if name in dumped}  # no computed ones
         data = {k: v for k, v in data.items() if v is not None or fields[k].default is not None}
-        if type(stage).model_validate_json(json.dumps(data), strict=True) == stage:
-            return data
-    except ValueError:  # of pydantic: a plugin's own type, which it reads but can't write
+        text = json.dumps(data)
+        if type(stage).model_validate_json(text, strict=True) == stage:
+            return dict(json.loads(text))
+    except ValueError:  # pydantic's, for a plugin's own type that it can read but not write
         pass
     return written
-
-
-def keys_of(recipe: Recipe, setting: str) -> Keys:
-    """Return the path of a setting, as `images.content.path`, of one of the stages."""
-    for keys, _ in recipe.stages():
-        if setting.startswith(f"{format_path(keys)}."):
-            return (*keys, setting.removeprefix(f"{format_path(keys)}."))
-    raise KeyError(setting)
 
 
 def relative(file: Path, folder: Path) -> str:
@@ -170,12 +197,12 @@ def relative(file: Path, folder: Path) -> str:
         path = Path(os.path.relpath(there, start)).as_posix()
     except ValueError:  # another drive of Windows
         return there.as_posix()
-    # a path that begins with ~ would mean somebody's home
+    # a path that begins with ~ would mean a home folder
     return f"../{start.name}/{path}" if path.startswith("~") else path
 
 
 def describe_file(recipe: Recipe, setting: str, file: Path) -> Data:
-    """Return what a lock says of a file.
+    """Return the hash and size of a file that a setting names.
 
     Raises:
         NstflowError: It can't be read.
@@ -184,15 +211,17 @@ def describe_file(recipe: Recipe, setting: str, file: Path) -> Data:
         return {"sha256": sha256_of(file), "bytes": file.stat().st_size}
     except OSError as error:
         got = f"'{file}' can't be read ({error.strerror or error})."
-        raise file_error(recipe, setting, got) from error
+        raise _file_error(recipe, setting, got) from error
 
 
-def file_error(recipe: Recipe, setting: str, got: str, hint: str = "") -> NstflowError:
-    """Return what is wrong with a file, at the line of the setting that names it."""
-    return recipe.source.error(keys_of(recipe, setting), got, hint)
+def _file_error(recipe: Recipe, setting: str, got: str, hint: str = "") -> NstflowError:
+    """Return the error for a file, at the line of the stage or setting that names it."""
+    keys = next(keys for keys, _ in recipe.stages() if setting.startswith(f"{format_path(keys)}."))
+    name = setting.removeprefix(f"{format_path(keys)}.")
+    return recipe.source.error((*keys, name), got, hint)
 
 
-def _packages(plan: Plan) -> Mapping[str, str]:
+def _packages(plan: Plan) -> Data:
     """Return package → version of everything that supplied a stage."""
     catalog = plan.recipe.installed.catalog
     packages = {"nstflow": version("nstflow")}
@@ -204,22 +233,21 @@ def _packages(plan: Plan) -> Mapping[str, str]:
 
 
 def write_lock(plan: Plan, path: Path, choice: DeviceChoice = "auto") -> Path:
-    """Write the lock of a plan, with the device that it would run on here.
+    """Write the lockfile of a plan, with the device that it would run on here.
 
     Raises:
-        NstflowError: It can't be written, or the file that is there is no lock.
+        NstflowError: It can't be written, or the file that is there is not a lockfile.
     """
     from nstflow.engine.device import choose_device
 
     if path.exists() and "lock" not in read_source(path).data:
-        got = "this file is there already, and is no lock."
+        got = "this file exists already, and is not a lockfile."
         raise NstflowError(Problem(str(path), "", got, "Choose another name with --out."))
     device = choose_device(choice, deterministic=plan.recipe.compute.deterministic)
-    plan = with_hashes(plan.on(device.kind))
-    text = to_text(make_lock(plan, device.title, device.kind, path.parent))
+    lockfile = make_lock(plan, path.parent).on(device.title, device.kind)
     try:
-        return write_file(path, text.encode())
+        return write_file(path, lockfile.to_text().encode())
     except OSError as error:
-        got = f"the lock can't be written: {error.strerror or error}."
+        got = f"the lockfile can't be written: {error.strerror or error}."
         hint = "Choose another place with --out."
         raise NstflowError(Problem(str(path), "", got, hint)) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nstflow.errors import NstflowError
-from nstflow.lockfile.build import make_lock, to_text, with_hashes
+from nstflow.lockfile.build import make_lock
 from nstflow.lockfile.diff import Difference, differences, refusal
 from nstflow.matrix.directory import MatrixDirectory
 from nstflow.matrix.plan import Matrix
@@ -138,9 +138,8 @@ def jobs_of(matrix: Matrix, out: Path, **options: Any) -> Iterator[Job]:
     """Yield the runs as plain data, each with its lock."""
     for cell, plan in zip(matrix.cells, matrix.plans, strict=True):
         folder = (out / cell.name).absolute()
-        lock = make_lock(with_hashes(plan), None, None, folder)
-        files = plan.recipe.installed.files
-        yield Job(cell.name, to_text(lock), folder, plugins=files, **options)
+        lock = make_lock(plan, folder).to_text()
+        yield Job(cell.name, lock, folder, plugins=plan.recipe.installed.files, **options)
 
 
 _OPTION = "--executor"

@@ -46,7 +46,7 @@ def build_network(plan: Plan, shared: RunCache) -> BuiltNetwork:
         build = partial(plan.extractor.build, plan.layers, plan.recipe.folder)
         network = shared.networks.get(key, build)
 
-    def described(canvas: Tensor) -> Mapping[str, Tensor]:
+    def checked(canvas: Tensor) -> Mapping[str, Tensor]:
         with plan.recipe.asking("extractor"):
             maps: Mapping[str, Tensor] = check_type(network(canvas), Mapping, "function of build()")
             if missing := [layer for layer in plan.layers if layer not in maps]:
@@ -54,7 +54,7 @@ def build_network(plan: Plan, shared: RunCache) -> BuiltNetwork:
                 raise NstflowError(Problem("", "", f"it gives no layer {missing[0]}.", hint))
         return maps
 
-    return BuiltNetwork(described, key)
+    return BuiltNetwork(checked, key)
 
 
 def at_scale(images: Mapping[str, Image], scale: float) -> dict[str, Image]:
@@ -78,26 +78,26 @@ def first_canvas(plan: Plan, images: Mapping[str, Image], size: Size) -> Tensor:
 
 
 def build_objective(
-    plan: Plan, images: Mapping[str, Image], described: BuiltNetwork, shared: RunCache
+    plan: Plan, images: Mapping[str, Image], built: BuiltNetwork, shared: RunCache
 ) -> Objective:
     """Describe the references, and return what every step evaluates."""
     from nstflow.engine.features import Describer
     from nstflow.engine.objective import Objective
 
-    seed, network = plan.recipe.seed, described.network
+    seed, network = plan.recipe.seed, built.network
     terms = {name: term.computing() for name, term in plan.terms.items()}
     targets: dict[str, Any] = dict.fromkeys(terms)
     named = {name: term.image for name, term in plan.terms.items() if term.image is not None}
     for image in dict.fromkeys(named.values()):
         # one image at a time: features of a large one fill the memory
-        key = described.key and (described.key, images[image].size)
+        key = built.key and (built.key, images[image].size)
         describer = shared.descriptions.get(key, partial(Describer, network))
         features = cache(partial(describer, images[image]))
         pixels = _digest(images[image])
         for name, term in terms.items():
             if named.get(name) == image:
                 with plan.recipe.asking("losses", name):
-                    known = described.key and (term, name, seed, pixels, described.key)
+                    known = built.key and (term, name, seed, pixels, built.key)
                     targets[name] = shared.targets.get(
                         known,
                         partial(_target, term, name, seed, features),
@@ -108,7 +108,7 @@ def build_objective(
 def build_loop(
     plan: Plan,
     objective: Objective,
-    described: BuiltNetwork,
+    built: BuiltNetwork,
     now: tuple[Tensor, State, int],
     shared: RunCache,
 ) -> Loop:
@@ -117,7 +117,7 @@ def build_loop(
     Args:
         plan: The run's.
         objective: What every step evaluates.
-        described: The network.
+        built: The network.
         now: Canvas, the optimizer's state, and the steps taken so far.
         shared: Where programs are kept.
     """
@@ -127,10 +127,10 @@ def build_loop(
     loop = Loop(
         *(optimizer, objective, len(plan.terms), canvas, state, step),
         given=objective.given,
-        guard=partial(plan.recipe.asking, "optimizer"),
+        attributed=partial(plan.recipe.asking, "optimizer"),
     )
-    alike = objective.kind is not None and described.key is not None
-    key = (objective.kind, optimizer, loop.shapes, described.key) if alike else None
+    alike = objective.kind is not None and built.key is not None
+    key = (objective.kind, optimizer, loop.shapes, built.key) if alike else None
     loop.program = shared.programs.get(key, loop.trace)
     return loop
 

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
+from nstflow.engine.memory import available, is_out_of_memory
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan, scaled
 
 _STEP = 32
 """Pixels between the sizes that are tried."""
+
+
+@contextlib.contextmanager
+def explain_out_of_memory(plan: Plan, kind: Literal["cpu", "gpu"]) -> Iterator[None]:
+    """Raise an `NstflowError` with what to do where memory runs out in here.
+
+    Args:
+        plan: The run's.
+        kind: What computes it; how much memory a GPU has is not known.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not is_out_of_memory(error):
+            raise
+        raise out_of_memory(plan, available() if kind == "cpu" else None) from error
 
 
 def out_of_memory(plan: Plan, there_is: int | None) -> NstflowError:

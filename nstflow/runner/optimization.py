@@ -1,4 +1,4 @@
-"""The steps of a run: phase after phase, dispatch after dispatch, told as they happen."""
+"""The steps of a run: phase after phase, dispatch after dispatch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Moment:
-    """Where a run is between two dispatches, taken as one so that nothing can come between.
+    """Where a run is between two dispatches: one value, so that no interrupt can split it.
 
     Attributes:
         first: Steps taken before the phase.
@@ -51,20 +51,21 @@ class Optimization:
 
     Args:
         plan: What to do.
-        checkpoint: Where to go on from; from the start without one.
+        checkpoint: Where to continue; without one the run starts at its first step.
         shared: What is shared with other runs.
 
     Attributes:
         compile_seconds: Time that compiling took, and describing the references.
-        compiled: Whether the program of a step is there, so that steps follow.
     """
 
     def __init__(self, plan: Plan, checkpoint: Checkpoint | None, shared: RunCache) -> None:
         self.plan, self._shared = plan, shared
         self._history: dict[str, list[float]] = {column: [] for column in columns_of(plan)}
         self.compile_seconds = 0.0
-        self.compiled = False
         self._now: _Moment | None = None
+        self._images: Mapping[str, Image] = {}
+        self._network: BuiltNetwork | None = None
+        self._loop: Loop | None = None
         if checkpoint is not None:
             self._restore(checkpoint)
 
@@ -105,42 +106,47 @@ class Optimization:
 
         return image_of(self._finite().canvas)
 
-    def steps(self, prepared: Mapping[str, Image], most: int | None = None) -> Iterator[Progress]:
-        """Take all steps that are left on the prepared images, yielding after each dispatch.
+    def compile(self, images: Mapping[str, Image]) -> None:
+        """Build the network and compile the steps that come next; then every input has been read.
 
         Args:
-            prepared: The images, as the preprocessors left them.
+            images: The images, as the preprocessors left them.
+        """
+        self._images = images
+        index = self._now.phase if self._now else 0
+        is_over = self._now is not None and self._is_over()
+        self._loop = self._begin(index + is_over)
+
+    def steps(self, most: int | None = None) -> Iterator[Progress]:
+        """Take all steps that are left, yielding after each dispatch.
+
+        Args:
             most: A dispatch ends at each multiple of this number of steps.
 
         Raises:
             NstflowError: A loss is not finite, or a stage found a problem.
         """
-        described: BuiltNetwork | None = None
-        for index in range(len(self.plan.phases)):
-            if self._now is not None and self._now.phase >= index and self._is_over(index):
-                continue  # before the checkpoint
-            described = described or build_network(self.plan, self._shared)
-            loop = self._begin(index, prepared, described)
-            self.compile_seconds += loop.compile()
-            self.compiled = True
-            while not self._is_over(index):
-                yield self._dispatch(loop, index, most)
-            del loop  # and its program, before the next phase's references are described
+        while self._loop is not None:
+            while not self._is_over():
+                yield self._dispatch(self._loop, most)
+            self._loop = None  # and its program, before the next phase's references are described
+            self._loop = self._begin(self._moment.phase + 1)
 
-    def _is_over(self, index: int) -> bool:
-        """Say whether no step of a phase that has begun is left."""
-        now, phase = self._moment, self.plan.phases[index]
+    def _is_over(self) -> bool:
+        """Say whether no step of the current phase is left."""
+        now, phase = self._moment, self.plan.phases[self._moment.phase]
         done = now.step - now.first
-        if now.phase > index or done >= phase.steps:
+        if done >= phase.steps:
             return True
         if phase.stop is None or not done or done % phase.steps_per_epoch:
             return False
         with self.plan.recipe.asking("schedule"):
             return phase.stop(self.history)
 
-    def _dispatch(self, loop: Loop, index: int, most: int | None) -> Progress:
-        """Take a few steps and tell of them."""
-        phase, first = self.plan.phases[index], self._moment.first
+    def _dispatch(self, loop: Loop, most: int | None) -> Progress:
+        """Take a few steps, and return their losses."""
+        index, first = self._moment.phase, self._moment.first
+        phase = self.plan.phases[index]
         done = loop.step - first
         ends = [phase.steps_per_epoch - done % phase.steps_per_epoch, phase.steps - done]
         if most is not None:
@@ -164,12 +170,15 @@ class Optimization:
             canvas=self.canvas,
         )
 
-    def _begin(self, index: int, prepared: Mapping[str, Image], described: BuiltNetwork) -> Loop:
-        """Prepare the canvas, the targets and the loop of a phase, or of what is left of one."""
+    def _begin(self, index: int) -> Loop | None:
+        """Return the compiled loop of a phase, or of what is left of one; None after the last."""
         from nstflow.engine.resampling import resize_canvas
 
+        if index == len(self.plan.phases):
+            return None
+        self._network = self._network or build_network(self.plan, self._shared)
         phase, optimizer = self.plan.phases[index], self.plan.recipe.optimizer
-        images = at_scale(prepared, phase.scale)
+        images = at_scale(self._images, phase.scale)
         if self._now is None or self._now.phase < index:
             size = scaled(self.plan.canvas, phase.scale)
             if self._now is None:
@@ -182,10 +191,11 @@ class Optimization:
                     state = optimizer.carry(self._now.state, canvas, phase.steps)
             self._now = _Moment(canvas, state, step, index, step)
         began = time.perf_counter()
-        objective = build_objective(self.plan, images, described, self._shared)
+        objective = build_objective(self.plan, images, self._network, self._shared)
         now = (self._now.canvas, self._now.state, self._now.step)
-        loop = build_loop(self.plan, objective, described, now, self._shared)
+        loop = build_loop(self.plan, objective, self._network, now, self._shared)
         self.compile_seconds += time.perf_counter() - began
+        self.compile_seconds += loop.compile()
         return loop
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -198,15 +208,15 @@ class Optimization:
 
         phases, columns = self.plan.phases, set(self._history)
         sizes = {len(values) for values in checkpoint.history.values()}
-        sound = checkpoint.history.keys() == columns and sizes == {checkpoint.step}
-        if not (sound and checkpoint.phase in range(len(phases)) and checkpoint.first >= 0):
+        matches = checkpoint.history.keys() == columns and sizes == {checkpoint.step}
+        if not (matches and checkpoint.phase in range(len(phases)) and checkpoint.first >= 0):
             raise DamagedCheckpointError("its history or its phase is not one of this recipe")
         phase = phases[checkpoint.phase]
         size = scaled(self.plan.canvas, phase.scale)
         canvas = tensor_of(checkpoint.canvas)
         state = {name: tensor_of(array) for name, array in checkpoint.state.items()}
         if tuple(canvas.shape) != (1, *size, 3) or canvas.dtype != "float32":
-            raise DamagedCheckpointError(f"its canvas is no {size_text(size)} pixels")
+            raise DamagedCheckpointError(f"its canvas does not have {size_text(size)} pixels")
         self._history = {column: list(checkpoint.history[column]) for column in self._history}
         self._now = _Moment(canvas, state, checkpoint.step, checkpoint.phase, checkpoint.first)
 
@@ -304,5 +314,5 @@ def not_finite(plan: Plan, keys: Keys, what: str, step: int) -> NstflowError:
     got = f"{what} is not finite at step {step}: the numbers have run out of range."
     hint = "Lower optimizer.learning_rate or a weight; a NaN may also come from a loss itself."
     error = plan.recipe.source.error(keys, got, hint)
-    error.closing = STOPPED  # going on would come to the same
+    error.closing = STOPPED  # resuming would end the same way
     return error

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from nstflow.engine.weights import cache
 from nstflow.plan import Plan
+from nstflow.stages.loss import LossTerm
 from nstflow.stages.result import Result
 from nstflow.storage.files import write_file
 
@@ -103,10 +104,10 @@ def _has_one_size(plan: Plan) -> bool:
 
 def _path_of(plan: Plan) -> Path:
     """Return the file of the runs that take as long as a plan's for each pixel."""
-    terms = [term.computing() for term in plan.terms.values()]
+    not_timed = set(LossTerm.model_fields) - {"use"}
     stages = [
-        stage.model_dump(mode="json", exclude={"layers"}, fallback=repr, warnings=False)
-        for stage in (plan.on("cpu").extractor, plan.recipe.optimizer, *terms)
+        stage.model_dump(mode="json", exclude=not_timed, fallback=repr)
+        for stage in (plan.on("cpu").extractor, plan.recipe.optimizer, *plan.terms.values())
     ]
     layers = [sorted(term.shares) for term in plan.terms.values()]
     machine = [platform.node(), platform.machine(), os.cpu_count(), version("nstflow")]

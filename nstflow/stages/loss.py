@@ -15,11 +15,7 @@ from nstflow.stages.types import Features, Size
 
 
 class LossTerm(Stage):
-    """One term of the sum that the optimizer makes small.
-
-    While it computes, its `image` and `weight` are None: the engine hands over the target, and
-    multiplies. So runs that differ in these alone share one compiled program.
-    """
+    """One term of the sum that the optimizer makes small."""
 
     image: ImageRef | None = Field(
         None, description="The reference; without one there is no target."
@@ -39,8 +35,11 @@ class LossTerm(Stage):
         return self.layers
 
     def computing(self) -> Self:
-        """Return the term as it computes."""
-        return self.model_copy(update={"image": None, "weight": None})
+        """Return the term as it computes: its weight is 1, because the engine multiplies.
+
+        So runs that differ in the weight alone share one compiled program.
+        """
+        return self.model_copy(update={"weight": 1.0})
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Return the sum of the layers' losses, each times its share."""
@@ -92,9 +91,11 @@ class StatisticTerm(LossTerm):
         """Return the summary of each layer."""
         # Terms that differ in their image, layers and weight alone summarise alike: two styles
         # share one summary of the canvas, and one pass of its gradient.
-        alike = self.model_copy(update={"image": None, "layers": None, "weight": None})
+        shared = [item for item in self if item[0] not in ("image", "layers", "weight")]
         return {
-            layer: features.once((alike, layer), partial(self._summary, features, layer))
+            layer: features.once(
+                (type(self), shared, layer), partial(self._summary, features, layer)
+            )
             for layer in features
         }
 

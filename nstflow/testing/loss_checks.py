@@ -32,7 +32,7 @@ def check(term: LossTerm) -> None:
     if term.image is not None:
         reference = describe(network, canvas_of(_reference(term, images)))
         target = make_target(term.computing(), "checked", 0, reference)
-    objective = Objective(network, {"checked": term}, {"checked": target}, 0, _unguarded)
+    objective = Objective(network, {"checked": term}, {"checked": target}, 0, _unattributed)
     losses, gradient = objective(canvas, tf.constant(1))
     _check_value(title, losses, gradient)
     again, _ = objective(canvas, tf.constant(1))
@@ -140,5 +140,5 @@ def _check_additive(title: str, term: StatisticTerm, canvas: Tensor) -> None:
         )
 
 
-def _unguarded(_: str) -> contextlib.AbstractContextManager[None]:
+def _unattributed(_: str) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()

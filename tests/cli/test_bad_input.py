@@ -290,7 +290,7 @@ def test_disk_that_fills_up_while_the_picture_is_written(
     answer = call("run", "r.yaml", "--out", "out", "--quiet")
     assert answer.code == 2
     assert answer.err.startswith("out\n    the run directory can't be written: No space left")
-    assert answer.err.endswith("; the run stopped, and can go on with --resume.\n")
+    assert answer.err.endswith("; the run stopped, and can be resumed with --resume.\n")
     left = {"recipe.yaml", "recipe.lock.yaml", "history.csv", "run.json", "checkpoint.safetensors"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == left
     monkeypatch.undo()

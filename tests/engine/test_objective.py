@@ -124,12 +124,12 @@ def test_each_term_is_called_under_its_name() -> None:
     entered = []
 
     @contextmanager
-    def guard(name: str) -> Iterator[None]:
+    def attributed(name: str) -> Iterator[None]:
         entered.append(name)
         yield
 
     terms = {"a": Distance(), "b": Distance()}
-    evaluate = Objective(None, terms, dict.fromkeys(terms), 0, guard)
+    evaluate = Objective(None, terms, dict.fromkeys(terms), 0, attributed)
     evaluate(tf.constant(PIXELS), tf.constant(1))
     assert entered == ["a", "b"]
 

@@ -250,11 +250,14 @@ def test_a_network_with_a_compiled_function_of_its_own(read: Read, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("offered")
-def test_a_term_that_reads_its_weight_is_told_so_at_once(read: Read, tmp_path: Path) -> None:
-    change = "losses.look={use: greedy, image: style, layers: [image], weight: 7}"
-    with pytest.raises((TypeError, ValueError)) as told:
-        run(read(change), tmp_path / "run")
-    assert "losses.look (use: greedy)" in "".join(told.value.__notes__)
+def test_a_term_that_reads_its_weight_multiplies_by_one(read: Read, tmp_path: Path) -> None:
+    """The engine multiplies by the weight, so that runs of other weights share the program."""
+    look = "losses.look={{use: greedy, image: style, layers: [image], weight: {}}}"
+    first, second = (
+        run(read(look.format(weight)), tmp_path / str(weight)).history["look"][0]
+        for weight in (1, 7)
+    )
+    assert second == pytest.approx(7 * first)
 
 
 @pytest.mark.usefixtures("offered")

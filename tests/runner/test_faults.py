@@ -93,7 +93,7 @@ def test_a_disk_that_gets_room_again(tmp_path: Path) -> None:
     )
     broken, whole = (part.split() for part in done.stdout.split("--"))
     assert broken[0] == "2", done.stderr
-    assert "and can go on with --resume" in done.stderr
+    assert "and can be resumed with --resume" in done.stderr
     assert "checkpoint.safetensors" in broken
     assert whole == [
         *("disk/out/result.png", "0"),

@@ -275,7 +275,7 @@ def test_memory_that_runs_out(error: str, run: Run, install: Any) -> None:
     sys.modules["nstflow_bug"].broken = True  # type: ignore[attr-defined]
     with pytest.raises(NstflowError, match="there is not enough memory: ") as caught:
         run(PIXELS, WITH_BUG)
-    assert caught.value.closing == "the run stopped, and can go on with --resume"
+    assert caught.value.closing == "the run stopped, and can be resumed with --resume"
     sys.modules["nstflow_bug"].broken = False  # type: ignore[attr-defined]
     assert same(whole, run(PIXELS, WITH_BUG, resume=True))
 
@@ -376,15 +376,18 @@ def test_an_image_that_changes_while_tensorflow_starts(run: Run, tmp_path: Path)
     photo = tmp_path / "photo.png"
     recipe = PIXELS.replace("{use: noise, height: 16, width: 16, seed: 1}", "photo.png")
     PIL.Image.new("RGB", (16, 16), "red").save(photo)
+    whole = run(recipe, out="whole")
     run(recipe, at=2)
     change = OnStart(lambda: PIL.Image.new("RGB", (16, 16), "blue").save(photo))
-    with pytest.raises(NstflowError, match=r"lock\.files\.images\.style\.path"):
+    changed = r"images\.style\.path\n.*photo.png' was changed while the run read it"
+    with pytest.raises(NstflowError, match=changed):
         run(recipe, resume=True, observers=[change])
     PIL.Image.new("RGB", (16, 16), "red").save(photo)
+    assert same(whole, run(recipe, resume=True))
     lock = (tmp_path / "out" / "recipe.lock.yaml").read_text()
     (tmp_path / "locked.yaml").write_text(lock.replace("../photo.png", "photo.png"))
     plan = plan_file(tmp_path / "locked.yaml")
-    with pytest.raises(NstflowError, match=r"lock\.files\.images\.style\.path"):
+    with pytest.raises(NstflowError, match=changed):
         nstflow.run(plan, tmp_path / "again", locked=True, observers=[change])
 
 
