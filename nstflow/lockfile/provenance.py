@@ -1,4 +1,4 @@
-"""How a picture was made: the lock that it carries, and its inputs found again by their hashes."""
+"""How a picture was made: the lockfile stored in it, and its inputs found by their hashes."""
 
 from __future__ import annotations
 
@@ -28,53 +28,58 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 def read_anything(path: Path) -> tuple[Source, Path | None]:
-    """Return what was written of a recipe, a lock, a run or a picture, and where its paths start.
+    """Return the text of a recipe, a lockfile, a run or a picture, and where its paths start.
 
-    That is None for a picture, which carries names for paths. A lock that is there is sound.
+    A picture has file names and no paths, so that is None. A lock in the text is valid.
 
     Raises:
         NstflowError: It is none of them.
     """
     try:
-        facts = read_run_record(path) if path.is_dir() else None
+        if path.is_dir():
+            return _read_run(path), path
         head = b""
         if path.is_file():
             with path.open("rb") as file:
                 head = file.read(len(_PNG))
     except (OSError, ValueError) as error:
         raise NstflowError(Problem(str(path), "", f"it can't be read ({error}).")) from error
-    if path.is_dir() and facts is None:
-        raise NstflowError(Problem(str(path), "", *explain_not_a_run(path)))
     if head.startswith((_PNG, _JPEG)):
         source = parse_source(read_record(path), str(path))
         lock_of(source, needed=True)
         return source, None
-    if facts is not None and not (path / LOCK_FILE).is_file():
-        got = f"the run in this folder has no {LOCK_FILE}: it was killed before it could write one."
-        raise NstflowError(Problem(str(path), "", got, "Let it go on, with --resume."))
-    source = read_source(path if facts is None else path / LOCK_FILE)
-    lock = lock_of(source, needed=facts is not None)
-    if lock is None and "losses" not in source.data:
-        got = "this is no recipe, no lock, no run's directory and no picture of nstflow."
+    source = read_source(path)
+    if lock_of(source, needed=False) is None and "losses" not in source.data:
+        got = "this is not a recipe, a lockfile, a run directory or a picture of nstflow."
         raise NstflowError(Problem(str(path), "", got, "Name one of them."))
-    if facts is None:
-        return source, path.parent
-    if lock is not None and facts.state == "stopped":
-        stopped = {**source.data["lock"], "stopped_at": facts.steps}
-        source = source.with_data({**source.data, "lock": stopped})
-    return source, path
+    return source, path.parent
+
+
+def _read_run(folder: Path) -> Source:
+    record = read_run_record(folder)
+    if record is None:
+        raise NstflowError(Problem(str(folder), "", *explain_not_a_run(folder)))
+    if not (folder / LOCK_FILE).is_file():
+        got = f"the run in this folder has no {LOCK_FILE}: it was killed before it could write one."
+        raise NstflowError(Problem(str(folder), "", got, "Resume it with --resume."))
+    source = read_source(folder / LOCK_FILE)
+    lock_of(source, needed=True)
+    if record.state == "stopped":
+        lock = {**source.data["lock"], "stopped_at": record.steps}
+        source = source.with_data({**source.data, "lock": lock})
+    return source
 
 
 def lock_of(source: Source, *, needed: bool) -> Lock | None:
-    """Return the lock in what was written.
+    """Return the lock in a text, or None if it has none.
 
     Raises:
         NstflowError: It is damaged, or it is needed and not there.
     """
     data = source.data.get("lock")
     if data is None and needed:
-        got = "this does not say what it was made of: there is no lock in it."
-        hint = "A picture of nstflow, a run's directory or `nstflow lock` has one."
+        got = "there is no lock in it, so it does not say what it was made of."
+        hint = "A picture of nstflow, a run directory or a file that `nstflow lock` wrote has one."
         raise NstflowError(Problem(source.label, "lock", got, hint), source.label)
     try:
         return None if data is None else Lock.model_validate(data, strict=True)
@@ -83,29 +88,29 @@ def lock_of(source: Source, *, needed: bool) -> Lock | None:
 
 
 def read_record(path: Path) -> str:
-    """Return the lock that a PNG carries, as text.
+    """Return the text of the lockfile that is stored in a PNG.
 
     Raises:
-        NstflowError: It is no PNG, or it carries none.
+        NstflowError: It is not a PNG, or there is none in it.
     """
     import PIL.Image
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large ones: their texts are what is read
+            warnings.simplefilter("ignore")  # about large images: only the text is read
             with PIL.Image.open(path, formats=["PNG"]) as image:
                 if "nstflow" not in image.info and math.prod(image.size) <= _MOST_PIXELS:
                     image.load()  # other programs put texts behind the pixels
                 text = image.info.get("nstflow")
     except PIL.UnidentifiedImageError as error:
-        hint = "Only PNG files carry how they were made."
-        raise NstflowError(Problem(str(path), "", "this is no whole PNG file.", hint)) from error
+        hint = "Only PNG files say how they were made."
+        raise NstflowError(Problem(str(path), "", "this is not a whole PNG file.", hint)) from error
     except Exception as error:  # decoders raise anything on damaged bytes
         raise NstflowError(Problem(str(path), "", f"it can't be read ({error}).")) from error
     if not isinstance(text, str):
         got = "this picture does not say how it was made."
         hint = (
-            "nstflow writes that into PNG files, unless --no-metadata is said; other programs may "
+            "nstflow writes that into PNG files, but not with --no-metadata; other programs may "
             "drop it when they save."
         )
         raise NstflowError(Problem(str(path), "", got, hint))
@@ -120,26 +125,25 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
         images: Where to look for the inputs, in all folders below too.
 
     Raises:
-        NstflowError: The picture carries no sound lock, or an input is not there.
+        NstflowError: There is no valid lock in the picture, or an input is not in the folder.
     """
     source = parse_source(read_record(picture), str(picture), images)
     label = source.label
     lock = lock_of(source, needed=True)
-    assert lock is not None  # noqa: S101 - it was needed
     if not images.is_dir():
         raise NstflowError(Problem(f"--images {images}", "", "there is no such folder."))
     recipe = parse(source).recipe_or_raise()
-    named = recipe.origin.files()
+    named, data = recipe.origin.files(), recipe.source.data
+    known = lock.files if lock else {}
+    found = _by_hash(images, [known[setting] for setting in named if setting in known])
     problems = []
-    hint = "Run the recipe itself: `nstflow show --yaml` prints it."
-    data = recipe.source.data
-    found = _by_hash(images, [lock.files[name] for name in named if name in lock.files])
-    for setting in named:
-        what = lock.files.get(setting)
-        if what is None:
-            problems.append(Problem(label, setting, "the lock has no hash of this file.", hint))
-        elif what.sha256 not in found:
-            got = f"{named[setting].name} is not in '{images}': "
+    for setting, file in named.items():
+        if setting not in known:
+            got = "the lock has no hash of this file."
+            hint = "Run the recipe itself: `nstflow show --yaml` prints it."
+            problems.append(Problem(label, setting, got, hint))
+        elif (what := known[setting]).sha256 not in found:
+            got = f"{file.name} is not in '{images}': "
             got += f"no file of {what.bytes:,} bytes there has the sha256 {what.sha256}."
             problems.append(Problem(label, setting, got))
         else:
@@ -156,12 +160,12 @@ def _by_hash(folder: Path, wanted: list[LockedFile]) -> dict[str, str]:
     for file in _files(folder):
         try:
             if file.is_file() and file.stat().st_size in sizes:
-                str(file).encode()  # no recipe can name a file whose name is no text
+                str(file).encode()  # no recipe can name a file whose name is not text
                 sha256 = sha256_of(file)
                 if sha256 in hashes:
                     found.setdefault(sha256, relative(file, folder))
         except (OSError, UnicodeEncodeError):
-            continue  # not ours to read, so not what is looked for
+            continue  # a file that can't be read can't be an input
         if len(found) == len(hashes):
             break
     return found

@@ -49,113 +49,108 @@ def changed(*keys: str | int, to: Any) -> dict[str, Any]:
     return data
 
 
-def told(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, str, str]]:
+def rows(first: dict[str, Any], second: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(each.setting, each.first, each.second) for each in differences(first, second)]
 
 
-def test_nothing_differs_from_itself() -> None:
-    assert told(DATA, copy.deepcopy(DATA)) == []
+LOOK = "{use: gram, weight: 3000, layers: [image, block1_conv1]}"
 
 
 @pytest.mark.parametrize(
     ("keys", "to", "row"),
     [
         (("name",), "y", ("name", "x", "y")),
+        (("name",), "", ("name", "x", "''")),
         (("preprocess", 0, "longest_side"), 256, ("preprocess.0.longest_side", "512", "256")),
         (("losses", "look", "weight"), 0.1, ("losses.look.weight", "3000", "0.1")),
         (("compute", "deterministic"), False, ("compute.deterministic", "true", "false")),
         (("compute", "deterministic"), None, ("compute.deterministic", "true", "null")),
-        (("name",), "", ("name", "x", "''")),
         (("lock", "python"), "3.12.0", ("lock.python", "3.11.7", "3.12.0")),
         (
             ("lock", "weights", "ImageNet weights"),
             HASHES[1],
             ("lock.weights.ImageNet weights", "abababababab…", "cdcdcdcdcdcd…"),
         ),
+        # a list of values is one value, a list of stages is compared stage by stage
+        (
+            ("losses", "look", "layers"),
+            ["image"],
+            ("losses.look.layers", "[image, block1_conv1]", "[image]"),
+        ),
+        (
+            ("preprocess", 1),
+            {"use": "crop", "only": ["content"]},
+            ("preprocess.1", LEFT_OUT, "{use: crop, only: [content]}"),
+        ),
+        (("postprocess", 0), {"use": "tint"}, ("postprocess.0", LEFT_OUT, "{use: tint}")),
+        # what is missing on one side, or of another kind, is one difference
+        (("losses", "look"), ..., ("losses.look", LOOK, LEFT_OUT)),
+        (
+            ("losses", "look", "layers"),
+            {"image": 0.5},
+            ("losses.look.layers", "[image, block1_conv1]", "{image: 0.5}"),
+        ),
+        (("postprocess",), {"a": 1}, ("postprocess", "[]", "{a: 1}")),
     ],
 )
 def test_value_that_differs(keys: Any, to: Any, row: tuple[str, str, str]) -> None:
-    assert told(DATA, changed(*keys, to=to)) == [row]
-    assert told(changed(*keys, to=to), DATA) == [(row[0], row[2], row[1])]
+    assert rows(DATA, copy.deepcopy(DATA)) == []
+    assert rows(DATA, changed(*keys, to=to)) == [row]
+    assert rows(changed(*keys, to=to), DATA) == [(row[0], row[2], row[1])]
 
 
-def test_list_of_values_is_one_value() -> None:
-    other = changed("losses", "look", "layers", to=["image"])
-    assert told(DATA, other) == [("losses.look.layers", "[image, block1_conv1]", "[image]")]
-
-
-def test_list_of_stages_is_compared_stage_by_stage() -> None:
-    other = changed("preprocess", 1, to={"use": "crop", "only": ["content"]})
-    assert told(DATA, other) == [("preprocess.1", LEFT_OUT, "{use: crop, only: [content]}")]
-    other = changed("postprocess", 0, to={"use": "keep_color"})
-    assert told(DATA, other) == [("postprocess.0", LEFT_OUT, "{use: keep_color}")]
-
-
-def test_what_one_of_them_lacks_is_one_difference() -> None:
-    other = changed("losses", "look", to=...)
-    text = "{use: gram, weight: 3000, layers: [image, block1_conv1]}"
-    assert told(DATA, other) == [("losses.look", text, LEFT_OUT)]
-    assert told(other, DATA) == [("losses.look", LEFT_OUT, text)]
-
-
-def test_value_against_a_mapping_is_one_difference() -> None:
-    other = changed("losses", "look", "layers", to={"image": 0.5})
-    row = ("losses.look.layers", "[image, block1_conv1]", "{image: 0.5}")
-    assert told(DATA, other) == [row]
-    assert told(changed("preprocess", to={"a": 1}), changed("preprocess", to=[{"a": 1}])) == [
-        ("preprocess", "{a: 1}", "[{a: 1}]")
-    ]
-
-
-def test_every_difference_is_told_in_the_order_of_the_file() -> None:
+def test_all_differences_in_the_order_of_the_file() -> None:
     first, second = copy.deepcopy(DATA), copy.deepcopy(DATA)
     first["only_here"], second["only_there"] = 1, {"a": 1}
     second["name"], second["lock"]["python"] = "y", "2"
     second["losses"] = {"new": {"use": "gram"}, "look": {**DATA["losses"]["look"], "weight": 1.0}}
-    assert [setting for setting, *_ in told(first, second)] == [
+    assert [setting for setting, *_ in rows(first, second)] == [
         *("name", "losses.look.weight", "losses.new", "lock.python", "only_here", "only_there"),
     ]
 
 
-def test_numbers_are_equal_by_value_but_true_is_none() -> None:
-    assert told({"a": 3000}, {"a": 3000.0}) == []
-    assert told({"a": [1, 2.0]}, {"a": [1.0, 2]}) == []
-    assert told({"a": 1}, {"a": True}) == [("a", "1", "true")]
-    assert told({"a": [0]}, {"a": [False]}) == [("a", "[0]", "[false]")]
-    assert told({"a": "1"}, {"a": 1})[0][0] == "a"
-    assert told({"a": None}, {"a": False}) == [("a", "null", "false")]
-
-
-def test_empty_mapping_is_as_good_as_none_but_no_value_is() -> None:
-    assert told({"a": {}}, {}) == []
-    assert told({}, {"a": {}}) == []
-    assert told({"a": None}, {}) == [("a", "null", LEFT_OUT)]
-    assert told({"a": ""}, {}) == [("a", "''", LEFT_OUT)]
-    assert told({"a": []}, {}) == [("a", "[]", LEFT_OUT)]
-    assert told({"a": {}}, {"a": None}) == [("a", "{}", "null")]
+@pytest.mark.parametrize(
+    ("first", "second", "row"),
+    [
+        ({"a": 3000}, {"a": 3000.0}, None),
+        ({"a": [1, 2.0]}, {"a": [1.0, 2]}, None),
+        ({"a": 1}, {"a": True}, ("a", "1", "true")),
+        ({"a": [0]}, {"a": [False]}, ("a", "[0]", "[false]")),
+        ({"a": "1"}, {"a": 1}, ("a", "1", "1")),
+        ({"a": None}, {"a": False}, ("a", "null", "false")),
+        ({"a": {}}, {}, None),  # an empty mapping is the same as none, but not an empty value
+        ({}, {"a": {}}, None),
+        ({"a": None}, {}, ("a", "null", LEFT_OUT)),
+        ({"a": ""}, {}, ("a", "''", LEFT_OUT)),
+        ({"a": []}, {}, ("a", "[]", LEFT_OUT)),
+        ({"a": {}}, {"a": None}, ("a", "{}", "null")),
+    ],
+)
+def test_what_is_equal(first: Any, second: Any, row: tuple[str, str, str] | None) -> None:
+    assert rows(first, second) == ([row] if row else [])
 
 
 def test_files_of_equal_hash_are_equal_wherever_they_lie() -> None:
-    assert told(DATA, changed("images", "content", "path", to="/elsewhere/b.png")) == []
+    assert rows(DATA, changed("images", "content", "path", to="/elsewhere/b.png")) == []
 
 
 def test_files_of_other_hash_differ_whatever_they_are_called() -> None:
     other = changed("lock", "files", "images.content.path", "sha256", to=HASHES[1])
     row = ("lock.files.images.content.path", "abababababab…, 1,234,567 bytes")
-    assert told(DATA, other) == [(*row, "cdcdcdcdcdcd…, 1,234,567 bytes")]
+    assert rows(DATA, other) == [(*row, "cdcdcdcdcdcd…, 1,234,567 bytes")]
     other["images"]["content"]["path"] = "b.png"
-    assert told(DATA, other)[0] == ("images.content.path", "a.png", "b.png")
-    assert len(told(DATA, other)) == 2
+    assert rows(DATA, other)[0] == ("images.content.path", "a.png", "b.png")
+    assert len(rows(DATA, other)) == 2
 
 
-def test_file_that_one_of_them_has_no_hash_of() -> None:
+def test_file_whose_hash_one_side_lacks() -> None:
     other = changed("lock", "files", to={})
-    assert told(DATA, other) == [
+    assert rows(DATA, other) == [
         ("lock.files.images.content.path", "abababababab…, 1,234,567 bytes", LEFT_OUT)
     ]
     without = changed("lock", to=...)
     without["images"]["content"]["path"] = "b.png"
-    settings = [setting for setting, *_ in told(DATA, without)]
+    settings = [setting for setting, *_ in rows(DATA, without)]
     assert settings == ["images.content.path", "lock"]
 
 
@@ -199,7 +194,7 @@ def test_number_is_short_where_that_is_the_same_number(value: float, text: str) 
     assert float(number_text(value)) == value
 
 
-def test_what_a_terminal_would_obey_is_shown_instead() -> None:
+def test_control_characters_are_written_out() -> None:
     assert printable("größer 猫 🐈") == "größer 猫 🐈"
     assert printable("\x1b[2Ja\nb\x9b\u202e") == r"\x1b[2Ja\nb\x9b\u202e"
     assert text_of({"a\x1b": ["\x07"]}) == r"{a\x1b: [\x07]}"

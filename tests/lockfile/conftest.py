@@ -1,0 +1,149 @@
+"""One recipe for all tests of lockfiles: its text, its files, and its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import nstflow
+from nstflow.lockfile.build import Lockfile, make_lock
+from nstflow.plan import Plan, plan_file
+from nstflow.recipe.yaml import parse_yaml
+
+RECIPE = """\
+name: tiny
+images:
+  content: photo.png
+  style: style.png
+preprocess: []
+extractor: {weights: random}
+losses:
+  keep: {use: content, layers: [block1_conv1], weight: 10}
+  look: {use: gram, image: style, layers: [image], weight: 7}
+optimizer: {epsilon: 1e-8}  # each step can be seen
+schedule: {use: epochs, epochs: 2, steps_per_epoch: 2}
+"""
+
+TERM = """
+import nstflow
+from typing import Literal
+
+
+class Term(nstflow.LossTerm):
+    '''A loss.'''
+
+    use: Literal["term"] = "term"
+
+    def target(self, features):
+        return None
+
+    def score(self, features, target):
+        return 0.0
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Term]
+"""
+
+Draw = Callable[..., Path]
+MakePlan = Callable[..., Plan]
+
+
+@pytest.fixture(scope="session")
+def recipe_text() -> str:
+    """Return the recipe: two images beside it, random weights, four steps."""
+    return RECIPE
+
+
+@pytest.fixture(scope="session")
+def draw() -> Draw:
+    """Write an image of random pixels."""
+
+    def draw(path: Path, seed: int = 0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (32, 24, 3), np.uint8)
+        PIL.Image.fromarray(pixels).save(path)
+        return path
+
+    return draw
+
+
+def lay(folder: Path, draw: Draw) -> Path:
+    (folder / "recipe.yaml").write_text(RECIPE)
+    draw(folder / "photo.png")
+    draw(folder / "style.png", seed=1)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, draw: Draw) -> Path:
+    """Return the test's folder, with the recipe and its images."""
+    return lay(tmp_path, draw)
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory, draw: Draw, asking: Any) -> Path:
+    """Return a folder with the recipe, its finished run (out), and one that stopped (stopped)."""
+    folder = lay(tmp_path_factory.mktemp("ran"), draw)
+    plan = plan_file(folder / "recipe.yaml")
+    nstflow.run(plan, folder / "out")
+    asks = asking()
+    nstflow.run(plan, folder / "stopped", observers=[asks], stop=asks.stop)
+    return folder
+
+
+@pytest.fixture
+def planned(folder: Path) -> MakePlan:
+    """Plan the recipe, or another text in its place, with settings."""
+
+    def planned(*settings: str, text: str = RECIPE, **options: Any) -> Plan:
+        (folder / "recipe.yaml").write_text(text, encoding="utf-8")
+        return plan_file(folder / "recipe.yaml", settings, **options)
+
+    return planned
+
+
+@pytest.fixture(scope="session")
+def lockfile_of() -> Callable[[Plan, Path], Lockfile]:
+    """Return the lockfile of a plan in a folder, on a device that no machine has."""
+
+    def lockfile_of(plan: Plan, folder: Path) -> Lockfile:
+        return make_lock(plan, folder).on("a device", "cpu")
+
+    return lockfile_of
+
+
+@pytest.fixture
+def locked(folder: Path, planned: MakePlan, lockfile_of: Any) -> Callable[..., Path]:
+    """Write `a.lock.yaml` for the recipe, or for another text."""
+
+    def locked(text: str = RECIPE) -> Path:
+        path = folder / "a.lock.yaml"
+        path.write_text(lockfile_of(planned(text=text), folder).to_text(), encoding="utf-8")
+        return path
+
+    return locked
+
+
+@pytest.fixture(scope="session")
+def read() -> Callable[[Path], dict[str, Any]]:
+    """Read a lockfile as data."""
+
+    def read(path: Path) -> dict[str, Any]:
+        data: dict[str, Any] = parse_yaml(path.read_text(encoding="utf-8"), "lock")[0]
+        return data
+
+    return read
+
+
+@pytest.fixture
+def with_term(install: Any) -> str:
+    """Install a plugin with a loss, version 2.5; return the recipe with it."""
+    install("nstflow-term", TERM, version="2.5")
+    return RECIPE.replace("losses:\n", "losses:\n  extra: {use: term, layers: [image]}\n")
