@@ -1,7 +1,8 @@
-"""Plugins, as real installed packages: sound, broken, colliding, blocked, watching."""
+"""Plugins, as real installed packages: valid, broken, colliding, blocked, observing."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 import types
 import warnings
@@ -59,7 +60,7 @@ def body(text: str) -> str:
     return textwrap.dedent(text)
 
 
-def test_sound_plugin_offers_its_stages(install: Any, write: Any) -> None:
+def test_plugin_offers_its_stages(install: Any, write: Any) -> None:
     install("nstflow-grey", LOSS, version="1.2.3")
     plugins = Plugins()
     assert row_of(plugins, "nstflow-grey") == PluginRow(
@@ -123,75 +124,80 @@ def observer(signature: str) -> str:
 
 
 SCORE = "def score(self, features, target): return 0.0"
+RAISES = "class Odd(BaseException):\n    def __str__(self): raise ValueError\n"
 
-BROKEN: dict[str, tuple[str, list[str]]] = {
+
+def named(use: str) -> str:
+    return stage("LossTerm", SCORE, name=f"use: {use}")
+
+
+def offering(result: str) -> str:
+    return stage("LossTerm", SCORE).replace("[Grey]", result)
+
+
+# what is wrong -> the plugin, and a pattern of the error
+BROKEN = {
     "misspelt hook": (
         observer("nstflow_progres(progress)"),
-        ["no hook nstflow_progres.", "Did you mean 'nstflow_progress'?"],
+        r"no hook nstflow_progres\..*Did you mean 'nstflow_progress'\?",
     ),
-    "misspelt hook of stages": (
-        observer("nstflow_stage()"),
-        ["no hook nstflow_stage.", "Did you mean 'nstflow_stages'?"],
-    ),
-    "hook of nothing known": (observer("before_the_run()"), ["no hook before_the_run."]),
-    "wrong signature": (
-        observer("nstflow_progress(progress, canvas)"),
-        ["nstflow_progress", "canvas"],
-    ),
-    "one hook right, the next wrong": (
-        LOSS + observer("nstflow_run_failed(reason)"),
-        ["nstflow_run_failed", "reason"],
-    ),
+    "misspelt hook of stages": (observer("nstflow_stage()"), "Did you mean 'nstflow_stages'"),
+    "unknown hook": (observer("before_the_run()"), r"no hook before_the_run\."),
+    "wrong signature": (observer("nstflow_progress(progress, canvas)"), "nstflow_progress.*canvas"),
+    "second hook wrong": (LOSS + observer("nstflow_run_failed(reason)"), "run_failed.*reason"),
     "import error": (
         "import a_module_that_is_nowhere",
-        ["import failed: ModuleNotFoundError", "a_module_that_is_nowhere", "nstflow_broken.py:1"],
+        "import failed: ModuleNotFoundError.*a_module_that_is_nowhere.*nstflow_broken.py:1",
     ),
-    "error while it is imported": ("\n1 / 0\n", ["ZeroDivisionError", "nstflow_broken.py:2"]),
-    "syntax error": ("def def", ["import failed: SyntaxError", "nstflow_broken.py"]),
-    "exit while it is imported": ("raise SystemExit(3)", ["import failed: SystemExit"]),
-    "hook raises": (stages("1 / 0"), ["nstflow_stages failed: ZeroDivisionError"]),
-    "hook exits": (stages("raise SystemExit(3)"), ["nstflow_stages failed: SystemExit"]),
-    "hook returns no list": (stages("return 5"), ["nstflow_stages failed: TypeError"]),
-    "hook returns a text": (stages("return 'grey'"), ["'g', which is no stage class"]),
-    "hook returns junk": (stages("return [5]"), ["5, which is no stage class"]),
-    "hook returns another class": (stages("return [int]"), ["<class 'int'>, which is no stage"]),
-    "hook returns a base": (stages("return [nstflow.Stage]"), ["Stage derives from no slot"]),
-    "hook returns a slot's base": (stages("return [nstflow.Loader]"), ["Loader has no name"]),
-    "stage of no slot": (stage("Stage", "pass"), ["Grey derives from no slot's base class"]),
-    "stage without a name": (
-        stage("LossTerm", SCORE, name="pass"),
-        ["Grey has no name", 'give it `use: Literal["x"] = "x"`'],
+    "error at import": ("\n1 / 0\n", "ZeroDivisionError.*nstflow_broken.py:2"),
+    "syntax error": ("def def", "import failed: SyntaxError.*nstflow_broken.py"),
+    "exit at import": ("raise SystemExit(3)", "import failed: SystemExit"),
+    "skips": ("import pytest\npytest.skip('no', allow_module_level=True)", "Skipped: "),
+    "error without text": (
+        f"{RAISES}raise Odd\n",
+        "import failed: Odd: with a text that raises ValueError",
     ),
-    "name is any text": (stage("LossTerm", SCORE, name='use: str = "grey"'), ["has no name"]),
-    "name and default differ": (
-        stage("LossTerm", SCORE, name='use: Literal["grey"] = "gray"'),
-        ["has no name"],
+    "not hashable": (
+        "import numpy, sys\nsys.modules[__name__] = numpy.zeros(3)",
+        "unhashable type",
     ),
-    "two names for one stage": (
-        stage("LossTerm", SCORE, name='use: Literal["grey", "gray"] = "grey"'),
-        ["has no name"],
+    "class": ("import sys\nclass A: pass\nsys.modules[__name__] = A\n", "it is a class"),
+    "hook raises": (stages("1 / 0"), "nstflow_stages failed: ZeroDivisionError"),
+    "hook raises no text": (RAISES + stages("raise Odd"), r"failed: Odd: .*nstflow_broken.py:5\)"),
+    "hook exits": (stages("raise SystemExit(3)"), "nstflow_stages failed: SystemExit"),
+    "hook is async": (
+        stages("return []").replace("def ", "async def "),
+        "nstflow_stages is async or a generator",
     ),
-    "stage lacks a method": (stage("LossTerm", "pass"), ["Grey lacks score"]),
-    "stage lacks two methods": (stage("Loader", "pass"), ["Grey lacks load, size"]),
-    "stage is an object": (
-        stage("LossTerm", SCORE).replace("[Grey]", "[Grey(layers=['image'])]"),
-        ["which is no stage class"],
+    "hook returns no list": (stages("return 5"), "nstflow_stages failed: TypeError"),
+    "hook returns a text": (stages("return 'grey'"), "'g', which "),
+    "hook returns junk": (stages("return [5]"), "5, which "),
+    "hook returns another class": (stages("return [int]"), "<class 'int'>, which "),
+    "hook returns a base": (stages("return [nstflow.Stage]"), "Stage derives from no slot"),
+    "hook returns a slot's base": (stages("return [nstflow.Loader]"), "Loader has no name"),
+    "stage of no slot": (stage("Stage", "pass"), "Grey derives from no slot's base class"),
+    "no name": (named("float = 1"), """Grey has no name.*give it `use: Literal\\["x"\\] = "x"`"""),
+    "name is any text": (named('str = "grey"'), "has no name"),
+    "name and default differ": (named('Literal["grey"] = "gray"'), "has no name"),
+    "two names for one stage": (named('Literal["grey", "gray"] = "grey"'), "has no name"),
+    "name that YAML splits": (named('Literal["a: b"] = "a: b"'), "Grey can't be called 'a: b'"),
+    "name that is null": (named('Literal["null"] = "null"'), "Grey can't be called 'null'"),
+    "setting without a schema": (
+        stage("LossTerm", f"{SCORE}\nlevel: 'Unknown' = 1"),
+        "the settings of Grey have no schema",
     ),
-    "stage is offered twice": (
-        stage("LossTerm", SCORE).replace("[Grey]", "[Grey, Grey]"),
-        ["'grey' twice, for losses"],
-    ),
-    "no hook at all": ("x = 1", ["no function of it carries @nstflow.hookimpl"]),
-    "hook without its mark": (
-        "def nstflow_stages(): return []",
-        ["no function of it carries @nstflow.hookimpl"],
-    ),
+    "stage lacks a method": (stage("LossTerm", "pass"), "Grey lacks score"),
+    "stage lacks two methods": (stage("Loader", "pass"), "Grey lacks load, size"),
+    "stage is an object": (offering("[Grey(layers=['image'])]"), ", which "),
+    "stage is offered twice": (offering("[Grey, Grey]"), "'grey' twice, for losses"),
+    "no hook at all": ("x = 1", "no function of it carries @nstflow.hookimpl"),
+    "hook without its mark": ("def nstflow_stages(): return []", "carries @nstflow.hookimpl"),
 }
 
 
 @pytest.mark.parametrize(("source", "words"), BROKEN.values(), ids=BROKEN)
 def test_broken_plugin_is_a_row_and_breaks_nothing_else(
-    source: str, words: list[str], install: Any, write: Any
+    source: str, words: str, install: Any, write: Any, call: Any
 ) -> None:
     install("nstflow-aaa", LOSS.replace("grey", "before"))
     install("nstflow-broken", source)
@@ -200,7 +206,7 @@ def test_broken_plugin_is_a_row_and_breaks_nothing_else(
     row = row_of(plugins, "nstflow-broken")
     assert row.offers == ()
     assert row.package == "nstflow-broken 1.0"
-    assert [word for word in words if word not in row.error] == []
+    assert re.search(words, row.error)
     assert "\n" not in row.error
     assert {"before", "after", "gram"} <= set(plugins.catalog["losses"])
     assert "grey" not in plugins.catalog["losses"]
@@ -216,6 +222,7 @@ def test_broken_plugin_is_a_row_and_breaks_nothing_else(
     (problem,) = caught.value.problems
     assert problem.got == "no loss is called 'grey'."
     assert f"Not loaded: nstflow-broken 1.0 ({row.error})." in problem.hint
+    assert call("plugins").code == call("schema").code == call("stages").code == 0
 
 
 def test_metadata_that_names_no_package(install: Any, tmp_path: Path) -> None:
@@ -444,14 +451,6 @@ def test_observer_that_raises_is_switched_off_and_the_others_are_told() -> None:
     assert first.told == last.told == news
 
 
-def test_two_observers_of_one_class() -> None:
-    one, two = Watch(), Watch()
-    Plugins({"tensorboard"}).observers([one, two]).tell(
-        "nstflow_progress", progress=1, folder=Path()
-    )
-    assert one.told == two.told == ["progress 1"]
-
-
 def test_plugin_that_raises_while_it_watches_is_named(install: Any) -> None:
     install(
         "nstflow-watch",
@@ -490,137 +489,73 @@ def test_every_hook_is_documented() -> None:
     assert [hook.__name__ for hook in hooks if not hook.__doc__] == []
 
 
-# blame
+# errors of stages while a recipe is planned
 
-BUG = """
-import nstflow
-from typing import Literal
-
-
-class Bug(nstflow.{base}):
-    '''Has a bug.'''
-
-    use: Literal["bug"] = "bug"
-
-    {method}
-        {raise_}
-
-
-@nstflow.hookimpl
-def nstflow_stages():
-    return [Bug]
+LOADER = """
+def load(self, folder): ...
+def size(self, folder): RAISE
 """
-
-
-def bug(base: str, method: str, raise_: str = "raise KeyError('a bug')") -> str:
-    source = BUG.format(base=base, method=method, raise_=raise_)
-    if base == "Loader":
-        source = source.replace("    '''Has a bug.'''", "    def load(self, folder): ...")
-    return source
-
-
-NOISE = "images: {content: {use: noise}}\n"
-PLANNED: dict[str, tuple[str, str, str]] = {
-    "images.content": (
-        bug("Loader", "def size(self, folder):"),
-        "images: {content: {use: bug}}\nlosses: {a: {use: total_variation}}\n",
-        "size",
-    ),
-    "preprocess.0": (
-        bug("Preprocessor", "def size(self, size):").replace(
-            "'''Has a bug.'''", "def apply(self, image, images): ..."
-        ),
-        f"{NOISE}losses: {{a: {{use: total_variation}}}}\npreprocess: [{{use: bug}}]\n",
-        "size",
-    ),
-    "schedule": (
-        bug("Schedule", "def phases(self, size):"),
-        f"{NOISE}losses: {{a: {{use: total_variation}}}}\nschedule: {{use: bug}}\n",
-        "phases",
-    ),
-    "losses.a": (
-        bug("LossTerm", "def share_of_each(self, count):").replace(
-            "'''Has a bug.'''", "def score(self, features, target): ..."
-        ),
-        f"{NOISE}losses: {{a: {{use: bug, layers: [image]}}}}\n",
-        "share_of_each",
-    ),
-}
-
-
-@pytest.mark.parametrize(("place", "case"), PLANNED.items(), ids=PLANNED)
-def test_bug_met_while_planning_names_its_stage_and_package(
-    place: str, case: tuple[str, str, str], install: Any, write: Any
-) -> None:
-    source, recipe, method = case
-    install("nstflow-bug", source, version="0.3")
-    with pytest.raises(KeyError) as caught:
-        plan_file(write(f"name: x\nextractor: {{weights: random}}\n{recipe}"))
-    note = f"Raised in {place} (use: bug), provided by nstflow-bug 0.3."
-    assert caught.value.__notes__ == [note]
-    assert any(entry.name == method for entry in caught.traceback)
-
-
 EXTRACTOR = """
-import nstflow
-from typing import Literal
+def layer_names(self): return ["one"]
+def build(self, layers, folder): ...
+"""
 
-
-class Bug(nstflow.Extractor):
-    '''Has a bug.'''
-
-    use: Literal["bug"] = "bug"
-
-    def layer_names(self): return ["one"]
-    def cost(self, layers, size): return None
-    def build(self, layers, folder): ...
-    def {method}: raise KeyError("a bug")
-
-
-@nstflow.hookimpl
-def nstflow_stages():
-    return [Bug]
+# the place of the stage in a recipe, its base, its methods, the recipe's line
+PLANNED = [
+    ("images.content", "Loader", LOADER, "images: {content: {use: grey}}"),
+    (
+        "preprocess.0",
+        "Preprocessor",
+        "def apply(self, image, images): ...\ndef size(self, size): RAISE",
+        "preprocess: [{use: grey}]",
+    ),
+    ("schedule", "Schedule", "def phases(self, size): RAISE", "schedule: {use: grey}"),
+    (
+        "losses.a",
+        "LossTerm",
+        f"{SCORE}\ndef share_of_each(self, count): RAISE",
+        "losses: {a: {use: grey, layers: [image]}}",
+    ),
+    *(
+        ("extractor", "Extractor", EXTRACTOR + methods, "extractor: {use: grey}")
+        for methods in (
+            "def cost(self, layers, size): RAISE",
+            "def cost(self, layers, size): ...\ndef assets(self, folder): RAISE",
+        )
+    ),
+]
+PLAIN = """\
+images: {content: {use: noise}}
+losses: {a: {use: total_variation}}
+extractor: {weights: random}
 """
 
 
-@pytest.mark.parametrize("method", ["assets(self, folder)", "cost(self, layers, size)"])
-def test_bug_of_an_extractor_names_it(method: str, install: Any, write: Any) -> None:
-    install("nstflow-bug", EXTRACTOR.format(method=method))
-    with pytest.raises(KeyError) as caught:
-        plan_file(
-            write(
-                "name: x\nimages: {content: {use: noise}}\nextractor: {use: bug}\n"
-                "losses: {a: {use: total_variation}}\n"
-            )
-        )
-    note = "Raised in extractor (use: bug), provided by nstflow-bug 1.0."
-    assert caught.value.__notes__ == [note]
-
-
-def test_notes_that_an_error_has_already_do_not_hide_its_stage(install: Any, write: Any) -> None:
+@pytest.mark.parametrize(("place", "base", "methods", "line"), PLANNED)
+def test_bug_met_while_planning_names_its_stage_and_package(
+    place: str, base: str, methods: str, line: str, install: Any, write: Any
+) -> None:
     noted = "error = KeyError('a bug'); error.add_note('mine'); raise error"
-    install("nstflow-bug", bug("Loader", "def size(self, folder):", noted))
+    install("nstflow-bug", stage(base, methods.replace("RAISE", noted)), version="0.3")
+    key = line.partition(":")[0]
+    others = [other for other in PLAIN.splitlines() if not other.startswith(f"{key}:")]
     with pytest.raises(KeyError) as caught:
-        plan_file(
-            write("name: x\nimages: {content: {use: bug}}\nlosses: {a: {use: total_variation}}\n")
-        )
-    assert caught.value.__notes__ == [
-        "mine",
-        "Raised in images.content (use: bug), provided by nstflow-bug 1.0.",
-    ]
+        plan_file(write("\n".join(["name: x", *others, line])))
+    note = f"Raised in {place} (use: grey), provided by nstflow-bug 0.3."
+    assert caught.value.__notes__ == ["mine", note]
 
 
 def test_problem_that_a_stage_finds_is_placed_in_the_recipe(install: Any, write: Any) -> None:
     problem = "raise nstflow.NstflowError(nstflow.Problem('', 'path', 'no good.', 'Try another.'))"
-    install("nstflow-bug", bug("Loader", "def size(self, folder):", problem))
-    path = write("name: x\nimages:\n  content: {use: bug}\nlosses: {a: {use: total_variation}}\n")
+    install("nstflow-bug", stage("Loader", LOADER.replace("RAISE", problem)))
+    path = write("name: x\nimages:\n  content: {use: grey}\nlosses: {a: {use: total_variation}}\n")
     with pytest.raises(NstflowError) as caught:
         plan_file(path, ["extractor.weights=random"])
     (found,) = caught.value.problems
     assert (found.where, found.what) == (f"{path}:3:3", "images.content.path")
     assert (found.got, found.hint) == (
         "no good.",
-        "Try another. 'bug' is provided by nstflow-bug 1.0.",
+        "Try another. 'grey' is provided by nstflow-bug 1.0.",
     )
 
 
@@ -630,42 +565,3 @@ def test_observer_that_is_a_module_is_named() -> None:
     observers = Plugins({"tensorboard"}).observers([module])
     with pytest.warns(NstflowWarning, match=r"'my_watch' is switched off.*ZeroDivisionError"):
         observers.tell("nstflow_run_finished", result=1)
-
-
-RAISES = "class Odd(BaseException):\n    def __str__(self): raise ValueError\n"
-
-
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        (RAISES + "raise Odd\n", ["import failed: Odd: with a text that raises ValueError"]),
-        ("import numpy, sys\nsys.modules[__name__] = numpy.zeros(3)", ["unhashable type"]),
-        (RAISES + stages("raise Odd"), ["nstflow_stages failed: Odd: ", "nstflow_broken.py:5)"]),
-        ("import pytest\npytest.skip('no', allow_module_level=True)", ["Skipped: "]),
-        (
-            "import nstflow\n@nstflow.hookimpl\nasync def nstflow_stages(): return []\n",
-            ["nstflow_stages is async or a generator"],
-        ),
-        (
-            "import sys\nclass Plugin: pass\nsys.modules[__name__] = Plugin\n",
-            ["it is a class"],
-        ),
-        (
-            stage("LossTerm", SCORE, name='use: Literal["a: b"] = "a: b"'),
-            ["Grey can't be called 'a: b'"],
-        ),
-        (
-            stage("LossTerm", SCORE, name='use: Literal["null"] = "null"'),
-            ["Grey can't be called 'null'"],
-        ),
-        (
-            stage("LossTerm", SCORE + "\nlevel: 'Unknown' = 1"),
-            ["the settings of Grey have no schema"],
-        ),
-    ],
-)
-def test_odd_plugin_is_a_row_too(source: str, words: list[str], install: Any, call: Any) -> None:
-    install("nstflow-broken", source)
-    row = row_of(Plugins(), "nstflow-broken")
-    assert [word for word in words if word not in row.error] == []
-    assert call("plugins").code == call("schema").code == call("stages").code == 0

@@ -2,19 +2,21 @@
 
 import csv
 import math
-import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nstflow.plugins.manager import PluginRow, Plugins
+
+Call = Callable[..., Any]
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -73,24 +75,6 @@ each = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.
 each_loss = pytest.mark.parametrize("package", LOSSES, ids=lambda package: package.plugin)
 
 
-def python(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-        env={**os.environ, "COLUMNS": "300", "PYTHONIOENCODING": "utf-8", **more},
-        timeout=300,
-    )
-
-
-def nstflow(*arguments: str) -> str:
-    """Run the command line, which must succeed, and return what it prints."""
-    done = python("-m", "nstflow", *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def row_of(plugins: Plugins, package: Package) -> PluginRow:
     (row,) = (row for row in plugins.rows if row.name == package.plugin)
     return row
@@ -119,28 +103,9 @@ def test_a_package_holds_what_its_users_need(package: Package) -> None:
 
 
 @each
-def test_the_plugin_is_found_by_its_entry_point(package: Package) -> None:
-    row = row_of(Plugins(), package)
-    assert row == PluginRow(package.plugin, package.title, package.offers)
-
-
-@each_loss
-def test_the_catalog_has_its_loss(package: Package) -> None:
-    offer = Plugins().catalog["losses"][package.plugin]
-    assert [offer.stage] == package.entry_point().load().nstflow_stages()
-    assert (offer.plugin, offer.package) == (package.plugin, package.title)
-
-
-@each
-def test_importing_it_does_not_import_tensorflow(package: Package) -> None:
-    module = package.entry_point().module
-    done = python("-c", f"import sys, {module}; sys.exit('tensorflow' in sys.modules)")
-    assert done.returncode == 0, done.stderr
-
-
-@each
-def test_plugins_shows_its_package_and_version(package: Package) -> None:
-    lines = nstflow("plugins").splitlines()
+def test_it_is_found_and_shown(package: Package, call: Call) -> None:
+    assert row_of(Plugins(), package) == PluginRow(package.plugin, package.title, package.offers)
+    lines = call("plugins").out.splitlines()
     at = lines.index(f"{package.plugin}  {package.title}")
     slot, _, names = lines[at + 1].strip().partition("  ")
     if package in LOSSES:
@@ -150,29 +115,32 @@ def test_plugins_shows_its_package_and_version(package: Package) -> None:
 
 
 @each_loss
-def test_stages_shows_it_with_its_settings(package: Package) -> None:
-    shown = nstflow("stages", "losses", package.plugin)
+def test_its_loss_is_shown_with_its_settings(package: Package, call: Call) -> None:
+    offer = Plugins().catalog["losses"][package.plugin]
+    assert [offer.stage] == package.entry_point().load().nstflow_stages()
+    assert (offer.plugin, offer.package) == (package.plugin, package.title)
+    shown = call("stages", "losses", package.plugin).out
     assert f"from {package.title}" in shown
-    stage = Plugins().catalog["losses"][package.plugin].stage
     settings = [line.split()[0] for line in shown.splitlines() if line.strip()]
-    assert {*stage.model_fields} - {"use"} <= set(settings)
+    assert {*offer.stage.model_fields} - {"use"} <= set(settings)
+
+
+def test_importing_them_does_not_import_tensorflow() -> None:
+    modules = ", ".join(package.entry_point().module for package in PACKAGES)
+    script = f"import sys, {modules}; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @each
-def test_its_recipe_is_sound(package: Package) -> None:
-    many = ", 3 runs" if package.plugin == "tensorboard" else ""
-    told = nstflow("validate", str(package.recipe)).strip()
-    assert told == f"{package.recipe}: sound{many}"
-
-
-@each
-def test_its_recipe_runs(package: Package, tmp_path: Path) -> None:
+def test_its_recipe_is_valid_and_runs(
+    package: Package, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("validate", package.recipe).code == 0
+    monkeypatch.setenv("NSTFLOW_TENSORBOARD", "on")
     sets = [part for path, value in SMALL.items() for part in ("--set", f"{path}={value}")]
-    out = tmp_path / "run"
-    words = ["run", str(package.recipe), "--device", "cpu", "--quiet", "--out", str(out), *sets]
-    done = python("-m", "nstflow", *words, NSTFLOW_TENSORBOARD="on")
-    assert done.returncode == 0, done.stderr
-    folders = [file.parent for file in out.rglob("result.png")]
+    done = call("run", package.recipe, "--device", "cpu", "--quiet", "--out", "out", *sets)
+    assert done.code == 0, done.err
+    folders = [file.parent for file in (tmp_path / "out").rglob("result.png")]
     assert len(folders) == (3 if package.plugin == "tensorboard" else 1)
     for folder in folders:
         with Image.open(folder / "result.png") as picture:
@@ -181,17 +149,17 @@ def test_its_recipe_runs(package: Package, tmp_path: Path) -> None:
             rows = list(csv.DictReader(file))
         assert len(rows) == 4
         (events,) = folder.glob("events.out.tfevents.*.nstflow")
-        told = EventAccumulator(str(events)).Reload().Scalars("loss/total")
-        assert [event.step for event in told] == [1, 2, 3, 4]
+        scalars = EventAccumulator(str(events)).Reload().Scalars("loss/total")
+        assert [event.step for event in scalars] == [1, 2, 3, 4]
         assert all(math.isfinite(float(value)) for row in rows for value in row.values())
 
 
 @each_loss
-def test_without_it_its_recipe_names_the_missing_loss(package: Package) -> None:
+def test_without_it_its_recipe_names_the_missing_loss(package: Package, call: Call) -> None:
     for name in (package.plugin, package.name):
-        done = python("-m", "nstflow", "validate", str(package.recipe), "--block-plugin", name)
-        assert done.returncode == 2
-        assert f"{package.recipe}:" in done.stderr
-        assert f"no loss is called '{package.plugin}'." in done.stderr
-        assert f"{package.plugin} ({package.name}" not in done.stderr  # it is not installed then
+        done = call("validate", package.recipe, "--block-plugin", name)
+        assert done.code == 2
+        assert f"{package.recipe}:" in done.err
+        assert f"no loss is called '{package.plugin}'." in done.err
+        assert f"{package.plugin} ({package.name}" not in done.err  # it is not installed then
         assert row_of(Plugins({name}), package).error == "blocked"

@@ -39,42 +39,28 @@ def start(self, canvas, steps): return {'evaluations': tf.constant(0)}
 def step(self, objective, canvas, state): BODY
 """
 
-# slot -> base, the methods with BODY where one goes wrong, what the recipe has
-STAGES: dict[str, tuple[str, str, Any]] = {
-    "images": (
-        "Loader",
-        "def size(self, folder): return 32, 32\ndef load(self, folder): BODY",
-        {"content": {"use": "wrong"}},
-    ),
+# slot -> base, and the methods with BODY where one goes wrong
+STAGES = {
+    "images": ("Loader", "def size(self, folder): return 32, 32\ndef load(self, folder): BODY"),
     "preprocess": (
         "Preprocessor",
         "def size(self, size): return size\ndef apply(self, image, images): BODY",
-        [{"use": "wrong"}],
     ),
-    "extractor": (
-        "Extractor",
-        EXTRACTOR,
-        {"use": "wrong"},
-    ),
-    "start": ("Start", "def paint(self, images, size, seed): BODY", {"use": "wrong"}),
-    "losses": (
-        "LossTerm",
-        "def score(self, features, target): BODY",
-        {"look": {"use": "wrong", "layers": ["image"]}},
-    ),
-    "optimizer": (
-        "Optimizer",
-        OPTIMIZER,
-        {"use": "wrong"},
-    ),
-    "schedule": ("Schedule", "def phases(self, size): BODY", {"use": "wrong"}),
-    "postprocess": (
-        "Postprocessor",
-        "def apply(self, image, images): BODY",
-        [{"use": "wrong"}],
-    ),
-    "outputs": ("Output", "def write(self, result, folder): BODY", [{"use": "wrong"}]),
-    "executor": ("Executor", "def run(self, jobs, work, tell, stop): BODY", None),
+    "extractor": ("Extractor", EXTRACTOR),
+    "start": ("Start", "def paint(self, images, size, seed): BODY"),
+    "losses": ("LossTerm", "def score(self, features, target): BODY"),
+    "optimizer": ("Optimizer", OPTIMIZER),
+    "schedule": ("Schedule", "def phases(self, size): BODY"),
+    "postprocess": ("Postprocessor", "def apply(self, image, images): BODY"),
+    "outputs": ("Output", "def write(self, result, folder): BODY"),
+    "executor": ("Executor", "def run(self, jobs, work, tell, stop): BODY"),
+}
+# what the recipe has there, where it is not the stage alone
+WRONG = {"use": "wrong"}
+PLACES: dict[str, Any] = {
+    "images": {"content": WRONG},
+    "losses": {"look": {**WRONG, "layers": ["image"]}},
+    **{slot: [WRONG] for slot in ("preprocess", "postprocess", "outputs")},
 }
 
 BODIES = {
@@ -87,7 +73,7 @@ BODIES = {
 
 
 def package(slot: str, body: str) -> str:
-    base, methods, _ = STAGES[slot]
+    base, methods = STAGES[slot]
     methods = textwrap.indent(methods.replace("BODY", body), "    ")
     return (
         "from typing import Literal\nimport nstflow\nfrom nstflow import hookimpl, tf\n"
@@ -104,10 +90,10 @@ def test_the_package_is_named(
     install("nstflow-wrong", package(slot, body), version="3.1")
     data = parse_yaml(RECIPE, "")[0]
     if slot != "executor":
-        data[slot] = STAGES[slot][2]
+        data[slot] = PLACES.get(slot, WRONG)
     if slot == "extractor":
         data["losses"]["look"]["layers"] = ["a"]
-    told = ""
+    text = ""
     try:
         if slot == "executor":
             matrix = plan_recipe(write(to_yaml({**data, "matrix": {"seed": [1, 2]}})))
@@ -117,6 +103,6 @@ def test_the_package_is_named(
         else:
             run(plan_file(write(to_yaml(data))), tmp_path / "out")
     except Exception as error:  # noqa: BLE001 - a problem or a bug, each with its text
-        told = "".join(traceback.format_exception(error))
-    assert "nstflow-wrong 3.1" in told, told[-2000:]
+        text = "".join(traceback.format_exception(error))
+    assert "nstflow-wrong 3.1" in text, text[-2000:]
     assert not (tmp_path / "out" / "result.png").exists()
