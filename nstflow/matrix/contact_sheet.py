@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,18 +84,9 @@ def _thumbnail(path: Path | None, side: int) -> Image.Image | None:
 def _lines(name: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
     """Break a name after its separators, so that each line has at most `width` pixels."""
     lines, line = [], ""
-    for part in _parts(name):
+    for part in re.findall(r"[^-_ ]*[-_ ]?", name):
         if line and font.getlength(line + part) > width:
             lines.append(line.strip())
             line = ""
         line += part
     return [*lines, line.strip()]
-
-
-def _parts(name: str) -> list[str]:
-    parts, start = [], 0
-    for index, letter in enumerate(name):
-        if letter in "-_ ":
-            parts.append(name[start : index + 1])
-            start = index + 1
-    return [*parts, name[start:]]

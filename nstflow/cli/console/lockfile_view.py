@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nstflow.cli.console.output import show_facts, show_line, show_ok, show_title, stdout
+from nstflow.cli.console.plan_view import stage_text
 from nstflow.errors import printable
 from nstflow.lockfile.diff import Difference, text_of
 from nstflow.recipe.source import Source
@@ -57,12 +58,12 @@ def show_provenance(source: Source) -> None:
         held = data.get(slot.name)
         noun = "image" if slot.name == "images" else slot.noun
         if slot.holds == "one":
-            rows.append((slot.name, _stage(held)))
+            rows.append((slot.name, stage_text(held)))
         elif isinstance(held, dict):
-            rows += [(f"{noun} {text_of(name)}", _stage(item)) for name, item in held.items()]
+            rows += [(f"{noun} {text_of(name)}", stage_text(item)) for name, item in held.items()]
         elif isinstance(held, list):
-            rows += [(noun, _stage(item)) for item in held]
-    rows += [("seed", text_of(data.get("seed", 0))), ("compute", _stage(data.get("compute")))]
+            rows += [(noun, stage_text(item)) for item in held]
+    rows += [("seed", text_of(data.get("seed", 0))), ("compute", stage_text(data.get("compute")))]
     if data.get("lock"):
         rows += _lock(data["lock"])
     show_facts([(label, value) for label, value in rows if value])
@@ -77,17 +78,3 @@ def _lock(lock: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "device", text_of(lock["device"])
     if lock.get("stopped_at") is not None:
         yield "stopped", f"after step {lock['stopped_at']}"
-
-
-def _stage(item: Any) -> str:
-    """Return a stage as it was written, without the long setting `convolution`."""
-    if not isinstance(item, dict):
-        return "" if item is None else text_of(item)
-    settings = ", ".join(
-        f"{text_of(name)} {text_of(value)}"
-        for name, value in item.items()
-        if name not in ("use", "convolution")
-    )
-    if "use" not in item:
-        return settings
-    return f"{text_of(item['use'])} ({settings})" if settings else text_of(item["use"])

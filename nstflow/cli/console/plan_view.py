@@ -7,6 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from nstflow.cli.console.output import duration_text, show_facts, show_line, show_title, stdout
+from nstflow.lockfile.diff import text_of
 from nstflow.matrix.plan import Matrix
 from nstflow.plan import Plan
 from nstflow.runner.timings import estimate
@@ -21,11 +22,12 @@ def show_plan(plan: Plan) -> None:
         (f"image {name}", f"{size_text(plan.sources[name])} → {size_text(size)}")
         for name, size in plan.sizes.items()
     ]
-    rows.append(("canvas", f"{size_text(plan.canvas)}, starts as {_settings(recipe.start)}"))
+    start = stage_text(recipe.start.model_dump(mode="json"))
+    rows.append(("canvas", f"{size_text(plan.canvas)}, starts as {start}"))
     for name, term in plan.terms.items():
         layers = ", ".join(f"{share:.3g} {layer}" for layer, share in term.shares.items())
         rows.append((f"loss {name}", f"{term.weight:g} × {term.use} of {layers}"))
-    rows.append(("optimizer", _settings(recipe.optimizer)))
+    rows.append(("optimizer", stage_text(recipe.optimizer.model_dump(mode="json"))))
     rows.append(("steps", f"{plan.steps} in {plan.epochs} epochs"))
     rows.append(("arithmetic", _arithmetic(plan)))
     rows += _settled(plan)
@@ -80,23 +82,22 @@ def _arithmetic(plan: Plan) -> str:
 
 
 def _settled(plan: Plan) -> list[tuple[str, str]]:
-    """Return the extractor's settings that the plan has settled."""
-    fields = type(plan.extractor).model_fields
-    settled = {name: getattr(plan.extractor, name) for name in fields}
+    """Return the extractor's settings that the plan has chosen."""
+    written = plan.recipe.extractor.model_dump(mode="json")
+    chosen = plan.extractor.model_dump(mode="json")
     return [
-        (name, _grouped(value))
-        for name, value in settled.items()
-        if value and value != getattr(plan.recipe.extractor, name, None)
+        (name, _grouped(value) if isinstance(value, dict) else text_of(value))
+        for name, value in chosen.items()
+        if value and value != written.get(name)
     ]
 
 
-def _grouped(value: Any) -> str:
-    """Return a mapping of names to names by its values: `winograd: a, b; direct: c`."""
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        return _value(value)
+def _grouped(setting: dict[str, Any]) -> str:
+    """Return a mapping by its values: `winograd: a, b; direct: c`."""
+    values = dict.fromkeys(map(text_of, setting.values()))
     return "; ".join(
-        f"{item}: {', '.join(name for name in value if value[name] == item)}"
-        for item in dict.fromkeys(value.values())
+        f"{value}: {', '.join(name for name in setting if text_of(setting[name]) == value)}"
+        for value in values
     )
 
 
@@ -120,16 +121,15 @@ def _presence(asset: Asset) -> Text:
     return Text.assemble(state, f"; {asset.note}")
 
 
-def _settings(stage: Any) -> str:
-    settings = stage.model_dump(exclude={"use"})
-    return f"{stage.use} ({', '.join(f'{k} {_value(v)}' for k, v in settings.items())})"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_value, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_value(item)}' for key, item in value.items())}}}"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "none" if value is None else str(value)
+def stage_text(stage: Any) -> str:
+    """Return a stage, as data of YAML, on one line; without its long setting `convolution`."""
+    if not isinstance(stage, dict):
+        return "" if stage is None else text_of(stage)
+    settings = ", ".join(
+        f"{text_of(name)} {text_of(value)}"
+        for name, value in stage.items()
+        if name not in ("use", "convolution")
+    )
+    if "use" not in stage:
+        return settings
+    return f"{text_of(stage['use'])} ({settings})" if settings else text_of(stage["use"])
