@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.plugins.single_file import PluginFile
-from nstflow.recipe.attribution import check_type
+from nstflow.recipe.attribution import Origin
 from nstflow.recipe.model import Recipe
 from nstflow.recipe.reader import Draft, ReadOptions, parse
 from nstflow.recipe.source import read_source
 from nstflow.stages.loss import LossTerm
-from nstflow.stages.stage import Extractor, Loader
+from nstflow.stages.stage import Extractor, Loader, Preprocessor, Start
 from nstflow.stages.types import PIXELS, Asset, Cost, Phase, Size
 
 Ask = Callable[..., Any]
@@ -41,6 +41,7 @@ class Plan:
         cost: What describing the canvas at full size takes; None where the extractor can't say.
         assets: What has to be there beside the recipe's own files.
         files: Setting, as `images.content.path` → the file that it names.
+        device_kind: The kind of device that the extractor and the cost are for.
     """
 
     recipe: Recipe
@@ -54,14 +55,16 @@ class Plan:
     cost: Cost | None
     assets: tuple[Asset, ...]
     files: Mapping[str, Path]
+    device_kind: Literal["cpu", "gpu"] = "cpu"
 
     def on(self, device: Literal["cpu", "gpu"] | None) -> Plan:
         """Return the plan for a kind of device, if it is known; it is made for the CPU."""
-        if device is None:
+        if device in (None, self.device_kind):
             return self
         with self.recipe.asking("extractor") as extractor:
             settled = extractor.settled(self.layers, self.canvas, device)
-            return replace(self, extractor=settled, cost=settled.cost(self.layers, self.canvas))
+            cost = settled.cost(self.layers, self.canvas)
+        return replace(self, extractor=settled, cost=cost, device_kind=device)
 
     @property
     def memory(self) -> int | None:
@@ -139,34 +142,40 @@ def make_plans(drafts: Sequence[Draft]) -> list[Plan]:
 
 def _plan(draft: Draft, ask: Ask) -> Plan:
     origin, recipe, problems = draft.origin, draft.recipe, list(draft.problems)
+    folder = origin.source.folder_of()
     sources: dict[str, Size] = {}
     assets: tuple[Asset, ...] = ()
     for keys in origin.stages:
         with origin.asking(*keys, into=problems) as stage:
             if isinstance(stage, Loader):
-                size = ask(stage.size, origin.folder)
-                sources[str(keys[1])] = check_type(size, tuple, "size()")
+                height, width = ask(stage.size, folder)
+                sources[str(keys[1])] = height, width
             elif isinstance(stage, Extractor):
-                assets = tuple(ask(stage.assets, origin.folder))
+                assets = tuple(ask(stage.assets, folder))
     if recipe is None:
         raise NstflowError(problems)
-    sizes = {name: _prepared(recipe, name, size, ask) for name, size in sources.items()}
-    terms = {name: _resolved(recipe, name) for name in recipe.losses}
+    sizes = {name: _prepared(origin, name, size, ask) for name, size in sources.items()}
+    terms: dict[str, LossTerm] = {}
+    for name in recipe.losses:
+        with origin.asking("losses", name) as term:
+            terms[name] = term.with_shares(recipe.extractor.layers)
     needed = {layer for term in terms.values() for layer in term.shares} - {PIXELS}
     with origin.asking("extractor") as extractor:
         known = ask(extractor.layer_names)
         layers = tuple(name for name in known or sorted(needed) if name in needed)
-    problems += _size_problems(recipe, terms, layers, sizes, ask)
+    problems += _size_problems(origin, recipe.start, terms, layers, sizes, ask)
     if problems:
         raise NstflowError(problems)
     canvas = sizes[recipe.start.like]
     with origin.asking("schedule") as schedule:
-        phases = tuple(check_type(phase, Phase, "phases()") for phase in schedule.phases(canvas))
-        if not phases:
-            raise ValueError("a schedule has at least one phase")
+        phases = tuple(schedule.phases(canvas))
+        if not phases or not all(isinstance(phase, Phase) for phase in phases):
+            raise TypeError(
+                f"its phases() should give at least one Phase, but gave {phases!r:.200}"
+            )
     for scale in sorted({phase.scale for phase in phases} - {1.0}):
         scaled_sizes = {name: scaled(size, scale) for name, size in sizes.items()}
-        if problems := _size_problems(recipe, terms, layers, scaled_sizes, ask):
+        if problems := _size_problems(origin, recipe.start, terms, layers, scaled_sizes, ask):
             raise NstflowError(problems)
     with origin.asking("extractor") as extractor:
         settled = ask(extractor.settled, layers, canvas, "cpu")
@@ -175,26 +184,13 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
     return Plan(recipe, sources, sizes, canvas, terms, layers, phases, settled, cost, assets, files)
 
 
-def _prepared(recipe: Recipe, name: str, size: Size, ask: Ask) -> Size:
+def _prepared(origin: Origin, name: str, size: Size, ask: Ask) -> Size:
     """Return the size that an image has after the preprocessors."""
-    for index, each in enumerate(recipe.preprocess):
-        if each.only is None or name in each.only:
-            with recipe.asking("preprocess", index) as stage:
+    for keys, each in origin.stages.items():
+        if isinstance(each, Preprocessor) and (each.only is None or name in each.only):
+            with origin.asking(*keys) as stage:
                 size = ask(stage.size, size)
     return size
-
-
-def _resolved(recipe: Recipe, name: str) -> LossTerm:
-    """Return a term with its layers as a mapping layer → share."""
-    term = recipe.losses[name]
-    if isinstance(term.layers, dict):
-        return term
-    layers = term.layers
-    if isinstance(layers, str):
-        layers = recipe.extractor.layers[layers]
-    with recipe.asking("losses", name):
-        share = term.share_of_each(len(layers))
-    return term.model_copy(update={"layers": dict.fromkeys(layers, share)})
 
 
 def scaled(size: Size, scale: float) -> Size:
@@ -204,7 +200,8 @@ def scaled(size: Size, scale: float) -> Size:
 
 
 def _size_problems(
-    recipe: Recipe,
+    origin: Origin,
+    start: Start,
     terms: Mapping[str, LossTerm],
     layers: Sequence[str],
     sizes: Mapping[str, Size],
@@ -213,18 +210,18 @@ def _size_problems(
     """Return what the extractor and the terms say of the sizes of a phase."""
     problems: list[Problem] = []
     # each of these goes through the whole network: the canvas, and what terms refer to
-    described = {recipe.start.like, *(term.image for term in terms.values())} - {None}
-    with recipe.asking("extractor") as extractor:
+    described = {start.like, *(term.image for term in terms.values())} - {None}
+    with origin.asking("extractor") as extractor:
         for name in [name for name in sizes if name in described]:
             try:
                 ask(extractor.cost, layers, sizes[name])
             except ValueError as error:
                 hint = "Prepare it, or begin the schedule, at a larger size."
-                problems.append(recipe.source.problem(("images", name), f"{error}.", hint))
+                problems.append(origin.source.problem(("images", name), f"{error}.", hint))
     if problems or not described <= set(sizes):
         return problems
     for name, term in terms.items():
-        with recipe.asking("losses", name, into=problems):
+        with origin.asking("losses", name, into=problems):
             reference = None if term.image is None else sizes[term.image]
-            term.check(sizes[recipe.start.like], reference)
+            term.check(sizes[start.like], reference)
     return problems

@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -66,7 +67,7 @@ def _read_run(folder: Path) -> Source:
     lock_of(source, needed=True)
     if record.state == "stopped":
         lock = {**source.data["lock"], "stopped_at": record.steps}
-        source = source.with_data({**source.data, "lock": lock})
+        source = replace(source, data={**source.data, "lock": lock})
     return source
 
 

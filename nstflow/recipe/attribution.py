@@ -36,17 +36,13 @@ class Origin:
     stages: Mapping[Keys, Stage]
     cell: Cell | None = None
 
-    @property
-    def folder(self) -> Path:
-        """Where relative paths start: the folder of the recipe file."""
-        return self.source.folder_of()
-
     def files(self) -> dict[str, Path]:
         """Return the files that stages name: setting, as `images.content.path` → where it is."""
         files: dict[str, Path] = {}
+        folder = self.source.folder_of()
         for keys in self.stages:
             with self.asking(*keys) as stage:
-                named = stage.files(self.folder)
+                named = stage.files(folder)
                 files |= {format_path((*keys, setting)): file for setting, file in named.items()}
         return files
 

@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +253,8 @@ def cells_of(source: Source) -> list[tuple[Cell, Source]]:
     excluded = reader.excluded(axes)
     reader.raise_problems()
     labels = _short_names(list(axes))
-    base = source.with_data({key: value for key, value in source.data.items() if key != MATRIX})
+    data = {key: value for key, value in source.data.items() if key != MATRIX}
+    base = replace(source, data=data)
     names, values, sources = [], [], []
     for choices in itertools.product(*axes.values()):
         chosen = {path: value for choice in choices for path, value in choice.values.items()}

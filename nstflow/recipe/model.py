@@ -189,7 +189,7 @@ class Recipe(_Section):
     @property
     def folder(self) -> Path:
         """Where relative paths start: the folder of the recipe file."""
-        return self._origin.folder
+        return self._origin.source.folder_of()
 
     @property
     def installed(self) -> Plugins:

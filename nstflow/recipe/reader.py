@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from nstflow.recipe.overrides import override
 from nstflow.recipe.paths import MATRIX, Keys
 from nstflow.recipe.source import Source, read_source
 from nstflow.recipe.validation import check, explain
-from nstflow.stages.slots import SLOTS, Slot
+from nstflow.stages.slots import SLOTS
 from nstflow.stages.stage import Name, Stage
 
 MAX_STAGES = 1000  # in one slot: looking for their files, and for names like theirs, takes time
@@ -90,29 +90,24 @@ def load_recipe(
             `make_plan`.
     """
     options = ReadOptions(tuple(overrides), tuple(block), tuple(plugins))
-    return parse(read_source(Path(path)), options).recipe_or_raise()
+    return read(path, options, single=True)[0].recipe_or_raise()
 
 
-def read(path: str | Path, options: ReadOptions = NO_OPTIONS) -> list[Draft]:
-    """Read a recipe file as far as possible: every run of one with a matrix.
+def read(
+    recipe: str | Path | Source, options: ReadOptions = NO_OPTIONS, *, single: bool = False
+) -> list[Draft]:
+    """Read a recipe as far as possible: every run of one with a matrix.
+
+    Args:
+        recipe: The YAML file, or what was written elsewhere.
+        options: What is read beside it.
+        single: Refuse a matrix.
 
     Raises:
         NstflowError: The text is not YAML, an override can't be applied, or the matrix is wrong.
     """
-    return _read(read_source(Path(path)), options, single=False)
-
-
-def parse(source: Source, options: ReadOptions = NO_OPTIONS) -> Draft:
-    """Read what was written, wherever it came from, as far as possible: a single run.
-
-    Raises:
-        NstflowError: An override can't be applied, or the recipe has a matrix.
-    """
-    return _read(source, options, single=True)[0]
-
-
-def _read(source: Source, options: ReadOptions, *, single: bool) -> list[Draft]:
-    source = source.with_data(with_defaults(source.data))
+    source = recipe if isinstance(recipe, Source) else read_source(Path(recipe))
+    source = replace(source, data=with_defaults(source.data))
     if options.overrides:
         source = override(source, options.overrides)
     cells: list[tuple[Cell | None, Source]] = [(None, source)]
@@ -125,34 +120,41 @@ def _read(source: Source, options: ReadOptions, *, single: bool) -> list[Draft]:
             got = "a lock is of a single run."
             raise source.error((MATRIX,), got, "Leave one of them out.", key=True)
         cells = [*cells_of(source)]
-    installed = Plugins({*options.block, *_blocked(source)}, options.plugins)
+    blocked = _blocked(source) if "plugins" in source.data else {}
+    installed = Plugins({*options.block, *blocked}, options.plugins)
     known: dict[tuple[str, str], Stage] = {}  # equal stages of all runs are one
     return [_draft(source, installed, cell, known) for cell, source in cells]
+
+
+def parse(source: Source, options: ReadOptions = NO_OPTIONS) -> Draft:
+    """Read a single run from what was written elsewhere, as far as possible.
+
+    Raises:
+        NstflowError: An override can't be applied, or the recipe has a matrix.
+    """
+    return read(source, options, single=True)[0]
 
 
 def _draft(
     source: Source, installed: Plugins, cell: Cell | None, known: dict[tuple[str, str], Stage]
 ) -> Draft:
     """Read data that has its defaults, stage by stage, then what lies between the stages."""
-    source = source.with_data(with_canvas_size(source.data))
-    stages: dict[Keys, Stage] = {}
-    problems: list[Problem] = []
-    broken: list[Keys] = []
     data = dict(source.data)
+    images, start = data.get("images"), data.get("start")
+    if (
+        isinstance(images, dict)
+        and isinstance(start, dict)
+        and "content" not in images
+        and start.get("image") in [*images]
+    ):  # the canvas has the size of the image that it starts as
+        data["start"] = {**start, "like": start.get("like", start["image"])}
+        source = replace(source, data=dict(data))
+    stages, problems = _read_stages(source, installed.catalog, known)
+    broken: list[Keys] = []
     for slot in SLOTS.values():
-        items = _items(slot, source.data.get(slot.name))
-        if len(items) > MAX_STAGES:
-            got = f"these are {len(items)} stages, and {MAX_STAGES} are the most."
-            problem = source.problem((slot.name,), got)
-            return Draft(Origin(source, installed, {}, cell), [problem], None)
-        for keys, item in items.items():
-            stage = read_stage(source, keys, item, installed.catalog, known)
-            if isinstance(stage, Stage):
-                stages[keys] = stage
-            else:
-                problems += stage
-                broken.append(keys)
+        items = slot.items(data.get(slot.name))
         valid = {keys[-1]: stages[keys] for keys in items if keys in stages}
+        broken += [keys for keys in items if keys not in stages]
         if slot.holds == "one":
             data[slot.name] = valid.get(slot.name)
         elif items:
@@ -174,25 +176,25 @@ def _draft(
     return Draft(origin, problems, None if problems else recipe)
 
 
-def with_canvas_size(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the data with a start that has its own image's size where none is called content."""
-    images, start = data.get("images"), data.get("start")
-    if not (isinstance(images, dict) and isinstance(start, dict)):
-        return data
-    if "content" in images or "like" in start or start.get("image") not in [*images]:
-        return data
-    return {**data, "start": {**start, "like": start["image"]}}
-
-
-def _items(slot: Slot, held: Any) -> dict[Keys, Any]:
-    """Return path → data of everything in a slot that should be a stage."""
-    if slot.holds == "one":
-        return {(slot.name,): held}
-    if slot.holds == "mapping" and isinstance(held, dict):
-        return {(slot.name, name): item for name, item in held.items()}
-    if slot.holds == "list" and isinstance(held, list):
-        return {(slot.name, index): item for index, item in enumerate(held)}
-    return {}
+def _read_stages(
+    source: Source, catalog: Catalog, known: dict[tuple[str, str], Stage]
+) -> tuple[dict[Keys, Stage], list[Problem]]:
+    """Return path → stage of those that are valid by themselves, and what is wrong with others."""
+    stages: dict[Keys, Stage] = {}
+    problems: list[Problem] = []
+    for slot in SLOTS.values():
+        items = slot.items(source.data.get(slot.name))
+        if len(items) > MAX_STAGES:
+            got = f"these are {len(items)} stages, and {MAX_STAGES} are the most."
+            problems.append(source.problem((slot.name,), got))
+            continue
+        for keys, item in items.items():
+            stage = read_stage(source, keys, item, catalog, known)
+            if isinstance(stage, Stage):
+                stages[keys] = stage
+            else:
+                problems += stage
+    return stages, problems
 
 
 def read_stage(

@@ -60,10 +60,6 @@ class Source:
         """Return the error of a single problem."""
         return NstflowError(self.problem(keys, got, hint, key=key), self.label)
 
-    def with_data(self, data: Any) -> Source:
-        """Return the same places for changed data."""
-        return replace(self, data=data)
-
     def with_value(self, path: Sequence[str | int], value: Any, at: Position) -> Source:
         """Return the source with a value at a path, as if it were written at a position.
 

@@ -78,14 +78,6 @@ class _CoreLoader(yaml.SafeLoader):
     """PyYAML's parser with the scalars of YAML 1.2's core schema."""
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as PyYAML declares it
-    nodes = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        self.nodes += 1
-        if self.nodes > 2 * MAX_NODES:  # keys are nodes too
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "it has too many values", mark)
-        return super().compose_node(parent, index)
 
 
 for _tag, _pattern, _letters in IMPLICIT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -26,6 +26,18 @@ class LossTerm(Stage):
     def share_of_each(self, count: int) -> float:
         """Return the share that each of `count` plainly listed layers has."""
         return 1 / count
+
+    def with_shares(self, groups: Mapping[str, Sequence[str]]) -> Self:
+        """Return the term with its layers as a mapping layer → share.
+
+        Args:
+            groups: The extractor's groups of layers.
+        """
+        layers = groups[self.layers] if isinstance(self.layers, str) else self.layers
+        if isinstance(layers, dict):
+            return self
+        shares = dict.fromkeys(layers, self.share_of_each(len(layers)))
+        return self.model_copy(update={"layers": shares})
 
     @property
     def shares(self) -> Mapping[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from nstflow.stages import stage as stages
 from nstflow.stages.loss import LossTerm
@@ -28,6 +28,16 @@ class Slot:
     base: type[Stage]
     holds: Literal["one", "list", "mapping"]
     default: str | None = None
+
+    def items(self, held: Any) -> dict[tuple[str | int, ...], Any]:
+        """Return path → item of what the slot holds in a recipe's data; empty if that is wrong."""
+        if self.holds == "one":
+            return {(self.name,): held}
+        if self.holds == "mapping" and isinstance(held, dict):
+            return {(self.name, name): item for name, item in held.items()}
+        if self.holds == "list" and isinstance(held, list):
+            return {(self.name, index): item for index, item in enumerate(held)}
+        return {}
 
 
 SLOTS: Mapping[str, Slot] = {

@@ -23,7 +23,8 @@ Score = Callable[[Tensor], Tensor]
 
 def check(term: LossTerm) -> None:
     """Check that a loss meets its contract, on smooth features of tiny images."""
-    term = _resolved(term)
+    groups = {term.layers: ("tiny_1", "tiny_2")} if isinstance(term.layers, str) else {}
+    term = term.with_shares(groups)
     title = type(term).__name__
     images = tiny_images()
     network = _Network(layer for layer in term.shares if layer != "image")
@@ -44,16 +45,6 @@ def check(term: LossTerm) -> None:
     _check_compiled(title, objective, canvas)
     if isinstance(term, StatisticTerm) and term.additive:
         _check_additive(title, term.computing(), canvas)
-
-
-def _resolved(term: LossTerm) -> LossTerm:
-    """Return the term with its layers as shares, with two layers where it names a group."""
-    layers = term.layers
-    if isinstance(layers, str):
-        layers = ("tiny_1", "tiny_2")
-    if not isinstance(layers, Mapping):
-        layers = dict.fromkeys(layers, term.share_of_each(len(layers)))
-    return term.model_copy(update={"layers": dict(layers)})
 
 
 def _reference(term: LossTerm, images: Mapping[str, Image]) -> Image:
