@@ -140,22 +140,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         sys.modules.pop(module, None)
 
 
-MATRIX = """\
-name: grid
-summary: Four small runs.
-images:
-  content: {use: noise, height: 32, width: 24}
-  style: {use: noise, height: 16, width: 16, seed: 1}
-preprocess: []
-extractor: {weights: random}
-losses:
-  keep: {use: content, layers: [image], weight: 10}
-  look: {use: gram, image: style, layers: [image], weight: 7}
-schedule: {use: epochs, epochs: 2, steps_per_epoch: 3}
+TINY = Path(__file__).with_name("tiny.yaml").read_text()
+MATRIX = (
+    TINY.replace("name: tiny", "name: grid\nsummary: Four small runs.")
+    + """\
 matrix:
   losses.look.weight: [1, 2]
   images.style.seed: [3, 4]
 """
+)
 
 
 @pytest.fixture

@@ -130,7 +130,8 @@ def build_loop(
         attributed=partial(plan.recipe.asking, "optimizer"),
     )
     alike = objective.kind is not None and built.key is not None
-    key = (objective.kind, optimizer, loop.shapes, built.key) if alike else None
+    with plan.recipe.asking("optimizer"):  # whose state may be anything
+        key = (objective.kind, optimizer, loop.shapes, built.key) if alike else None
     loop.program = shared.programs.get(key, loop.trace)
     return loop
 
