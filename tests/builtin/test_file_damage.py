@@ -1,4 +1,4 @@
-"""Whatever the bytes of a file are, the loader gives a picture or a problem, and nothing else."""
+"""Damaged image files: what is refused, in which words, and what it may cost."""
 
 from __future__ import annotations
 
@@ -21,19 +21,6 @@ from nstflow.builtin.loaders.file import File
 
 Refused = Callable[[pytest.ExceptionInfo[NstflowError]], Problem]
 
-MAGIC = [
-    b"",
-    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
-    b"\xff\xd8\xff\xe0\0\x10JFIF\0",
-    b"\xff\xd8\xff\xe1\0\x40Exif\0\0",
-    b"RIFF\x40\0\0\0WEBPVP8 ",
-    b"RIFF\x40\0\0\0WEBPVP8X",
-    b"II*\0\x08\0\0\0",
-    b"MM\0*\0\0\0\x08",
-    b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0",
-    b"BM\x40\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
-]
-
 
 def saved(picture: PIL.Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
@@ -49,88 +36,19 @@ def written(values: object, **options: object) -> bytes:
 
 @pytest.fixture(scope="module")
 def whole() -> dict[str, bytes]:
+    """Return a file of each decoder; `tests/properties` has more, and damages them in all ways."""
     generator = np.random.default_rng(1)
     picture = PIL.Image.fromarray(generator.integers(0, 256, (13, 17, 3), dtype=np.uint8))
-    words = generator.integers(0, 65536, (13, 17, 4), dtype=np.uint16)
-    made = PIL.Image.Exif()
-    made[274], made[271] = 6, "a maker of cameras"
-    exif = made.tobytes()
-    return {
-        "a.png": saved(picture, "PNG", exif=exif),
-        "palette.png": saved(picture.quantize(9), "PNG", transparency=2),
-        "grey16.png": saved(PIL.Image.fromarray(words[..., 0]), "PNG"),
-        "a.jpg": saved(picture, "JPEG", exif=exif),
-        "inks.jpg": saved(picture.convert("CMYK"), "JPEG", progressive=True),
-        "a.webp": saved(picture, "WEBP", exif=exif),
-        "alpha.webp": saved(picture.convert("RGBA"), "WEBP", lossless=True),
-        "a.bmp": saved(picture, "BMP"),
-        "palette.bmp": saved(picture.quantize(16), "BMP"),
-        "a.tif": saved(picture, "TIFF", exif=exif),
-        "lzw.tif": saved(picture, "TIFF", compression="tiff_lzw"),
-        "jpeg.tif": saved(picture, "TIFF", compression="jpeg"),
+    words = generator.integers(0, 65536, (13, 17, 3), dtype=np.uint16)
+    files = {f"a.{kind}": saved(picture, kind.upper()) for kind in ("png", "webp", "bmp", "tiff")}
+    return files | {
+        "a.jpg": saved(picture, "JPEG"),
         "fax.tif": saved(picture.convert("1"), "TIFF", compression="group4"),
-        "deep.tif": written(words[..., :3], photometric="rgb", extratags=[(274, 3, 1, 6, True)]),
-        "alpha.tif": written(
-            words, photometric="rgb", extrasamples=["assocalpha"], compression="zlib"
-        ),
-        "planes.tif": written(
-            np.moveaxis(words[..., :3], -1, 0), photometric="rgb", planarconfig="separate"
-        ),
-        "grey16.tif": written(words[..., 0], photometric="minisblack", byteorder=">"),
-        "float.tif": written((words[..., 0] / 65535).astype("f4"), photometric="minisblack"),
+        "deep.tif": written(words, photometric="rgb", extratags=[(274, 3, 1, 6, True)]),
     }
 
 
-def outcome(name: str, folder: Path, data: bytes) -> str:
-    """Return what became of these bytes; anything but an image or its own error escapes."""
-    (folder / name).write_bytes(data)
-    file = File(path=Path(name), max_megapixels=0.05, transparency="weight")
-    size = None
-    with warnings.catch_warnings(action="ignore", category=NstflowWarning):
-        try:
-            size = file.size(folder)
-            image = file.load(folder)
-        except NstflowError as error:
-            (problem,) = error.problems
-            assert (problem.where, problem.what) == ("", "path")
-            assert name in problem.got
-            return "no size" if size is None else "no pixels"
-    assert image.size == size
-    return "image"
-
-
-def test_whole_files_are_images(whole: dict[str, bytes], tmp_path: Path) -> None:
-    assert {outcome(name, tmp_path, data) for name, data in whole.items()} == {"image"}
-
-
-def test_random_bytes_are_no_image(tmp_path: Path) -> None:
-    generator = np.random.default_rng(2)
-    for trial in range(300):
-        data = MAGIC[trial % len(MAGIC)] + generator.bytes(int(generator.integers(0, 400)))
-        assert outcome("noise.png", tmp_path, data) in {"no size", "no pixels"}
-
-
-def test_files_with_some_bytes_altered(whole: dict[str, bytes], tmp_path: Path) -> None:
-    generator = np.random.default_rng(3)
-    seen = set()
-    for trial in range(720):
-        name = list(whole)[trial % len(whole)]
-        data = bytearray(whole[name])
-        end = min(len(data), (120, len(data))[trial // len(whole) % 2])  # the header, or anywhere
-        for position in generator.integers(0, end, generator.integers(1, 6)):
-            data[position] = generator.integers(0, 256)
-        seen.add(outcome(name, tmp_path, bytes(data)))
-    assert seen == {"no size", "no pixels", "image"}
-
-
-def test_files_cut_short(whole: dict[str, bytes], tmp_path: Path) -> None:
-    for name, data in whole.items():
-        outcomes = [outcome(name, tmp_path, data[: len(data) * part // 24]) for part in range(24)]
-        assert outcomes[0] == "no size"
-        assert outcomes[12] != "image", name
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tif", "deep.tif"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tiff", "deep.tif"])
 def test_a_truncated_file_is_called_damaged(
     name: str, whole: dict[str, bytes], tmp_path: Path, refused: Refused
 ) -> None:
@@ -160,13 +78,15 @@ def test_a_file_is_closed_again(whole: dict[str, bytes], tmp_path: Path) -> None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for name, data in whole.items():
-            outcome(name, tmp_path, data)
-            outcome(name, tmp_path, data[: len(data) // 2])
+            for length in (len(data), len(data) // 2):
+                (tmp_path / name).write_bytes(data[:length])
+                with contextlib.suppress(NstflowError):
+                    File(path=Path(name)).load(tmp_path)
         gc.collect()
     assert not [warning for warning in caught if issubclass(warning.category, ResourceWarning)]
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "deep.tif", "a.bmp"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff", "deep.tif", "a.bmp"])
 @pytest.mark.parametrize("where", ["PIL.Image.open", "PIL.Image.Image.getexif", "numpy.asarray"])
 def test_too_little_memory_is_not_called_damage(
     name: str, where: str, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -194,7 +114,7 @@ def test_a_length_beyond_the_end_takes_no_memory(whole: dict[str, bytes], tmp_pa
     at = whole["a.png"].index(b"IDAT") - 4
     data = whole["a.png"][:at] + b"\xff\xff\xff\xf0" + whole["a.png"][at + 4 :]
     (tmp_path / "a.png").write_bytes(data)
-    assert File(path=Path("a.png")).load(tmp_path).size == (17, 13)
+    assert File(path=Path("a.png")).load(tmp_path).size == (13, 17)
 
 
 def test_a_volume_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,34 +56,20 @@ def score(term: LossTerm, canvas: Features, reference: Features) -> float:
 # content
 
 
-def test_content_mean() -> None:
-    """The sum over the layers of share * mean((A - C)²)."""
-    a, c = maps(1), maps(2)
-    expected = sum(SHARES[layer] * ((a[layer] - c[layer]) ** 2).mean() for layer in SHAPES)
-    got = score(Content(layers=SHARES), features(a), features(c))
-    assert got == pytest.approx(expected, rel=1e-5)
-
-
-def test_content_sum() -> None:
-    """The sum over the layers of share * ½ Σ (A - C)²."""
-    a, c = maps(1), maps(2)
-    expected = sum(SHARES[layer] / 2 * ((a[layer] - c[layer]) ** 2).sum() for layer in SHAPES)
-    got = score(Content(layers=SHARES, scale="sum"), features(a), features(c))
-    assert got == pytest.approx(expected, rel=1e-5)
-
-
 @pytest.mark.parametrize("scale", ["mean", "sum"])
-def test_content_has_the_gradient_of_its_formula(scale: str) -> None:
-    """2 (A - C) / n for means, A - C for sums, times the share."""
+def test_content(scale: str) -> None:
+    """share * mean((A - C)²), or share * ½ Σ (A - C)², by layer; its gradient is 2 (A - C) / n."""
     a, c = maps(1), maps(2)
+    factors = {x: SHARES[x] * (1 / a[x].size if scale == "mean" else 1 / 2) for x in SHAPES}
     term = Content(layers=SHARES, scale=scale)
     canvas = features(a)
     with tf.GradientTape() as tape:
         tape.watch(canvas["wide"])
         loss = term.score(canvas, term.target(features(c)))
-    factor = SHARES["wide"] * (1 if scale == "sum" else 2 / a["wide"].size)
-    expected = factor * (a["wide"] - c["wide"])
-    np.testing.assert_allclose(tape.gradient(loss, canvas["wide"])[0], expected, 1e-4, 1e-6)
+    expected = sum(factors[layer] * ((a[layer] - c[layer]) ** 2).sum() for layer in SHAPES)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    slope = 2 * factors["wide"] * (a["wide"] - c["wide"])
+    np.testing.assert_allclose(tape.gradient(loss, canvas["wide"])[0], slope, 1e-4, 1e-6)
 
 
 def test_content_compares_equal_sizes_alone() -> None:
@@ -118,33 +104,6 @@ def gram(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.einsum("hwi,hwj->ij", x, x)
 
 
-def style_shapes() -> dict[str, tuple[int, int, int]]:
-    """Return the shapes of a reference with another number of positions."""
-    return {"deep": (2, 9, 6), "wide": (6, 4, 4)}
-
-
-def test_gram_mean() -> None:
-    """The mean over c² entries of (FᵀF / n - AᵀA / m)², by share."""
-    canvas, style = maps(1), maps(2, style_shapes())
-    expected = 0.0
-    for layer, share in SHARES.items():
-        n, m = canvas[layer][..., 0].size, style[layer][..., 0].size
-        expected += share * ((gram(canvas[layer]) / n - gram(style[layer]) / m) ** 2).mean()
-    got = score(Gram(image="style", layers=SHARES), features(canvas), features(style))
-    assert got == pytest.approx(expected, rel=1e-4)
-
-
-def test_gram_sum() -> None:
-    """Σ (FᵀF - AᵀA)², not divided by anything, by share."""
-    canvas, style = maps(1), maps(2, style_shapes())
-    expected = sum(
-        share * ((gram(canvas[layer]) - gram(style[layer])) ** 2).sum()
-        for layer, share in SHARES.items()
-    )
-    term = Gram(image="style", layers=SHARES, scale="sum")
-    assert score(term, features(canvas), features(style)) == pytest.approx(expected, rel=1e-4)
-
-
 def test_gram_gatys() -> None:
     """Σ (FᵀF - AᵀA)² / 4 N² M², N channels and M positions, as equation 4 of the paper has it."""
     canvas, style = maps(1), maps(2)
@@ -158,10 +117,13 @@ def test_gram_gatys() -> None:
 
 
 @pytest.mark.parametrize("scale", ["mean", "sum", "gatys"])
-def test_gram_with_uneven_weights(scale: str) -> None:
-    """G = Σ w f fᵀ over positions; `sum` multiplies it by their number, as with even weights."""
-    canvas, style = maps(1), maps(2, style_shapes())
-    canvas_weights, style_weights = uneven(canvas, 3), uneven(style, 4)
+@pytest.mark.parametrize("even", [True, False])
+def test_gram(scale: str, even: bool) -> None:
+    """Σ (G - A)² / c² of G = Σ w f fᵀ; / 4 c² for gatys; `sum` multiplies G by the positions."""
+    canvas, style = maps(1), maps(2, {"deep": (2, 9, 6), "wide": (6, 4, 4)})
+    canvas_weights, style_weights = (
+        uniform(values) if even else uneven(values, 3) for values in (canvas, style)
+    )
     expected = 0.0
     for layer, share in SHARES.items():
         c, n = canvas[layer].shape[-1], canvas[layer][..., 0].size
@@ -245,34 +207,19 @@ def variation(x: NDArray[np.float64]) -> float:
     return float(term.score(features({"image": x}), None))
 
 
-def test_a_checkerboard_has_exactly_2() -> None:
-    board = (np.indices((8, 6)).sum(0) % 2)[..., None].repeat(3, -1)
-    assert variation(np.float64(board)) == 2.0
-
-
-def test_an_even_image_has_none() -> None:
-    assert variation(np.full((5, 6, 3), 0.7)) == 0
-
-
-def test_total_variation_of_anything() -> None:
-    x = np.random.default_rng(0).random((9, 5, 3))
-    down, across = np.diff(x, axis=0), np.diff(x, axis=1)
-    assert variation(x) == pytest.approx((down**2).mean() + (across**2).mean(), rel=1e-5)
-
-
-def test_stripes_have_one_direction_alone() -> None:
-    """Rows of 0 and 1 differ downwards by 1, across by nothing."""
-    assert variation(np.float64(np.arange(6) % 2)[:, None, None] * np.ones((1, 4, 3))) == 1.0
-
-
-@pytest.mark.parametrize("size", [(1, 6), (6, 1)])
-def test_a_direction_with_one_pixel_adds_nothing(size: tuple[int, int]) -> None:
-    line = (np.arange(6) % 2).reshape(*size, 1).repeat(3, -1)
-    assert variation(np.float64(line)) == 1.0
-
-
-def test_one_pixel_has_no_neighbours() -> None:
-    assert variation(np.full((1, 1, 3), 0.5)) == 0
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (np.indices((8, 6, 1))[:2].sum(0) % 2, 2),  # a checkerboard
+        (np.full((5, 6, 3), 0.7), 0),
+        (np.full((1, 1, 3), 0.5), 0),
+        ((np.arange(6) % 2)[:, None, None] * np.ones((1, 4, 3)), 1),  # stripes: one direction alone
+        ((np.arange(6) % 2).reshape(1, 6, 1), 1),
+        ((np.arange(6) % 2).reshape(6, 1, 1), 1),
+    ],
+)
+def test_total_variation_of_patterns(image: NDArray[np.float64], expected: float) -> None:
+    assert variation(np.float64(image)) == expected
 
 
 def test_total_variation_applies_the_shares() -> None:
