@@ -15,16 +15,16 @@ from nstflow.stages.types import Features, Size
 
 
 class LossTerm(Stage):
-    """One term of the sum that the optimizer makes small."""
+    """One term of the sum that the optimizer minimises."""
 
     image: ImageRef | None = Field(
-        None, description="The reference; without one there is no target."
+        None, description="The reference image; without one there is no target."
     )
     layers: Layers = Field(description="A group, a list of layers, or a mapping layer: share.")
-    weight: float = Field(1.0, description="What the term is multiplied by.")
+    weight: float = Field(1.0, description="The factor of the term in the sum.")
 
     def share_of_each(self, count: int) -> float:
-        """Return the share that each of `count` plainly listed layers has."""
+        """Return the share of each layer, if `layers` is a list of `count` layers."""
         return 1 / count
 
     def with_shares(self, groups: Mapping[str, Sequence[str]]) -> Self:
@@ -41,48 +41,50 @@ class LossTerm(Stage):
 
     @property
     def shares(self) -> Mapping[str, float]:
-        """Layer → share. A plan turns every way of writing `layers` into this one."""
+        """Layer → share. Known in a plan, which converts `layers` to a mapping."""
         if not isinstance(self.layers, dict):
             raise TypeError(f"the layers of {self!r} are not resolved yet: only a plan's terms are")
         return self.layers
 
     def computing(self) -> Self:
-        """Return the term as it computes: its weight is 1, because the engine multiplies.
+        """Return the term to compute with: its weight is 1, because the engine multiplies by it.
 
-        So runs that differ in the weight alone share one compiled program.
+        So runs that differ only in their weights share one compiled program.
         """
         return self.model_copy(update={"weight": 1.0})
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """Return the sum of the layers' losses, each times its share."""
+        """Return the sum of the losses of the layers, each multiplied by its share."""
         return tf.add_n([share * losses[layer] for layer, share in self.shares.items()])
 
     def check(self, canvas: Size, reference: Size | None) -> None:
-        """Raise an `NstflowError` where the term can't compare these sizes; asked by the plan."""
+        """Raise an `NstflowError` if the term can't compare these sizes. A plan calls this."""
 
     def target(self, features: Features) -> Any:
-        """Return what to keep of the reference: tensors and plain values, nested as you like."""
+        """Return what to keep of the reference: tensors and plain values, in any nesting."""
         return dict(features)
 
     @abstractmethod
     def score(self, features: Features, target: Any) -> Tensor:
-        """Return the loss of the canvas, a scalar before `weight`; `self.shares` are yours to use.
+        """Return the loss of the canvas, a scalar, multiplied by the shares but not the weight.
 
-        Called at every step, compiled; `target` is what `target` returned, or None without `image`.
+        It is compiled and called at every step. `target` is the result of `target` for the
+        reference, or None without `image`.
         """
 
 
 class StatisticTerm(LossTerm):
-    """A loss that compares statistics of positions, wherever they occur.
+    """A loss that compares statistics of the features, independent of their positions.
 
-    Maps are flattened to weighted points and the layers' shares applied here, so that a term is
-    two functions: `summarize` and `distance`. A summary depends on the points, their weights and
-    the term's settings: terms that differ in `image`, `layers` and `weight` alone share one.
+    This class flattens feature maps to weighted points and multiplies by the shares of the layers.
+    A subclass has only two methods, `summarize` and `distance`. A summary may depend on the points,
+    their weights and the settings of the term, except `image`, `layers` and `weight`: terms that
+    differ only in these share one summary.
 
     Attributes:
-        additive: The summary of a whole is the weighted mean of its parts' summaries, so that a
-            large image can be described tile by tile. Ask a term, not its class: it may depend on
-            settings. A term that draws random directions is a plain `LossTerm`, with
+        additive: Whether the summary of an image is the weighted mean of the summaries of its
+            parts, so that a large image can be summarized tile by tile. This may depend on
+            settings. A loss that uses random numbers derives from `LossTerm` instead, and uses
             `features.points` and `features.seed`.
     """
 
@@ -93,11 +95,11 @@ class StatisticTerm(LossTerm):
 
     @abstractmethod
     def summarize(self, points: Tensor, weights: Tensor) -> Any:
-        """Return the summary of points `(n, c)` that count by weights `(n, 1)`, which sum to 1."""
+        """Return the summary of points `(n, c)` with weights `(n, 1)`, whose sum is 1."""
 
     @abstractmethod
     def distance(self, summary: Any, target: Any) -> Tensor:
-        """Return how far a summary is from the target's, a scalar."""
+        """Return the distance of a summary from the target, a scalar."""
 
     def target(self, features: Features) -> Any:
         """Return the summary of each layer."""
@@ -112,7 +114,7 @@ class StatisticTerm(LossTerm):
         }
 
     def score(self, features: Features, target: Any) -> Tensor:
-        """Return the sum over the layers of share * distance."""
+        """Return the sum of share * distance over the layers."""
         summaries = StatisticTerm.target(self, features)
         return self.total(
             {layer: self.distance(summaries[layer], target[layer]) for layer in features}
