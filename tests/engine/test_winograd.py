@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -11,9 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nstflow import Size, Tensor, tf
+from nstflow import Size, tf
 from nstflow.engine import winograd
-from nstflow.engine.convolution import conv3x3
 
 Points = tuple[tuple[int, int], ...]
 
@@ -28,47 +26,6 @@ CASES = [
 
 def random(*shape: int, seed: int = 0) -> NDArray[np.float32]:
     return np.float32(np.random.default_rng(seed).normal(size=shape))
-
-
-def with_gradient(
-    function: Callable[[Tensor], Tensor], x: NDArray[Any], *, compiled: bool = False
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return f(x), and the gradient of a sum in which every value counts differently."""
-
-    def both(x: Tensor) -> tuple[Tensor, Tensor]:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-            upstream = tf.constant(random(*y.shape, seed=5).astype(x.dtype.as_numpy_dtype))
-            loss = tf.reduce_sum(y * upstream)
-        return y, tape.gradient(loss, x)
-
-    program = tf.function(both, jit_compile=True, autograph=False) if compiled else both
-    y, gradient = program(tf.constant(x))
-    return y.numpy(), gradient.numpy()
-
-
-def assert_close(got: NDArray[np.float32], expected: NDArray[np.float64]) -> None:
-    """Check the largest error and the mean square, relative to the spread of what is expected."""
-    assert got.dtype == np.float32
-    assert got.shape == expected.shape
-    spread = np.sqrt(np.mean(np.square(expected)))
-    errors = (got - expected) / spread
-    assert np.abs(errors).max() < 1e-4
-    assert np.sqrt(np.mean(np.square(errors))) < 1e-5
-
-
-def check(size: Size, channels: tuple[int, int], *, compiled: bool) -> None:
-    inputs, outputs = channels
-    kernel, bias = random(3, 3, inputs, outputs, seed=1), random(outputs, seed=2)
-    x = random(1, *size, inputs)
-    got = with_gradient(conv3x3(kernel, bias, "winograd"), x, compiled=compiled)
-    exact_kernel, exact_bias = kernel.astype(np.float64), bias.astype(np.float64)
-    expected = with_gradient(
-        lambda x: tf.nn.conv2d(x, exact_kernel, 1, "SAME") + exact_bias, x.astype(np.float64)
-    )
-    for mine, exact in zip(got, expected, strict=True):
-        assert_close(mine, exact)
 
 
 # The matrices: Aᵀ [(G g) ∘ (Bᵀ d)] is the convolution, in rational numbers
@@ -143,19 +100,23 @@ def test_kernels_mixed_in_blocks_are_those_mixed_at_once(
 
 
 @pytest.mark.parametrize(("size", "channels"), CASES)
-def test_values_and_gradients(size: Size, channels: tuple[int, int]) -> None:
-    check(size, channels, compiled=False)
+def test_values_and_gradients(
+    size: Size, channels: tuple[int, int], check_convolution: Any
+) -> None:
+    check_convolution(size, channels, "winograd")
 
 
 @pytest.mark.parametrize(
     ("size", "channels"), [((1, 9), (3, 64)), ((5, 8), (64, 128)), ((17, 30), (64, 64))]
 )
-def test_compiled_values_and_gradients(size: Size, channels: tuple[int, int]) -> None:
-    check(size, channels, compiled=True)
+def test_compiled_values_and_gradients(
+    size: Size, channels: tuple[int, int], check_convolution: Any
+) -> None:
+    check_convolution(size, channels, "winograd", compiled=True)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 8), (6, 7)])
-def test_turned_mixtures_are_those_of_the_turned_kernel(size: Size) -> None:
+def test_turned_mixtures_are_those_of_the_turned_kernel(size: Size, assert_close: Any) -> None:
     """`turned` turns by 180° and swaps the channels: 24 channels to 16 with a kernel of 16 → 24."""
     kernel, x = random(3, 3, 16, 24, seed=1), tf.constant(random(1, *size, 24))
     turned = np.ascontiguousarray(kernel[::-1, ::-1].swapaxes(2, 3))
