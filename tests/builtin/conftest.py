@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nstflow import NstflowError, Problem
+from nstflow.builtin.loaders.file import File
 
 Chunk = tuple[bytes, bytes]
 
@@ -19,16 +20,19 @@ SRGB_PRIMARIES = ((0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0
 
 
 @pytest.fixture
-def refused() -> Callable[[pytest.ExceptionInfo[NstflowError]], Problem]:
-    """Return the one problem that a stage raised, as a stage has to: without a place."""
+def refused(tmp_path: Path) -> Callable[..., Problem]:
+    """Check that a file of the test's folder is refused in one way; return the problem."""
 
-    def problem(raised: pytest.ExceptionInfo[NstflowError]) -> Problem:
-        (only,) = raised.value.problems
-        assert only.where == ""
-        assert only.what == "path"
-        return only
+    def refused(file: str | File, match: str, *, decoding: bool = False) -> Problem:
+        file = File(path=Path(file)) if isinstance(file, str) else file
+        for method in (file.load,) if decoding else (file.size, file.load):
+            with pytest.raises(NstflowError, match=match) as raised:
+                method(tmp_path)
+            (problem,) = raised.value.problems
+            assert (problem.where, problem.what) == ("", "path")  # the plan adds the place
+        return problem
 
-    return problem
+    return refused
 
 
 @pytest.fixture
