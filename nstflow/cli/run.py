@@ -176,7 +176,7 @@ def make_many(
     from nstflow.storage.run_record import SHEET_FILE, SUMMARY_FILE
 
     plugins = matrix.plans[0].recipe.installed
-    chosen = choose_executor(executor or _needed_executor(settings), settings, plugins)
+    chosen = choose_executor(executor, settings, plugins)
     out = options.out or Path("runs", matrix.name)
     display = MatrixDisplay(matrix, silent=options.quiet)
     with stoppable() as stop:
@@ -205,13 +205,6 @@ def make_many(
             files = {"summary": out / SUMMARY_FILE, "contact sheet": out / SHEET_FILE}
             console.show_facts([(name, str(f)) for name, f in files.items() if f.is_file()])
         _exit(matrix, results, stop, quiet=options.quiet)
-
-
-def _needed_executor(settings: dict[str, Any]) -> str:
-    """Return the executor that has the settings, where none is named."""
-    if settings.get("scheduler") is not None:
-        return "dask"
-    return "serial" if settings.get("workers") is None else "processes"
 
 
 def refuse(got: str, **options: object) -> None:

@@ -10,12 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nstflow.errors import NstflowError, Problem, printable
-from nstflow.lockfile.build import (
-    Data,
-    Kind,
-    describe_file,
-    recipe_data,
-)
+from nstflow.lockfile.build import Data, Kind, describe_file, recipe_data
 from nstflow.lockfile.provenance import read_anything
 from nstflow.plan import make_plan
 from nstflow.recipe.model import Recipe
@@ -34,7 +29,7 @@ _FILE = {"sha256", "bytes"}
 
 @dataclass(frozen=True)
 class Difference:
-    """A setting that two recipes or locks do not agree on.
+    """A setting that differs between two recipes or locks.
 
     Attributes:
         setting: Its path, such as `losses.style.weight`.
@@ -50,14 +45,16 @@ class Difference:
 def differences(first: Any, second: Any) -> list[Difference]:
     """Return every setting in which the data of two recipes or locks differ, in their order.
 
-    What one of them lacks altogether, such as a loss, is one difference. Files of equal hash are
-    equal, wherever they lie.
+    What only one of them has, such as a loss, is one difference. Files of equal hash are equal,
+    wherever they lie.
     """
-    same = set(_same_files(first, second))
-    found = _differences(first, second, "")
+    known, here = ((data.get("lock") or {}).get("files") or {} for data in (first, second))
+    same = {
+        name for name in known if name in here and known[name]["sha256"] == here[name]["sha256"]
+    }
     return [
-        Difference(printable(name), text_of(a), text_of(b))
-        for name, a, b in found
+        Difference(printable(name), text_of(one), text_of(other))
+        for name, one, other in _differences(first, second, "")
         if name not in same
     ]
 
@@ -76,7 +73,7 @@ def refusal(
         found: At least one.
         where: The file or folder that was compared with.
         subject: What the problems are in.
-        hint: What to do, said once, at the last.
+        hint: What to do; the last problem has it.
         names: What the first and the second are, such as `("the lock has", "here it is")`.
     """
     problems = [
@@ -114,15 +111,8 @@ def _have_parts(first: Any, second: Any) -> bool:
     return False
 
 
-def _same_files(first: Any, second: Any) -> Iterator[str]:
-    files = [(data.get("lock") or {}).get("files") or {} for data in (first, second)]
-    for setting, what in files[0].items():
-        if setting in files[1] and what["sha256"] == files[1][setting]["sha256"]:
-            yield setting
-
-
 def _equal(first: Any, second: Any) -> bool:
-    """Compare: 1 is 1.0, but not true; an empty mapping is as good as none."""
+    """Compare: 1 is 1.0, but not true; an empty mapping is the same as none."""
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(map(_equal, first, second))
     if all(value is ... or value == {} for value in (first, second)):
@@ -158,8 +148,8 @@ def number_text(value: float) -> str:
 def compare_anything(first: Path, second: Path) -> list[Difference]:
     """Return what differs between two of recipes, locks, run directories and pictures.
 
-    Of what only a lock has (versions, the device), nothing is said where one of the two is none;
-    what a recipe leaves open is then settled as for the lock's device.
+    Versions and devices, which only locks have, are compared between two locks. What a recipe
+    leaves open is settled as for the lock's device.
 
     Raises:
         NstflowError: One of them can't be read.
@@ -181,12 +171,12 @@ def _read(path: Path) -> tuple[Recipe, bool]:
 
 
 def _data(recipe: Recipe, kind: Kind | None, *, keep_names: bool) -> Data:
-    """Return all of a recipe, with hashes of the files that are known or there.
+    """Return a recipe as data, with the hashes in its lock or of the files that are there.
 
     Args:
         recipe: What was read.
-        kind: The device to settle it for, if it is no lock; None to leave it open.
-        keep_names: Leave the names of files as they are, instead of telling where they lie.
+        kind: The device to settle it for, if it has no lock; None to leave it open.
+        keep_names: Keep the names of files, instead of absolute paths.
     """
     lock = recipe.lock
     extractor = recipe.extractor
@@ -199,10 +189,6 @@ def _data(recipe: Recipe, kind: Kind | None, *, keep_names: bool) -> Data:
         if not keep_names and "\0" not in str(file):  # else there is no such file
             data, _ = with_value(data, parse_path(data, setting), os.path.realpath(file))
     if lock is not None:
-        data["lock"] = lock.model_dump(mode="json", exclude_none=True)
-        return data
-    there = {setting: file for setting, file in files.items() if file.is_file()}
-    data["lock"] = {
-        "files": {setting: describe_file(recipe, setting, file) for setting, file in there.items()}
-    }
-    return data
+        return {**data, "lock": lock.model_dump(mode="json", exclude_none=True)}
+    there = {name: describe_file(recipe, name, f) for name, f in files.items() if f.is_file()}
+    return {**data, "lock": {"files": there}}

@@ -1,9 +1,10 @@
-"""The runs of a matrix, made by an executor and summed up."""
+"""The runs of a matrix: made by an executor, and summarized."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,48 +44,54 @@ def run_matrix(
     ended: Callable[[JobResult], None] = lambda _: None,
     stop: Stop | None = None,
 ) -> list[JobResult]:
-    """Make the runs, each in a directory of its own; one that fails does not stop the others.
+    """Make the runs, each in its own directory; one that fails does not stop the others.
 
-    Whatever happens, `summary.csv` and `contact_sheet.png` are written of those that have ended;
-    the table is there from the first end on.
+    `summary.csv` and `contact_sheet.png` cover the runs that have ended, even if the command is
+    interrupted. The table is updated each time a run ends.
 
     Args:
         matrix: What to make.
         executor: Where it is made.
         out: The directory that holds those of the runs.
         overwrite: Replace runs that are there.
-        resume: Go on with what is unfinished, and leave what is done; with `overwrite` too,
-            replace what is of another recipe.
+        resume: Continue unfinished runs, and keep finished ones; with `overwrite` too, replace
+            those of another recipe.
         device: Where to compute.
-        metadata: Let the pictures carry how they were made.
-        tell: Takes the news of all runs.
-        begun: Called when it is sure that they can be made.
-        ended: Takes how each ended, as it ends.
-        stop: Asks to stop: no further run begins, and those at work keep a checkpoint.
+        metadata: Store in the pictures how they were made.
+        tell: Called with the progress of all runs.
+        begun: Called when it is certain that they can be made.
+        ended: Called with the result of each run as it ends.
+        stop: Asks to stop: no further run starts, and those in progress save a checkpoint.
 
     Returns:
-        How each ended, in the recipe's order; those that never began are left out.
+        The results in the recipe's order; runs that never started are left out.
 
     Raises:
-        NstflowError: The directory can't be had, or the executor can't begin.
+        NstflowError: The directory can't be used, or the executor can't start.
     """
     stop = stop or Stop()
     stop.polled = True
     results: dict[str, JobResult] = {}
     with MatrixDirectory(matrix, out, overwrite=overwrite, resume=resume):
-        options: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "metadata": metadata}
-        jobs = {job.name: job for job in jobs_of(matrix, out, device=device, **options)}
+        jobs = {
+            job.name: replace(
+                job, overwrite=overwrite, resume=resume, device=device, metadata=metadata
+            )
+            for job in jobs_of(matrix, out)
+        }
         if resume and not overwrite:
-            _check_same(list(jobs.values()))
+            _check_resumable(list(jobs.values()))
         begun()
         try:
-            for result in _ends(matrix, executor, jobs, tell, stop):
+            for result in _results(matrix, executor, jobs, tell, stop):
                 results[result.name] = result
                 write_table(matrix, list(results.values()), out)
                 ended(result)
             for name in jobs if not stop.requested else ():
                 if name not in results:
-                    results[name] = JobResult.lost(name, "its executor never told how it ended.")
+                    results[name] = JobResult.lost(
+                        name, "its executor did not report how it ended."
+                    )
                     ended(results[name])
         finally:
             for job, plan in zip(jobs.values(), matrix.plans, strict=True):
@@ -95,10 +102,10 @@ def run_matrix(
     return list(results.values())
 
 
-def _ends(
+def _results(
     matrix: Matrix, executor: Executor, jobs: Mapping[str, Job], tell: Tell, stop: Stop
 ) -> Iterator[JobResult]:
-    """Yield how each run ended, each once; what goes wrong is the executor's."""
+    """Yield the result of each run; errors are attributed to the executor."""
     left = set(jobs)
     source, keys = Source(_OPTION, "", {}, {}), (EXECUTOR.name,)
     origin = Origin(source, matrix.plans[0].recipe.installed, {keys: executor})
@@ -106,16 +113,18 @@ def _ends(
         for result in executor.run(list(jobs.values()), work, tell, stop):
             check_type(result, JobResult, "run()")
             if result.name not in left:
-                raise RuntimeError(f"it tells one end too many of '{result.name}'")
+                raise RuntimeError(
+                    f"it reported '{result.name}' twice, or a run that it was not given"
+                )
             left.remove(result.name)
             yield result
 
 
-def _check_same(jobs: Sequence[Job]) -> None:
-    """Find before the first run that those which are there are of this recipe.
+def _check_resumable(jobs: Sequence[Job]) -> None:
+    """Check before the first run that the runs that are there are of this recipe.
 
     Raises:
-        NstflowError: With what differs of the first that is not.
+        NstflowError: With the differences of the first that is not.
     """
     others = []
     for job in jobs:
@@ -129,44 +138,49 @@ def _check_same(jobs: Sequence[Job]) -> None:
     label = str(job.folder / RECIPE_FILE)
     found = differences(parse_yaml(written, label)[0], parse_yaml(job.lock, label)[0])
     count = f"{len(others)} of the {len(jobs)} runs"
-    hint = f"{count} are of another recipe: replace these by --overwrite --resume."
+    hint = f"{count} are of another recipe: replace these with --overwrite --resume."
     names = ("the run that is there has", "now it is")
-    raise refusal(found or [Difference("recipe", "other words", "these")], label, "", hint, names)
+    raise refusal(found or [Difference("recipe", "another text", "this")], label, "", hint, names)
 
 
-def jobs_of(matrix: Matrix, out: Path, **options: Any) -> Iterator[Job]:
-    """Yield the runs as plain data, each with its lock."""
+def jobs_of(matrix: Matrix, out: Path) -> Iterator[Job]:
+    """Yield the runs as plain data, each with its lockfile."""
     for cell, plan in zip(matrix.cells, matrix.plans, strict=True):
         folder = (out / cell.name).absolute()
         lock = make_lock(plan, folder).to_text()
-        yield Job(cell.name, lock, folder, plugins=plan.recipe.installed.files, **options)
+        yield Job(cell.name, lock, folder, plugins=plan.recipe.installed.files)
 
 
 _OPTION = "--executor"
 
 
-def choose_executor(written: str, settings: dict[str, Any], plugins: Plugins) -> Executor:
+def choose_executor(written: str | None, settings: dict[str, Any], plugins: Plugins) -> Executor:
     """Return the executor of a name, or one written as a stage of a recipe is.
 
     Args:
-        written: A name, such as `processes`, or a mapping, such as `{use: dask, workers: 3}`.
-        settings: More of its settings, from options named like them; those that are None are
-            left out.
+        written: A name, such as `processes`, or a mapping, such as `{use: dask, workers: 3}`; by
+            default the first installed executor that has the settings.
+        settings: More of its settings, from options of the same names; None where not given.
         plugins: What is installed.
 
     Raises:
         NstflowError: There is none of that name, or it lacks a setting, at the option.
     """
-    item = parse_yaml(written, _OPTION, controls=False)[0]
-    if not isinstance(item, dict):
-        item = {"use": item}
     keys: Keys = (EXECUTOR.name,)
     given = {name: value for name, value in settings.items() if value is not None}
+    if written is None:
+        offers = plugins.catalog[EXECUTOR.name].items()
+        fitting = (name for name, offer in offers if set(given) <= set(offer.stage.model_fields))
+        item: Any = next(fitting, EXECUTOR.default)
+    else:
+        item = parse_yaml(written, _OPTION, controls=False)[0]
+    if not isinstance(item, dict):
+        item = {"use": item}
     positions: Positions = {keys: (Position(_OPTION), Position(_OPTION))}
     for name in given:
         positions[*keys, name] = Position(f"--{name}"), Position(f"--{name}")
     data = {EXECUTOR.name: {**item, **given}}
-    source = Source(_OPTION, written, data, positions)
+    source = Source(_OPTION, written or "", data, positions)
     stage = read_stage(source, keys, data[EXECUTOR.name], plugins.catalog, {})
     if isinstance(stage, list):
         raise NstflowError(stage)

@@ -1,4 +1,4 @@
-"""The making of one run of many, in whatever process it is asked for."""
+"""Makes one run of a matrix, in whatever process it is called."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from nstflow.errors import NstflowError, NstflowWarning, Problem
 from nstflow.hookspecs import hookimpl
-from nstflow.plan import Plan
+from nstflow.plan import Plan, make_plan
 from nstflow.recipe.reader import ReadOptions, parse
 from nstflow.recipe.source import parse_source
 from nstflow.runner.cache import RunCache
@@ -27,12 +26,12 @@ from nstflow.storage.run_record import RECIPE_FILE, read_run_record
 
 
 def work(job: Job, tell: Tell, stop: Stop) -> JobResult:
-    """Make the run of a job; what was made for earlier ones in this process is used again.
+    """Make the run of a job; what earlier runs of this process made is reused.
 
     Args:
         job: What to do.
-        tell: Called with news, from this thread.
-        stop: Asks to stop between two dispatches; a run that has not begun does not begin.
+        tell: Called with the progress, from this thread.
+        stop: Asks to stop between two dispatches; a run that has not started does not start.
     """
     began = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
@@ -57,9 +56,9 @@ def _work(job: Job, tell: Tell, stop: Stop) -> JobResult:
     except NstflowError as error:
         return JobResult(job.name, "failed", problems=tuple(_placed(job, error)))
     except KeyboardInterrupt:
-        stop.request(signal.SIGINT)  # nobody listened, who would have asked the others to stop
+        stop.request(signal.SIGINT)  # no signal handler has asked the other runs to stop
         return JobResult(job.name, "stopped")
-    except BaseException as error:  # noqa: BLE001 - one run's mistake is not the others'
+    except BaseException as error:  # noqa: BLE001 - an error in one run does not stop the others
         said = traceback.format_exception_only(error)[0].strip()  # whose text may raise, too
         problem = Problem(job.name, "", said)
         return JobResult(job.name, "failed", problems=(problem,), trace=traceback.format_exc())
@@ -69,7 +68,7 @@ def _work(job: Job, tell: Tell, stop: Stop) -> JobResult:
 
 
 def _placed(job: Job, error: NstflowError) -> Iterator[Problem]:
-    """Yield what is wrong with a run at the run's name: the file in its directory may be gone."""
+    """Yield the problems of a run, with its name for a file in its directory, which may be gone."""
     own = str(job.folder / RECIPE_FILE)
     for problem in error.problems:
         known = problem.where and not problem.where.startswith(own)
@@ -81,28 +80,37 @@ def _run(job: Job, tell: Tell, stop: Stop) -> Result:
         from nstflow.engine.device import use_threads
 
         use_threads(job.threads)
-    _make(job.folder)  # where the paths of the lock start
+    _make_folder(job.folder)  # where the paths of the lockfile start
     source = parse_source(job.lock, str(job.folder / RECIPE_FILE), job.folder)
     recipe = parse(source, ReadOptions(plugins=tuple(job.plugins))).recipe_or_raise()
-    options: dict[str, Any] = {"device": job.device, "metadata": job.metadata, "locked": True}
-    options |= {"observers": [_Teller(job.name, tell)], "stop": stop, "shared": _shared_here()}
+    run_job = partial(
+        run,
+        make_plan(recipe),
+        job.folder,
+        device=job.device,
+        metadata=job.metadata,
+        locked=True,
+        observers=[_Progress(job.name, tell)],
+        stop=stop,
+        shared=_shared(),
+    )
     if job.resume and job.overwrite:
         with contextlib.suppress(NstflowError):  # it is of another recipe, or another processor's
-            return run(recipe, job.folder, resume=True, **options)
-        return run(recipe, job.folder, overwrite=True, **options)
-    return run(recipe, job.folder, resume=job.resume, overwrite=job.overwrite, **options)
+            return run_job(resume=True)
+        return run_job(overwrite=True)
+    return run_job(resume=job.resume, overwrite=job.overwrite)
 
 
 def left_by(job: Job, plan: Plan) -> JobResult | None:
-    """Return what a run of a job that has ended left, or None where there is none."""
+    """Return the result of a job's run that has ended, or None if there is none."""
     with contextlib.suppress(NstflowError, OSError, ValueError):
-        facts, written = read_run_record(job.folder), job.folder / RECIPE_FILE
-        if facts and facts.state == "finished" and written.read_text("utf-8") == job.lock:
-            return result_of(job.name, read_result(plan, job.folder, facts, ""))
+        record, written = read_run_record(job.folder), job.folder / RECIPE_FILE
+        if record and record.state == "finished" and written.read_text("utf-8") == job.lock:
+            return result_of(job.name, read_result(plan, job.folder, record, ""))
     return None
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -111,13 +119,13 @@ def _make(folder: Path) -> None:
 
 
 @cache
-def _shared_here() -> RunCache:
+def _shared() -> RunCache:
     """Return what the runs of this process share."""
     return RunCache()
 
 
 def result_of(name: str, result: Result) -> JobResult:
-    """Return how a run ended, in short."""
+    """Return the part of a run's result that a job reports."""
     totals = result.history["total"]
     return JobResult(
         name,
@@ -135,8 +143,8 @@ def result_of(name: str, result: Result) -> JobResult:
     )
 
 
-class _Teller:
-    """Watches a run, and tells of it in short."""
+class _Progress:
+    """Reports the progress of a run."""
 
     def __init__(self, name: str, tell: Tell) -> None:
         self._name, self._tell = name, tell

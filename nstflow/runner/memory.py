@@ -74,10 +74,18 @@ def memory_at(plan: Plan, scale: float) -> int | None:
 
 
 def _setting(plan: Plan) -> str:
-    """Return the setting that makes images smaller, if the recipe has one that is known."""
+    """Return the setting of a preprocessor that decides the longest side, or an empty string.
+
+    It is found by trying: a whole number that makes the images smaller as it gets smaller.
+    """
+    smaller = max(1, max(plan.canvas) // 2)
     for index, stage in enumerate(plan.recipe.preprocess):
-        if stage.only is None and getattr(stage, "longest_side", None) is not None:
-            return f"preprocess.{index}.longest_side"
+        for name, value in stage:
+            if stage.only is None and type(value) is int:
+                with contextlib.suppress(Exception):  # a hint is not worth a second error
+                    changed = stage.model_copy(update={name: smaller})
+                    if max(changed.size(plan.canvas)) == smaller:
+                        return f"preprocess.{index}.{name}"
     return ""
 
 

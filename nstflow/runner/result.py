@@ -13,15 +13,13 @@ from nstflow.storage.history import from_csv
 from nstflow.storage.run_record import HISTORY_FILE, RunRecord
 
 
-def read_result(plan: Plan, folder: Path, facts: RunRecord, device: str) -> Result:
-    """Return what a finished run left; the picture as its first output that is an image holds it.
-
-    Of a run that wrote no image, the result's `image` is None.
+def read_result(plan: Plan, folder: Path, record: RunRecord, device: str) -> Result:
+    """Return the result of a finished run; the picture is that in its first image file.
 
     Raises:
         NstflowError: A file of it is missing or damaged.
     """
-    files = [folder / name for name in facts.files]
+    files = [folder / name for name in record.files]
     try:
         history = from_csv((folder / HISTORY_FILE).read_text(encoding="utf-8"))
         if tuple(history) != columns_of(plan) or not history["step"]:
@@ -30,16 +28,16 @@ def read_result(plan: Plan, folder: Path, facts: RunRecord, device: str) -> Resu
             raise ValueError(f"{missing[0]} is missing")
         image = _read_picture(files)
     except (OSError, ValueError) as error:
-        got = f"this run has ended, but what it left is not whole ({error})."
+        got = f"this run has ended, but its files are not whole ({error})."
         hint = "Run it again with --overwrite."
         raise NstflowError(Problem(str(folder), "", got, hint)) from error
     return Result(
         plan=plan,
-        image=image,  # type: ignore[arg-type]  # None, of such a run alone
+        image=image,
         history=history,
-        seconds=facts.seconds,
-        compile_seconds=facts.compile_seconds,
-        total_seconds=facts.total_seconds,
+        seconds=record.seconds,
+        compile_seconds=record.compile_seconds,
+        total_seconds=record.total_seconds,
         device=device,
         folder=folder,
         files=files,

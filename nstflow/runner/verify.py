@@ -1,4 +1,4 @@
-"""Whether a run makes the same picture again."""
+"""Check that a run makes the same picture again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nstflow.lockfile.check import warn_differences
 from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.runner.run import run
-from nstflow.storage.run_record import LOCK_FILE, explain_not_a_run, read_run_record
+from nstflow.storage.run_record import LOCK_FILE, RunRecord, explain_not_a_run, read_run_record
 
 if TYPE_CHECKING:
     from nstflow.engine.device import DeviceChoice
@@ -29,10 +29,10 @@ class Comparison:
 
     Attributes:
         name: The file's name.
-        largest: The largest difference of a pixel's channel, of 255; None where the files are no
+        largest: The largest difference of a pixel's channel, of 255; None if the files are not
             images of one size, so that only their bytes could be compared.
         mean: The mean difference of all channels of all pixels, of 255; likewise.
-        equal: Whether every pixel is the same, or every byte of what is no image.
+        equal: Whether every pixel is the same, or every byte of what is not an image.
     """
 
     name: str
@@ -48,10 +48,10 @@ def verify(
     observers: Iterable[object] = (),
     stop: Stop | None = None,
 ) -> list[Comparison] | None:
-    """Run what a run directory's lock says, elsewhere, and compare what comes out.
+    """Run a run directory's lockfile in a temporary folder, and compare the files that it writes.
 
     On the same machine every pixel is equal. Another processor, device or version of TensorFlow
-    rounds otherwise, which grows over the steps.
+    rounds differently, and the differences grow over the steps.
 
     Args:
         folder: The run directory of a run that took all its steps.
@@ -63,23 +63,13 @@ def verify(
         A comparison for each file that the outputs wrote; None if it was stopped.
 
     Raises:
-        NstflowError: The folder holds no finished run, or what it needs is not there any more.
+        NstflowError: The folder is not that of a finished run, or an input is missing.
     """
-    facts = read_run_record(folder) if folder.is_dir() else None
-    if facts is None or facts.state != "finished":
-        got, hint = "this run has not ended.", "Let it end first, with --resume."
-        if facts is None and folder.is_dir():
-            got, hint = explain_not_a_run(folder)
-        elif facts is None:
-            got = "this is a file." if folder.is_file() else "there is no such folder."
-            hint = "Name a run directory."
-        elif facts.state == "failed":
-            hint = "It broke off with an error; `nstflow run` on its recipe says with which."
-        raise NstflowError(Problem(str(folder), "", got, hint))
-    for name in facts.files:  # before all the steps are taken
+    record = _finished(folder)
+    for name in record.files:  # before all the steps are taken
         if not (folder / name).is_file():
             got = "this file of the run is missing."
-            hint = "Bring it back, or run the lock again with --overwrite."
+            hint = "Restore it, or run the lockfile again with --overwrite."
             raise NstflowError(Problem(str(folder / name), "", got, hint))
     plan = make_plan(load_recipe(folder / LOCK_FILE))
     warn_differences(plan)
@@ -88,11 +78,28 @@ def verify(
         result = run(plan, again, device=device, observers=observers, stop=stop)
         if result.interrupted:
             return None
-        return [compare(folder / name, again / name) for name in facts.files]
+        return [compare(folder / name, again / name) for name in record.files]
+
+
+def _finished(folder: Path) -> RunRecord:
+    record = read_run_record(folder) if folder.is_dir() else None
+    if record is not None and record.state == "finished":
+        return record
+    if record is not None and record.state == "failed":
+        got = "this run failed."
+        hint = "`nstflow run` on its recipe says why."
+    elif record is not None:
+        got, hint = "this run has not ended.", "Resume it first, with --resume."
+    elif folder.is_dir():
+        got, hint = explain_not_a_run(folder)
+    else:
+        got = "this is a file." if folder.is_file() else "there is no such folder."
+        hint = "Name a run directory."
+    raise NstflowError(Problem(str(folder), "", got, hint))
 
 
 def compare(first: Path, second: Path) -> Comparison:
-    """Compare two files pixel by pixel, or byte by byte where they are no images of one size."""
+    """Compare two files pixel by pixel, or byte by byte if they are not images of one size."""
     import numpy as np
     import PIL.Image
 
@@ -103,7 +110,7 @@ def compare(first: Path, second: Path) -> Comparison:
             mode = "RGBA" if any(image.has_transparency_data for image in both) else "RGB"
             if all(image.mode in _EIGHT_BITS for image in both):
                 pixels = [np.asarray(image.convert(mode), np.int16) for image in both]
-    except Exception:  # noqa: BLE001 - no image, or damaged: decoders raise anything
+    except Exception:  # noqa: BLE001 - not an image, or damaged: decoders raise anything
         pixels = []
     if not pixels or pixels[0].shape != pixels[1].shape:
         equal = second.is_file() and first.read_bytes() == second.read_bytes()

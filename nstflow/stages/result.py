@@ -50,7 +50,8 @@ class Result:
 
     Attributes:
         plan: The plan of the run.
-        image: The finished picture.
+        image: The finished picture; None only if the run had ended before (`already`) and none of
+            its files is an image. An output is always given a picture.
         history: Column → value of every step, as in `history.csv`: `step`, `total`, each loss,
             `seconds`. The losses of a step are those before its update.
         seconds: The time of all steps, without compilation.
@@ -62,13 +63,13 @@ class Result:
         files: The files that the outputs wrote, in the recipe's order.
         resumed_from: The step of the checkpoint that the run resumed from; 0 if it was not resumed.
         already: Whether the run had ended before, so that nothing was computed. The picture is then
-            read from a file of its outputs, and is None if none of them is an image.
+            read from a file of its outputs.
         record: How the picture was made, for outputs that can store it: the lockfile as text, with
             file names instead of paths. Empty if the user does not want it.
     """
 
     plan: Plan
-    image: Image
+    image: Image | None
     history: Mapping[str, Sequence[float]] = field(repr=False)
     seconds: float
     compile_seconds: float

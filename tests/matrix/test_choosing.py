@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nstflow import NstflowError
+from nstflow.builtin.executors.dask import Dask
 from nstflow.builtin.executors.processes import Processes
 from nstflow.builtin.executors.serial import Serial
 from nstflow.matrix.run import choose_executor
@@ -21,10 +22,14 @@ from nstflow.plugins.manager import Plugins
         ("processes", {"workers": 3, "threads": None}, Processes(workers=3)),
         ("{use: processes, threads: 2}", {"workers": 4}, Processes(workers=4, threads=2)),
         ("{use: processes, workers: 2}", {"workers": 4}, Processes(workers=4)),
+        (None, {"workers": None, "scheduler": None}, Serial()),
+        (None, {"threads": 2}, Serial(threads=2)),
+        (None, {"workers": 4, "threads": 2}, Processes(workers=4, threads=2)),
+        (None, {"scheduler": "tcp://x:1", "workers": None}, Dask(scheduler="tcp://x:1")),
     ],
 )
 def test_an_executor_by_name_or_as_a_stage(
-    written: str, settings: dict[str, Any], expected: object
+    written: str | None, settings: dict[str, Any], expected: object
 ) -> None:
     assert choose_executor(written, settings, Plugins()) == expected
 

@@ -32,7 +32,7 @@ def jobs(grid: Path, tmp_path: Path) -> Jobs:
     def jobs(*overrides: str, **options: Any) -> list[Job]:
         matrix = plan_recipe(grid, ReadOptions(overrides))
         assert isinstance(matrix, Matrix)
-        return list(jobs_of(matrix, tmp_path / "out", **options))
+        return [replace(job, **options) for job in jobs_of(matrix, tmp_path / "out")]
 
     return jobs
 

@@ -133,7 +133,7 @@ def test_run_that_was_stopped_has_nothing_to_show(
     assert result.interrupted
     answer = call("verify", "out")
     assert answer.code == 2
-    assert "out\n    this run has not ended. Let it end first, with --resume.\n" in answer.err
+    assert "out\n    this run has not ended. Resume it first, with --resume.\n" in answer.err
 
 
 def test_verifying_can_be_stopped(ended: Result, asking: Any) -> None:
@@ -151,7 +151,7 @@ def test_file_that_is_missing_is_told_before_the_steps(
         verify(run)
     assert str(caught.value) == (
         f"{run / lost}\n    this file of the run is missing."
-        " Bring it back, or run the lock again with --overwrite."
+        " Restore it, or run the lockfile again with --overwrite."
     )
 
 

@@ -26,6 +26,7 @@ class Jpeg(Output):
         """
         import PIL.Image
 
+        assert result.image is not None  # noqa: S101 - as in every result that is to be written
         if max(result.image.size) > _LONGEST_SIDE:
             size = size_text(result.image.size)
             got = f"a JPEG has at most {_LONGEST_SIDE} pixels a side, but the picture is {size}."

@@ -24,6 +24,7 @@ class Png(Output):
         import PIL.Image
         import PIL.PngImagePlugin
 
+        assert result.image is not None  # noqa: S101 - as in every result that is to be written
         path = folder / f"{self.name}.png"
         texts = PIL.PngImagePlugin.PngInfo()
         if result.record:

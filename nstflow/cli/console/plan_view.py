@@ -122,14 +122,21 @@ def _presence(asset: Asset) -> Text:
 
 
 def stage_text(stage: Any) -> str:
-    """Return a stage, as data of YAML, on one line; without its long setting `convolution`."""
+    """Return a stage, as data of YAML, on one line.
+
+    Mappings to texts are left out: an extractor's choice for each layer is long.
+    """
     if not isinstance(stage, dict):
         return "" if stage is None else text_of(stage)
     settings = ", ".join(
         f"{text_of(name)} {text_of(value)}"
         for name, value in stage.items()
-        if name not in ("use", "convolution")
+        if name != "use" and not _maps_to_texts(value)
     )
     if "use" not in stage:
         return settings
     return f"{text_of(stage['use'])} ({settings})" if settings else text_of(stage["use"])
+
+
+def _maps_to_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
