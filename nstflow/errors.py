@@ -112,41 +112,34 @@ def printable(text: str, *, lines: bool = False) -> str:
 _LONGEST = 400
 
 
-def describe_exception(error: BaseException, home: str | None = None) -> str:
+def describe_exception(error: BaseException, source_path: str | None = None) -> str:
     """Return the type of an error, its text and its place: `KeyError: 'x' (plugin.py:3)`.
 
     Args:
         error: What was raised.
-        home: The file, or the folder, of the code whose error it is: the place is in it, if the
-            error passed through it.
+        source_path: The file, or the folder, of the code whose error it is: the place is in it,
+            if the error passed through it.
     """
-    try:
-        text = " ".join(str(error).split())
-    except BaseException as broken:  # noqa: BLE001 - its own text raises
-        text = f"with a text that raises {type(broken).__name__}"
+    lines = traceback.format_exception_only(error)
+    # of a syntax error, the lines before show the code
+    text = " ".join(next(line for line in lines if not line.startswith("  ")).split())
     text = printable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
-    place = _place(error, home)
-    return f"{type(error).__name__}: {text}" + (f" ({printable(place)})" if place else "")
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename}:{error.lineno}" if error.lineno else ""
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if source_path and frame.filename.startswith(source_path)]
+        real = [frame for frame in frames if not frame.filename.startswith("<frozen")]
+        chosen = (own or real or frames)[-1:]
+        place = "".join(f"{frame.filename}:{frame.lineno}" for frame in chosen)
+    return f"{text} ({printable(place)})" if place else text
 
 
 def source_path_of(plugin: object) -> str | None:
-    """Return where the module of something lies: its file, or the folder of its package."""
-    module = plugin if isinstance(plugin, ModuleType) else sys.modules.get(_module_of(plugin))
+    """Return where the module of something is: its file, or the folder of its package."""
+    name = getattr(plugin if isinstance(plugin, type) else type(plugin), "__module__", None)
+    module = plugin if isinstance(plugin, ModuleType) else sys.modules.get(str(name))
     file = getattr(module, "__file__", None)
     if not isinstance(file, str):
         return None
     return str(Path(file).parent) if Path(file).name == "__init__.py" else file
-
-
-def _module_of(plugin: object) -> str:
-    return plugin.__module__ if isinstance(plugin, type) else type(plugin).__module__
-
-
-def _place(error: BaseException, home: str | None) -> str:
-    if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}" if error.lineno else ""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if home and frame.filename.startswith(home)]
-    real = [frame for frame in frames if not frame.filename.startswith("<frozen")]
-    chosen = (own or real or frames)[-1:]
-    return "".join(f"{frame.filename}:{frame.lineno}" for frame in chosen)

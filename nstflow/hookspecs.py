@@ -58,5 +58,11 @@ def nstflow_run_failed(plan: Plan, error: BaseException, folder: Path) -> None:
     """Called when a run has failed with an error."""
 
 
-HOOKS = tuple(name for name in dict(globals()) if name.startswith(f"{PROJECT}_"))
+HOOKS = (
+    "nstflow_stages",
+    "nstflow_run_started",
+    "nstflow_progress",
+    "nstflow_run_finished",
+    "nstflow_run_failed",
+)
 """The names of all hooks, in that order."""

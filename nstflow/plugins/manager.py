@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import pluggy
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -17,7 +17,7 @@ from nstflow import builtin, hookspecs
 from nstflow.errors import Problem, describe_exception, source_path_of, suggest
 from nstflow.hookspecs import HOOKS
 from nstflow.plugins.catalog import Catalog, Offer, name_of, title_of
-from nstflow.plugins.observers import Observers
+from nstflow.plugins.observers import HookManager, InvalidPluginError, Observers
 from nstflow.plugins.single_file import PluginFile
 from nstflow.stages.slots import slot_of
 from nstflow.stages.stage import Stage
@@ -71,47 +71,46 @@ class Plugins:
         files: Files that are plugins too.
 
     Raises:
-        NstflowError: One of the files is no sound plugin. A package that is none is a row.
+        NstflowError: One of the files is not a valid plugin. A package that is not gets a row.
 
     Attributes:
         files: Those files.
         blocked: Those names, sorted.
         rows: All plugins, broken and blocked ones too.
-        catalog: The stages that the sound ones offer.
+        catalog: The stages that the valid ones offer.
+        unknown_blocks: Names that block nothing.
     """
 
     def __init__(self, blocked: Collection[str] = (), files: Sequence[PluginFile] = ()) -> None:
         self.files = tuple({file.sha256: file for file in files}.values())
         self.blocked = tuple(sorted(set(blocked)))
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
-        self._manager.add_hookspecs(hookspecs)
         self.rows: list[PluginRow] = []
+        self._manager = HookManager()
         self._offers: list[Offer] = []
         self._add(BUILTIN, f"nstflow {metadata.version('nstflow')}", builtin)
+        names: set[str] = set()  # that can be blocked
         for entry in sorted(metadata.entry_points(group=hookspecs.PROJECT)):
             package = _package_of(entry)
-            if blocked and {entry.name, package.split()[0]} & set(blocked):
+            own = {entry.name, package.split()[0]}
+            names |= own
+            if own & set(blocked):
                 self.rows.append(PluginRow(entry.name, package, error="blocked"))
             else:
                 self._load(entry, package)
         for file in self.files:
-            names = {file.name, file.name.removesuffix(".py")}
-            if names & set(blocked):
+            own = {file.name, file.name.removesuffix(".py")}
+            names |= own
+            if own & set(blocked):
                 self.rows.append(PluginRow(file.name, file.package, error="blocked"))
                 continue
             taken = self._manager.has_plugin(file.name)
             self._add(file.path if taken else file.name, file.package, file.load())
             if error := self.rows[-1].error:
-                raise file.unsound(error)
+                raise file.invalid(error)
         self.catalog = Catalog(
             self._offers, {row.package: row.error for row in self.rows if row.error}
         )
-        others = [row for row in self.rows if row.name != BUILTIN]
-        self.unknown_blocks = sorted(
-            set(blocked)
-            - {name for row in others for name in (row.name, row.name.removesuffix(".py"))}
-            - {row.package.split()[0] for row in others}
-        )
+        self.unknown_blocks = sorted(set(blocked) - names)
 
     def unknown(self, name: str) -> Problem:
         """Return what to say of one of the `unknown_blocks`."""
@@ -119,15 +118,25 @@ class Plugins:
         hint = f"{suggest(name, names)} Installed: {', '.join(names) or 'none'}.".strip()
         return Problem(f"--block-plugin {name}", "", f"there is no plugin '{name}' to block.", hint)
 
+    def observers(self, extra: Iterable[object] = ()) -> Observers:
+        """Return the observers of one run: the plugins, and the objects given."""
+        package = {row.name: row.package for row in self.rows if not row.error}
+        plugins = self._manager.list_name_plugin()
+        return Observers(
+            [
+                *((name, title_of(package[name]), plugin) for name, plugin in plugins),
+                *((getattr(item, "__name__", type(item).__name__), "", item) for item in extra),
+            ]
+        )
+
     def _load(self, entry: metadata.EntryPoint, package: str) -> None:
         try:
             plugin = entry.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - an import may raise anything
-            self.rows.append(
-                PluginRow(entry.name, package, error=f"{_IMPORT}{describe_exception(error)}")
-            )
+            text = f"{_IMPORT}{describe_exception(error)}"
+            self.rows.append(PluginRow(entry.name, package, error=text))
         else:
             self._add(entry.name, package, plugin)
 
@@ -156,7 +165,7 @@ class Plugins:
         else:
             self._offers += [Offer(stage, name, package) for stage in stages]
             offered = [f"{slot.name}: {name_of(s)}" for s in stages if (slot := slot_of(s))]
-            hooks = self._hooks_of(plugin)
+            hooks = self._manager.hooks_of(plugin)
             observed = [hook for hook in HOOKS if hook in hooks and hook != "nstflow_stages"]
             self.rows.append(PluginRow(name, package, (*offered, *observed)))
             return
@@ -165,48 +174,31 @@ class Plugins:
         self.rows.append(PluginRow(name, package, error=error))
 
     def _check(self, plugin: object) -> list[type[Stage]]:
-        for hook in self._hooks_of(plugin):
-            if hook not in HOOKS:
-                raise InvalidPluginError(f"there is no hook {hook}. {suggest(hook, HOOKS)}")
-        if not self._hooks_of(plugin):
+        """Return the stages that a registered plugin offers, which are valid."""
+        hooks = self._manager.hooks_of(plugin)
+        if not hooks:
             raise InvalidPluginError("no function of it carries @nstflow.hookimpl")
-        for hook in self._hooks_of(plugin):
+        for hook in hooks:
             function = getattr(plugin, hook, None)
             if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-                raise InvalidPluginError(f"its {hook} is async or a generator: nobody would run it")
-        found = [stage for stages in self._ask(plugin, "nstflow_stages") for stage in stages]
-        for stage in found:
-            check_stage(stage)
+                raise InvalidPluginError(f"its {hook} is async or a generator: use a function")
+        offered = self._manager.call(plugin, "nstflow_stages")
+        stages: list[type[Stage]] = [stage for stages in offered for stage in stages]
+        names = set()
+        for stage in stages:
+            check_stage_class(stage)
             if plugin is not builtin:
                 check_schema(stage)
-        names = [(slot_of(stage), name_of(stage)) for stage in found]
-        for index, (slot, name) in enumerate(names):
-            if slot is not None and (slot, name) in names[:index]:
-                raise InvalidPluginError(f"it offers '{name}' twice, for {slot.name}")
-        return cast("list[type[Stage]]", found)
-
-    def _hooks_of(self, plugin: object) -> list[str]:
-        return [caller.name for caller in self._manager.get_hookcallers(plugin) or ()]
-
-    def _ask(self, plugin: object, hook: str, **arguments: Any) -> list[Any]:
-        others = [other for other in self._manager.get_plugins() if other is not plugin]
-        answers: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
-        return answers
-
-    def observers(self, extra: Iterable[object] = ()) -> Observers:
-        """Return those who watch one run: the plugins, and the objects given."""
-        package = {row.name: row.package for row in self.rows if not row.error}
-        plugins = self._manager.list_name_plugin()
-        return Observers(
-            [
-                *((name, title_of(package[name]), plugin) for name, plugin in plugins),
-                *((getattr(item, "__name__", type(item).__name__), "", item) for item in extra),
-            ]
-        )
+            slot = slot_of(stage)
+            assert slot is not None  # noqa: S101 - it was checked
+            if (slot.name, name_of(stage)) in names:
+                raise InvalidPluginError(f"it offers '{name_of(stage)}' twice, for {slot.name}")
+            names.add((slot.name, name_of(stage)))
+        return stages
 
 
 def _package_of(entry: metadata.EntryPoint) -> str:
-    """Return the distribution and its version, or the module where its metadata tell neither."""
+    """Return the distribution and its version, or the module if its metadata lack a name."""
     try:
         with warnings.catch_warnings():  # of a backport that other packages bring
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -232,30 +224,37 @@ class Lenient(GenerateJsonSchema):
         return {}
 
 
-class InvalidPluginError(Exception):
-    """A plugin that does not keep to the contract; the text says where."""
+def check_stage_class(stage: Any) -> None:
+    """Check that something is a stage class, and has what every one needs.
 
-
-def check_stage(stage: Any) -> None:
-    """Raise where something is no stage, or lacks what every one has."""
+    Raises:
+        InvalidPluginError: It is not, or lacks something.
+    """
     if not (inspect.isclass(stage) and issubclass(stage, Stage)):
-        raise InvalidPluginError(f"nstflow_stages gives {stage!r}, which is no stage class")
+        raise InvalidPluginError(
+            f"{stage!r} is not a stage class: derive one from LossTerm, Loader, …"
+        )
+    title = stage.__name__
     if slot_of(stage) is None:
-        raise InvalidPluginError(f"{stage.__name__} derives from no slot's base class")
+        raise InvalidPluginError(f"{title} derives from Stage alone: derive it from a slot's base")
     use = stage.model_fields["use"]
     if not isinstance(use.default, str) or get_args(use.annotation) != (use.default,):
-        raise InvalidPluginError(f'{stage.__name__} has no name: give it `use: Literal["x"] = "x"`')
+        raise InvalidPluginError(f'{title} has no name: give it `use: Literal["x"] = "x"`')
     if not _NAME.fullmatch(use.default) or use.default in ("null", "true", "false"):
         raise InvalidPluginError(
-            f"{stage.__name__} can't be called '{use.default}': a name is of small letters, digits"
-            " and _, and begins with a letter"
+            f"{title} can't be called '{use.default}': a name is of small letters, digits and _,"
+            " and begins with a letter"
         )
     if abstract := ", ".join(sorted(stage.__abstractmethods__)):
-        raise InvalidPluginError(f"{stage.__name__} lacks {abstract}")
+        raise InvalidPluginError(f"{title} lacks {abstract}: its slot's contract requires it")
 
 
 def check_schema(stage: type[Stage]) -> None:
-    """Raise where a stage would break the schema of all recipes."""
+    """Check that a stage does not break the schema of all recipes.
+
+    Raises:
+        InvalidPluginError: It would.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -59,10 +59,10 @@ class PluginFile:
             raise
         except BaseException as error:
             del sys.modules[name]
-            raise self.unsound(describe_exception(error, self.path)) from error
+            raise self.invalid(describe_exception(error, self.path)) from error
         return module
 
-    def unsound(self, why: str) -> NstflowError:
+    def invalid(self, why: str) -> NstflowError:
         """Return the error of a file that can't be used."""
         got = f"this plugin can't be used: {why}."
         return NstflowError(Problem(f"--plugin {self.path}", "", got))
@@ -72,7 +72,7 @@ def read_plugin(path: str | Path) -> PluginFile:
     """Read a plugin file.
 
     Raises:
-        NstflowError: There is no such file, or it is none of Python's.
+        NstflowError: There is no such file, or it is not a Python file.
     """
     path = Path(path)
 
@@ -80,10 +80,10 @@ def read_plugin(path: str | Path) -> PluginFile:
         return NstflowError(Problem(f"--plugin {path}", "", got, "Name a Python file."))
 
     if path.suffix != ".py":
-        raise refuse("this is no .py file.")
+        raise refuse("this is not a .py file.")
     try:
         if path.exists() and not path.is_file():
-            raise refuse("this is no regular file.")
+            raise refuse("this is not a regular file.")
         with path.open("rb") as file:
             source = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name

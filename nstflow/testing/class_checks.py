@@ -8,12 +8,14 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
 from nstflow import NstflowError, Stage
 from nstflow.plugins.catalog import name_of
+from nstflow.plugins.manager import check_stage_class
+from nstflow.plugins.observers import InvalidPluginError
 from nstflow.recipe.stage_docs import example_of
 from nstflow.recipe.yaml import parse_yaml, to_yaml
 from nstflow.stages.slots import EXECUTOR, slot_of
@@ -24,17 +26,11 @@ IMPORTS_TENSORFLOW = 3  # exit status of the process that imports a stage's modu
 
 def check_class(stage: type[Stage]) -> None:
     """Check that a class is a stage with a name and texts, and that its fields hide no method."""
-    assert inspect.isclass(stage), f"check_stage takes the class, not {stage!r}."
+    try:
+        check_stage_class(stage)
+    except InvalidPluginError as error:
+        raise AssertionError(f"{error}.") from error
     title = stage.__name__
-    assert issubclass(stage, Stage), f"{title} is not a stage: derive it from LossTerm, Loader, …"
-    slot = slot_of(stage)
-    assert slot is not None, f"{title} derives from Stage alone: derive it from the base of a slot."
-    lacking = ", ".join(sorted(stage.__abstractmethods__))
-    assert not lacking, f"{title} lacks {lacking}: its slot's contract requires it."
-    use = stage.model_fields["use"]
-    assert get_args(use.annotation) == (use.default,), (
-        f'{title} has no name of its own: give it `use: Literal["x"] = "x"`.'
-    )
     assert (vars(stage).get("__doc__") or "").strip(), (
         f"{title} has no docstring: its first line is what `nstflow stages` says of it."
     )

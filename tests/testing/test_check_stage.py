@@ -141,11 +141,11 @@ def fails(stage: Any, words: str, **settings: Any) -> None:
 @pytest.mark.parametrize(
     ("stage", "words"),
     [
-        (Valid(image="style"), "check_stage takes the class"),
+        (Valid(image="style"), "is not a stage class"),
         (NotAStage, "is not a stage"),
         (Stage, "derives from Stage alone"),
-        (LossTerm, "lacks score"),
-        (Nameless, "has no name of its own"),
+        (LossTerm, "has no name"),
+        (Nameless, "has no name"),
         (Silent, "has no docstring"),
         (Undescribed, "the setting 'power' of Undescribed has no description"),
         (Required, "give check_stage the required settings"),
