@@ -19,12 +19,9 @@ if TYPE_CHECKING:
     from nstflow.stages.result import Progress, Result
     from nstflow.stages.stage import Stage
 
-
 PROJECT = "nstflow"
 
-
 hookspec = pluggy.HookspecMarker(PROJECT)
-
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

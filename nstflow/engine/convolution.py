@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
 Method = Literal["direct", "winograd"]
 """How a convolution is computed: as XLA or cuDNN does it, or by Winograd's products."""
 

@@ -94,7 +94,6 @@ class Objective:
 _TENSOR = object()
 """Stands for a tensor of a target, of which `Objective.given` has the value."""
 
-
 _PLAIN = (str, bytes, bool, int, float)
 
 

@@ -25,9 +25,7 @@ from nstflow.storage.files import sha256_of, write_file
 if TYPE_CHECKING:
     from nstflow.engine.device import DeviceChoice
 
-
 Data = dict[str, Any]
-
 
 Kind = Literal["cpu", "gpu"]
 

@@ -20,9 +20,7 @@ from nstflow.recipe.reader import parse
 LEFT_OUT = "–"
 """What a setting is that one of two does not have."""
 
-
 _SHORT, _HASH = 12, 64
-
 
 _FILE = {"sha256", "bytes"}
 

@@ -24,7 +24,6 @@ from nstflow.storage.run_record import LOCK_FILE, explain_not_a_run, read_run_re
 
 _MOST_PIXELS = 64_000_000  # to decode for a text behind them, as a loader would
 
-
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 

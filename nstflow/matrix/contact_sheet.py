@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
 
-
 MOST_PICTURES = 400
 _WIDEST = 2400  # pixels of the sheet
 _GAP, _TEXT = 12, 13  # pixels

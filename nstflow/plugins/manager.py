@@ -24,9 +24,7 @@ from nstflow.stages.stage import Stage
 
 BUILTIN = "nstflow"
 
-
 _IMPORT = "import failed: "
-
 
 _TAKEN = "is loaded already: block one, by its package's name"
 

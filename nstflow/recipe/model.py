@@ -38,12 +38,9 @@ if TYPE_CHECKING:
     from nstflow.recipe.attribution import Origin
     from nstflow.recipe.source import Source
 
-
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
-
 RESERVED = ("step", "total", "seconds")  # columns of the history
-
 
 DEFAULTS: dict[str, Any] = {
     "preprocess": [{"use": "resize", "longest_side": 512}],

@@ -19,7 +19,6 @@ from nstflow.stages.stage import IMAGE_REF, Stage
 
 _WIDTH = 100
 
-
 _OPEN = "\0"
 
 

@@ -31,12 +31,9 @@ class Position(NamedTuple):
 Positions = dict[Keys, tuple[Position, Position]]
 """Path → where its key is (the item itself in a list), and its value."""
 
-
 MAX_NODES, MAX_DIGITS = 20_000, 100
 
-
 _TAG = "tag:yaml.org,2002:"
-
 
 _CORE = {  # tag -> the plain scalars that it covers, and their first characters
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -48,7 +45,6 @@ _CORE = {  # tag -> the plain scalars that it covers, and their first characters
     ),
 }
 
-
 _SCALARS: dict[str, Callable[[str], Any]] = {
     f"{_TAG}str": str,
     f"{_TAG}null": lambda _text: None,
@@ -57,16 +53,13 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     f"{_TAG}float": lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
 }
 
-
 _HALF_A_LETTER = re.compile("[\ud800-\udfff]")
-
 
 _FORBIDDEN = {  # whether control characters may pass -> what may not
     True: _HALF_A_LETTER,
     # tabs and ends of lines are text
     False: re.compile("[\ud800-\udfff\x00-\x08\x0b-\x1f\x7f-\x9f]"),
 }
-
 
 IMPLICIT = [
     (_TAG + name, re.compile(f"(?:{pattern})$"), first) for name, (pattern, first) in _CORE.items()
@@ -210,7 +203,6 @@ def _text(dumper: CoreDumper, text: str) -> yaml.ScalarNode:
 
 
 CoreDumper.add_representer(str, _text)
-
 
 for _tag, _pattern, _first in IMPLICIT:
     CoreDumper.add_implicit_resolver(_tag, _pattern, _first)

@@ -19,8 +19,8 @@ from nstflow.recipe.model import Recipe
 from nstflow.runner import timings
 from nstflow.runner.cache import RunCache
 from nstflow.runner.images import finish, prepare, write
-from nstflow.runner.memory import explain_out_of_memory, out_of_memory
 from nstflow.runner.optimization import CheckpointSchedule, Optimization
+from nstflow.runner.out_of_memory import explain_out_of_memory, out_of_memory
 from nstflow.runner.result import read_result
 from nstflow.stages.job import Stop
 from nstflow.stages.result import Result

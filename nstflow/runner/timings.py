@@ -26,9 +26,7 @@ from nstflow.storage.files import write_file
 
 _MOST_SIZES = 100
 
-
 _LARGEST_RATIO = 5.0  # of the numbers of pixels of a run and of one that it is estimated from
-
 
 Side = Annotated[int, Field(gt=0, le=1_000_000)]
 

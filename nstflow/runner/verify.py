@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from nstflow.engine.device import DeviceChoice
     from nstflow.stages.job import Stop
 
-
 _EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes of Pillow
 
 

@@ -56,10 +56,8 @@ SLOTS: Mapping[str, Slot] = {
 }
 """The slots of a recipe, in their order."""
 
-
 EXECUTOR = Slot("executor", "executor", stages.Executor, "one", default="serial")
 """Where the runs of a matrix are made. Not part of a recipe, as it does not change a picture."""
-
 
 ALL_SLOTS: Mapping[str, Slot] = {**SLOTS, EXECUTOR.name: EXECUTOR}
 

@@ -23,13 +23,10 @@ if TYPE_CHECKING:
     from nstflow.stages.job import Job, JobResult, Stop, Tell, Work
     from nstflow.stages.result import Result
 
-
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 """The name of a recipe, an image, a loss or a group of layers."""
 
-
 IMAGE_REF = "names an image of the recipe"
-
 
 ImageRef = Annotated[Name, IMAGE_REF]
 """A field that names an image of the recipe. A name that the recipe does not have is an error."""

@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 Tensor: TypeAlias = Any
 """A `tf.Tensor`. Annotating with `tf.Tensor` itself would import TensorFlow."""
 
-
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 

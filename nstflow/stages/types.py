@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
 Size = tuple[int, int]
 """Height and width in pixels."""
 
@@ -197,7 +196,6 @@ class Cost:
 
 State = dict[str, Any]
 """What an optimizer keeps between steps: name → tensor. Shapes don't change during a phase."""
-
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
 """canvas `(1, h, w, 3)` → (weighted loss of every term `(terms,)`, gradient of their sum)."""

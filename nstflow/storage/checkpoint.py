@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
-
 _CANVAS, _STATE, _HISTORY = "canvas", "state/", "history/"
-
 
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 

@@ -52,7 +52,6 @@ def write_file(path: Path, data: bytes) -> Path:
 _SETTLED_NS = 2_000_000_000
 """How long after a change the next one may leave a file's times as they are; FAT counts in 2 s."""
 
-
 _MOST_HASHES = 1000
 _hashes: dict[tuple[int, ...], str] = {}
 

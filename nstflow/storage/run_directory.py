@@ -30,7 +30,6 @@ from nstflow.storage.run_record import (
 
 _MUTEX_FILE = ".nstflow.lock"
 
-
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

@@ -10,26 +10,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 RUN_RECORD_FILE = "run.json"
 """A folder with a valid one is a run directory."""
 
-
 RECIPE_FILE = "recipe.yaml"
-
 
 LOCK_FILE = "recipe.lock.yaml"
 
-
 HISTORY_FILE = "history.csv"
 
-
 CHECKPOINT_FILE = "checkpoint.safetensors"
-
 
 RUN_FILES = (RUN_RECORD_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE, CHECKPOINT_FILE)
 """The files of a run, its outputs left out."""
 
-
 SUMMARY_FILE, SHEET_FILE = "summary.csv", "contact_sheet.png"
 """The files of a matrix beside the directories of its runs."""
-
 
 _MOST_BYTES = 1 << 20
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from nstflow import Executor, Job, JobProgress, JobResult, Stop, Tell, Work
 from nstflow.builtin.executors.machine import block_signals, gpus_here
-from nstflow.builtin.executors.worker import serve
+from nstflow.builtin.executors.process_worker import serve
 from nstflow.toolkit import cores
 
 POLL_INTERVAL = 0.2  # seconds between two checks whether to stop

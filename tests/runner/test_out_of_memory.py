@@ -9,7 +9,7 @@ import pytest
 from nstflow.engine.memory import available, is_out_of_memory
 from nstflow.errors import Problem
 from nstflow.plan import Plan, plan_file
-from nstflow.runner.memory import memory_at, out_of_memory
+from nstflow.runner.out_of_memory import memory_at, out_of_memory
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
