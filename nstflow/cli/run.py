@@ -10,24 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nstflow.cli.options import (
-    Blocks,
-    Device,
-    DeviceName,
-    ExecutorName,
-    Out,
-    Overwrite,
-    Plain,
-    PluginFiles,
-    Quiet,
-    RecipePath,
-    Resume,
-    Scheduler,
-    Sets,
-    Threads,
-    Workers,
-    read_options,
-)
+from nstflow.cli import options as option
 from nstflow.cli.signals import resume_command, stoppable
 from nstflow.errors import NstflowError, Problem, printable
 
@@ -44,34 +27,34 @@ class RunOptions:
     out: Path | None
     overwrite: bool
     resume: bool
-    device: DeviceName
+    device: option.DeviceName
     metadata: bool
     quiet: bool
 
 
 def run(
-    recipe: RecipePath,
-    sets: Sets = None,
-    out: Out = None,
-    overwrite: Overwrite = False,
-    resume: Resume = False,
+    recipe: option.RecipePath,
+    sets: option.Sets = None,
+    out: option.Out = None,
+    overwrite: option.Overwrite = False,
+    resume: option.Resume = False,
     locked: Annotated[
         bool, typer.Option("--locked", help="Refuse if anything is not as the lock says.")
     ] = False,
-    device: Device = DeviceName.auto,
-    plain: Plain = False,
-    quiet: Quiet = False,
-    block: Blocks = None,
-    plugin: PluginFiles = None,
-    executor: ExecutorName = None,
-    workers: Workers = None,
-    threads: Threads = None,
-    scheduler: Scheduler = None,
+    device: option.Device = option.DeviceName.auto,
+    plain: option.Plain = False,
+    quiet: option.Quiet = False,
+    block: option.Blocks = None,
+    plugin: option.PluginFiles = None,
+    executor: option.ExecutorName = None,
+    workers: option.Workers = None,
+    threads: option.Threads = None,
+    scheduler: option.Scheduler = None,
 ) -> None:
     """Make a picture from a recipe, or many from one with a matrix."""
     from nstflow.matrix.plan import Matrix, plan_recipe
 
-    planned = plan_recipe(recipe, read_options(sets, block, plugin))
+    planned = plan_recipe(recipe, option.read_options(sets, block, plugin))
     options = RunOptions(out, overwrite, resume, device, not plain, quiet)
     settings = {"workers": workers, "threads": threads, "scheduler": scheduler}
     if isinstance(planned, Matrix):
@@ -88,12 +71,12 @@ def rerun(
     images: Annotated[
         Path, typer.Option(metavar="DIR", help="Where the inputs are, under whatever names.")
     ],
-    out: Out = None,
-    overwrite: Overwrite = False,
-    resume: Resume = False,
-    device: Device = DeviceName.auto,
-    plain: Plain = False,
-    quiet: Quiet = False,
+    out: option.Out = None,
+    overwrite: option.Overwrite = False,
+    resume: option.Resume = False,
+    device: option.Device = option.DeviceName.auto,
+    plain: option.Plain = False,
+    quiet: option.Quiet = False,
 ) -> None:
     """Make a picture again from its own metadata; its inputs are found by their hashes."""
     from nstflow.lockfile.check import warn_differences
@@ -107,7 +90,7 @@ def rerun(
 
 def verify(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run.")],
-    device: Device = DeviceName.auto,
+    device: option.Device = option.DeviceName.auto,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only how the pictures compare.")
     ] = False,

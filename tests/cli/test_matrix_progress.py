@@ -83,11 +83,11 @@ def test_a_terminal_has_a_bar_for_each_current_run(matrix: Matrix, terminal: Scr
     with MatrixDisplay(matrix) as display:
         display.progress(JobProgress(first, 0, 6))
         display.progress(JobProgress(second, 3, 6, 5.0))
-        display._live.refresh()
+        display._bars.refresh()
         during = screen.text
         display.ended(replace(DONE, name=first))
         screen.truncate(0)
-        display._live.refresh()
+        display._bars.refresh()
         after = screen.text
     assert "compiling" in during
     assert "loss 5" in during

@@ -6,36 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from rich.cells import cell_len
-from rich.console import Group
-from rich.live import Live
 from rich.measure import Measurement
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.cli.console.output import (
-    duration_text,
-    loss_text,
-    runs_text,
-    show_line,
-    show_notice,
-    show_title,
-    stdout,
-)
+from nstflow.cli.console import output
+from nstflow.cli.console.output import duration_text, loss_text, runs_text, show_line
 from nstflow.matrix.plan import Matrix
 from nstflow.matrix.summary import means_of
 from nstflow.stages.job import JobProgress, JobResult
 
-_SHORTEST_NAME = 12  # letters of a run's name in a narrow terminal
 _MOST_ROWS = 200  # of the table: the file has them all
 
 
@@ -51,63 +33,54 @@ class MatrixDisplay:
         self._silent = silent
         self._matrix = matrix
         self._width = max(len(cell.name) for cell in matrix.cells)
-        self._console = stdout()
-        columns: list[Any] = [BarColumn()]
-        columns += [TextColumn("{task.fields[runs]} of " + runs_text(len(matrix)))]
-        columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
-        self._whole = Bars(*columns, console=self._console)
-        self._left = {
-            cell.name: p.steps for cell, p in zip(matrix.cells, matrix.plans, strict=True)
-        }
-        self._steps, self._ended = sum(self._left.values()), 0
-        self._all = self._whole.add_task("", total=self._steps, runs=0)
-        columns = [TextColumn("{task.description}"), BarColumn(20), TextColumn("step")]
-        columns += [MofNCompleteColumn(), TextColumn("{task.fields[loss]}")]
-        self._each = Bars(*columns, console=self._console)
+        steps = {cell.name: p.steps for cell, p in zip(matrix.cells, matrix.plans, strict=True)}
+        self._left, self._steps, self._ended = steps, sum(steps.values()), 0
+        columns: list[Any] = [TextColumn("{task.description}"), BarColumn(20)]
+        columns += [TextColumn("{task.fields[status]}"), TimeElapsedColumn()]
+        columns += [TextColumn("left"), TimeRemainingColumn()]
+        self._bars = Bars(*columns, console=output.stdout(), transient=True)
+        self._all = self._bars.add_task("all runs", total=self._steps, status="")
         self._tasks: dict[str, TaskID] = {}
-        self._live = Live(
-            Group(self._each, self._whole),
-            console=self._console,
-            transient=True,
-            refresh_per_second=8,
-        )
 
     def __enter__(self) -> Self:
         if self._silent:
             return self
-        show_title(self._matrix.name, self._matrix.summary)
+        output.show_title(self._matrix.name, self._matrix.summary)
         show_line((f"{runs_text(len(self._matrix))}, {self._steps:,} steps in all", "dim"))
-        if self._console.is_terminal:
-            self._live.start()
+        if output.stdout().is_terminal:
+            self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        if self._bars.live.is_started:
+            self._bars.stop()
 
     def progress(self, event: JobProgress) -> None:
         """Move the bar of a run."""
         if event.name not in self._tasks:
-            self._tasks[event.name] = self._each.add_task(event.name, total=event.steps, loss="")
+            self._tasks[event.name] = self._bars.add_task(event.name, total=event.steps, status="")
         loss = "compiling" if math.isnan(event.total) else f"loss {loss_text(event.total)}"
-        self._each.update(self._tasks[event.name], completed=event.step, loss=loss)
+        status = f"step {event.step}/{event.steps}  {loss}"
+        self._bars.update(self._tasks[event.name], completed=event.step, status=status)
         self._advance(event.name, event.steps - event.step)
 
     def ended(self, result: JobResult) -> None:
         """Print a line for a run that ended."""
         if (task := self._tasks.pop(result.name, None)) is not None:
-            self._each.remove_task(task)
+            self._bars.remove_task(task)
         self._ended += 1
         self._advance(result.name, 0)
         for note in result.notes:
-            show_notice(f"{result.name}: {note}")
+            output.show_notice(f"{result.name}: {note}")
         if not self._silent:
             show_line(self._line(result))
 
     def _advance(self, name: str, left: int) -> None:
         """Move the bar of all runs: by steps, since runs may differ."""
         self._left[name] = left
+        status = f"{self._ended} of {runs_text(len(self._matrix))}"
         done = self._steps - sum(self._left.values())
-        self._whole.update(self._all, completed=done, runs=self._ended)
+        self._bars.update(self._all, completed=done, status=status)
 
     def _line(self, result: JobResult) -> Text:
         line = Text(result.name.ljust(self._width))
@@ -126,20 +99,11 @@ class MatrixDisplay:
 
 
 def show_table(matrix: Matrix, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print the table of all runs: their times and losses, and the means.
-
-    The single terms are left out where they don't fit: no number is ever cut.
-    """
-    out = stdout()
-    terms = [name for name in rows[0] if name.startswith("loss.")]
-    table = _table(matrix, rows, terms)
-    wide = out.options.update(max_width=10_000)
-    if (excess := Measurement.get(out, wide, table).maximum - out.width) > 0:
+    """Print the times and losses of all runs, of single terms where they fit, and the means."""
+    out = output.stdout()
+    table = _table(matrix, rows, [name for name in rows[0] if name.startswith("loss.")])
+    if Measurement.get(out, out.options.update(max_width=10_000), table).maximum > out.width:
         table = _table(matrix, rows, [])
-        excess = Measurement.get(out, wide, table).maximum - out.width
-    if excess > 0:
-        longest = max(len(row["cell"]) for row in rows)
-        table.columns[0].max_width = max(longest - excess, _SHORTEST_NAME)
     out.print()
     out.print(table)
     if len(rows) > _MOST_ROWS:
@@ -147,16 +111,14 @@ def show_table(matrix: Matrix, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _table(matrix: Matrix, rows: Sequence[Mapping[str, Any]], terms: Sequence[str]) -> Table:
-    headers = ["time", *_loss_headers(matrix), *(name.removeprefix("loss.") for name in terms)]
-    lines = [_cells(row, ["halfway", "total", *terms]) for row in rows[:_MOST_ROWS]]
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("run", no_wrap=True, overflow="ellipsis")
-    for index, header in enumerate(headers):
-        widths = [cell_len(line[index].plain) for line in lines if index < len(line)]
-        least = max([len(word) for word in header.split()] + widths)
-        table.add_column(header, justify="right", min_width=least)
-    for row, line in zip(rows, lines, strict=False):
-        table.add_row(Text(row["cell"]), *line)
+    table.add_column("run")  # the one column that rich may narrow
+    headers = ["time", *_loss_headers(matrix), *(name.removeprefix("loss.") for name in terms)]
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in rows[:_MOST_ROWS]:
+        name = Text(row["cell"], no_wrap=True, overflow="ellipsis")
+        table.add_row(name, *_cells(row, ["halfway", "total", *terms]))
     if means := means_of(rows):
         numbers = [loss_text(means[name]) for name in ("halfway", "total")]
         table.add_section()

@@ -14,17 +14,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
-from rich.table import Table
 from rich.text import Text
 
-from nstflow.cli.console.output import (
-    duration_text,
-    loss_text,
-    show_facts,
-    show_line,
-    show_title,
-    stdout,
-)
+from nstflow.cli.console import output
+from nstflow.cli.console.output import duration_text, loss_text, show_line
 from nstflow.hookspecs import hookimpl
 from nstflow.stages.types import size_text
 from nstflow.storage.run_record import HISTORY_FILE
@@ -44,7 +37,7 @@ class RunDisplay:
     def __init__(self, *, show_files: bool = True) -> None:
         self._show_files = show_files
         self._begun = False
-        self._console = stdout()
+        self._console = output.stdout()
         columns: list[Any] = [SpinnerColumn(), BarColumn(bar_width=None)]
         columns += [TextColumn("step"), MofNCompleteColumn()]
         columns += [TextColumn("epoch {task.fields[epoch]}"), TextColumn("{task.fields[rate]}")]
@@ -57,7 +50,7 @@ class RunDisplay:
     def nstflow_run_started(self, plan: Plan) -> None:
         """Print what is about to be done."""
         recipe = plan.recipe
-        show_title(recipe.name, recipe.summary)
+        output.show_title(recipe.name, recipe.summary)
         what = f"{size_text(plan.canvas)} pixels, {plan.steps} steps"
         show_line((f"{what}, losses: {', '.join(plan.terms)}", "dim"))
         self._bars.update(self._task, total=plan.steps, epoch=f"1/{plan.epochs}")
@@ -88,7 +81,10 @@ class RunDisplay:
             epoch=f"{progress.epoch}/{progress.epochs}",
             rate=f"{rate:.2f} steps/s" if rate >= 1 else f"{1 / rate:.2f} s/step",
         )
-        self._live.update(Group(self._bars, _losses(progress)))
+        terms = {name: values[-1] for name, values in progress.losses.items()}
+        losses = [f"{name} {loss_text(value)}" for name, value in terms.items()]
+        total = Text.assemble("total ", (loss_text(progress.total[-1]), "bold"))
+        self._live.update(Group(self._bars, Text("  ").join([total, *map(Text, losses)])))
 
     @hookimpl
     def nstflow_run_finished(self, result: Result) -> None:
@@ -109,20 +105,9 @@ class RunDisplay:
             rows.append(("history", str(result.folder / HISTORY_FILE)))
         if result.interrupted:
             rows.insert(0, ("stopped", f"after step {steps} of {result.plan.steps}"))
-        show_facts(rows)
+        output.show_facts(rows)
 
     @hookimpl
     def nstflow_run_failed(self) -> None:
         """End the live display."""
         self._live.stop()
-
-
-def _losses(progress: Progress) -> Table:
-    table = Table.grid(padding=(0, 2))
-    cells = [Text.assemble(("total ", "dim"), (loss_text(progress.total[-1]), "bold"))]
-    cells += [
-        Text.assemble((f"{name} ", "dim"), loss_text(values[-1]))
-        for name, values in progress.losses.items()
-    ]
-    table.add_row(*cells)
-    return table
