@@ -13,7 +13,7 @@ from nstflow.hookspecs import HOOKS
 from nstflow.plan import Plan
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.model import DEFAULTS, Checkpoints, Compute, Lock, PluginChoice, Recipe
-from nstflow.recipe.stage_docs import Setting, example_of, settings_of, text_of
+from nstflow.recipe.stage_docs import Setting, docstring_of, example_of, settings_of
 from nstflow.stages.loss import LossTerm, StatisticTerm
 from nstflow.stages.result import Progress, Result
 from nstflow.stages.slots import ALL_SLOTS, SLOTS
@@ -41,7 +41,7 @@ def stages() -> str:
             language = "sh" if slot.name not in SLOTS else "yaml"
             parts += [
                 f"### {slot.name}: {name}",
-                text_of(offer.stage),
+                docstring_of(offer.stage),
                 _table(settings_of(offer.stage)),
                 f"```{language}\n{example_of(offer.stage, slot)}\n```",
             ]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.plugins.single_file import PluginFile
 from nstflow.recipe.attribution import Origin
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.reader import Draft, ReadOptions, parse
-from nstflow.recipe.source import read_source
+from nstflow.recipe.reader import Draft
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.stage import Extractor, Loader, Preprocessor, Start
 from nstflow.stages.types import PIXELS, Asset, Cost, Phase, Size
@@ -93,18 +91,6 @@ class Plan:
     def epochs(self) -> int:
         """How many epochs all phases have."""
         return sum(phase.epochs for phase in self.phases)
-
-
-def plan_file(
-    path: str | Path,
-    overrides: Sequence[str] = (),
-    *,
-    block: Collection[str] = (),
-    plugins: Sequence[PluginFile] = (),
-) -> Plan:
-    """Read a recipe and plan it: with the problems of its text and of its files together."""
-    options = ReadOptions(tuple(overrides), tuple(block), tuple(plugins))
-    return make_plans([parse(read_source(Path(path)), options)])[0]
 
 
 def make_plan(recipe: Recipe) -> Plan:

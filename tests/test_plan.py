@@ -13,8 +13,8 @@ import pytest
 
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.errors import NstflowError, Problem
-from nstflow.plan import Plan, make_plan, plan_file
-from nstflow.recipe.reader import load_recipe
+from nstflow.plan import Plan, make_plan, make_plans
+from nstflow.recipe.reader import load_recipe, read
 from nstflow.stages.types import Phase
 
 HEAD = "name: x\nextractor: {weights: random}\n"
@@ -31,7 +31,7 @@ Fail = Callable[..., list[Problem]]
 
 @pytest.fixture
 def plan(write: Any) -> Make:
-    return lambda *lines, **options: plan_file(write("".join(lines)), **options)
+    return lambda *lines, **options: make_plan(load_recipe(write("".join(lines)), **options))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def problems(write: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fai
     def problems(*lines: str) -> list[Problem]:
         write("".join(lines), "r.yaml")
         with pytest.raises(NstflowError) as caught:
-            plan_file("r.yaml")
+            make_plans(read("r.yaml"))
         assert caught.value.subject == "r.yaml"
         return list(caught.value.problems)
 

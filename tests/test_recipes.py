@@ -10,9 +10,10 @@ import jsonschema
 import pytest
 
 from nstflow.matrix.plan import Matrix, plan_recipe
-from nstflow.plan import Plan, plan_file
+from nstflow.plan import Plan, make_plan
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.json_schema import json_schema
+from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import read_source
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +69,8 @@ def report_plans() -> list[tuple[int, Plan]]:
     assert isinstance(pairs, Matrix)
     assert len({tuple(plan.files.values()) for plan in pairs.plans}) == 10
     single, two = (
-        plan_file(ROOT / "recipes" / f"{name}.yaml") for name in ("single_style", "two_styles")
+        make_plan(load_recipe(ROOT / "recipes" / f"{name}.yaml"))
+        for name in ("single_style", "two_styles")
     )
     return [(2, single), (3, two), *((2, plan) for plan in pairs.plans)]
 

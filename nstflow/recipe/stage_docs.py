@@ -8,12 +8,11 @@ import typing
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import yaml
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
 from nstflow.plugins.catalog import name_of
-from nstflow.recipe.yaml import CoreDumper
+from nstflow.recipe.yaml import to_yaml_line
 from nstflow.stages.slots import EXECUTOR, Slot
 from nstflow.stages.stage import IMAGE_REF, Stage
 
@@ -38,10 +37,10 @@ class Setting(NamedTuple):
 
 def summary_of(stage: type[Stage]) -> str:
     """Return the first line of what it does."""
-    return text_of(stage).partition("\n")[0] or "(it has no docstring)"
+    return docstring_of(stage).partition("\n")[0] or "(it has no docstring)"
 
 
-def text_of(stage: type[Stage]) -> str:
+def docstring_of(stage: type[Stage]) -> str:
     """Return what it does: its formula, its errors, its source."""
     return inspect.cleandoc(stage.__doc__ or "")  # its own: that of its base says something else
 
@@ -69,7 +68,7 @@ def example_of(stage: type[Stage], slot: Slot) -> str:
         elif name != "use" and _plain(field) not in (None, {}, [], _OPEN):
             settings[name] = _plain(field)
     if slot == EXECUTOR:
-        return f"nstflow run recipe.yaml --executor '{in_yaml(settings)}'"
+        return f"nstflow run recipe.yaml --executor '{to_yaml_line(settings)}'"
     key = "content" if slot.name == "images" else name_of(stage)
     if slot.holds == "mapping":
         return f"{slot.name}:\n{_entry(f'  {key}: ', settings, 4)}"
@@ -78,25 +77,12 @@ def example_of(stage: type[Stage], slot: Slot) -> str:
     return _entry(f"{slot.name}: ", settings, 2)
 
 
-def in_yaml(value: Any) -> str:
-    """Return a value as YAML on one line."""
-    text = yaml.dump(
-        value,
-        Dumper=CoreDumper,
-        default_flow_style=True,
-        sort_keys=False,
-        allow_unicode=True,
-        width=float("inf"),
-    )
-    return text.removesuffix("\n").removesuffix("\n...")
-
-
 def _entry(before: str, settings: Mapping[str, Any], indent: int) -> str:
     """Return settings on one line, or on one each where that would be long."""
-    line = before + in_yaml(settings)
+    line = before + to_yaml_line(settings)
     if len(line) <= _WIDTH:
         return line
-    lines = [f"{name}: {in_yaml(value)}" for name, value in settings.items()]
+    lines = [f"{name}: {to_yaml_line(value)}" for name, value in settings.items()]
     if before.endswith("- "):
         return before + f"\n{' ' * indent}".join(lines)
     return before.rstrip() + "".join(f"\n{' ' * indent}{line}" for line in lines)
@@ -108,7 +94,7 @@ def _default(field: FieldInfo) -> str:
     value = _plain(field)
     if value == _OPEN:
         return "made"
-    return "none" if value is None else in_yaml(value)
+    return "none" if value is None else to_yaml_line(value)
 
 
 def _plain(field: FieldInfo) -> Any:

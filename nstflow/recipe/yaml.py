@@ -223,3 +223,16 @@ def to_yaml(data: Mapping[str, Any]) -> str:
             width=100,
         )
     return text
+
+
+def to_yaml_line(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    text = yaml.dump(
+        value,
+        Dumper=CoreDumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=float("inf"),
+    )
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -15,7 +15,8 @@ import pytest
 import nstflow
 from nstflow.cli.console.lockfile_view import show_comparisons, show_differences, show_provenance
 from nstflow.lockfile.diff import Difference
-from nstflow.plan import plan_file
+from nstflow.plan import make_plan
+from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import parse_source
 from nstflow.runner.verify import Comparison
 
@@ -42,7 +43,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, asking: Any) -> Path:
     PIL.Image.fromarray(pixels).save(folder / "photo.png")
     (folder / "recipe.yaml").write_text(RECIPE)
     asks = asking()
-    plan = plan_file(folder / "recipe.yaml")
+    plan = make_plan(load_recipe(folder / "recipe.yaml"))
     nstflow.run(plan, folder / "out", observers=[asks], stop=asks.stop)
     return folder / "out"
 

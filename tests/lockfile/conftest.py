@@ -12,7 +12,8 @@ import pytest
 
 import nstflow
 from nstflow.lockfile.build import Lockfile, make_lock
-from nstflow.plan import Plan, plan_file
+from nstflow.plan import Plan, make_plan
+from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.yaml import parse_yaml
 
 RECIPE = """\
@@ -91,7 +92,7 @@ def folder(tmp_path: Path, draw: Draw) -> Path:
 def ran(tmp_path_factory: pytest.TempPathFactory, draw: Draw, asking: Any) -> Path:
     """Return a folder with the recipe, its finished run (out), and one that stopped (stopped)."""
     folder = lay(tmp_path_factory.mktemp("ran"), draw)
-    plan = plan_file(folder / "recipe.yaml")
+    plan = make_plan(load_recipe(folder / "recipe.yaml"))
     nstflow.run(plan, folder / "out")
     asks = asking()
     nstflow.run(plan, folder / "stopped", observers=[asks], stop=asks.stop)
@@ -104,7 +105,7 @@ def planned(folder: Path) -> MakePlan:
 
     def planned(*settings: str, text: str = RECIPE, **options: Any) -> Plan:
         (folder / "recipe.yaml").write_text(text, encoding="utf-8")
-        return plan_file(folder / "recipe.yaml", settings, **options)
+        return make_plan(load_recipe(folder / "recipe.yaml", settings, **options))
 
     return planned
 

@@ -17,16 +17,17 @@ import pytest
 import nstflow
 from nstflow.errors import NstflowError
 from nstflow.lockfile.build import make_lock, recipe_data, relative, to_text
-from nstflow.plan import Plan, plan_file
+from nstflow.plan import Plan, make_plan
 from nstflow.recipe.model import Lock
 from nstflow.recipe.paths import parse_path, with_value
+from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.yaml import parse_yaml
 
 
 def reread(plan: Plan, folder: Path) -> Plan:
     """Plan the recipe that the plan's lockfile is."""
     (folder / "a.lock.yaml").write_text(make_lock(plan, folder).to_text(), encoding="utf-8")
-    return plan_file(folder / "a.lock.yaml")
+    return make_plan(load_recipe(folder / "a.lock.yaml"))
 
 
 # what it says
@@ -145,7 +146,7 @@ def test_a_file_that_changed_is_named_with_its_line(planned: Any, folder: Path, 
 
 
 def test_it_runs_to_the_same_pixels(ran: Path, read: Any, tmp_path: Path) -> None:
-    plan = plan_file(ran / "out" / "recipe.lock.yaml")
+    plan = make_plan(load_recipe(ran / "out" / "recipe.lock.yaml"))
     again = nstflow.run(plan, tmp_path / "again")
     assert again.files[0].read_bytes() == (ran / "out" / "result.png").read_bytes()
     assert again.plan.files["images.content.path"].samefile(ran / "photo.png")
@@ -243,7 +244,7 @@ def test_paths_lead_through_symlinked_folders(
     draw(tmp_path / photo)
     (tmp_path / link).symlink_to(tmp_path / photo if linked == "image" else far)
     text = recipe_text.replace("photo.png", path).replace("style.png", path)
-    plan = plan_file(write(text, "recipes/recipe.yaml"))
+    plan = make_plan(load_recipe(write(text, "recipes/recipe.yaml")))
     (tmp_path / "run").mkdir(exist_ok=True)
     again = reread(plan, tmp_path / "run")
     assert again.files["images.content.path"].samefile(plan.files["images.content.path"])
@@ -432,7 +433,7 @@ def test_numbers_are_indices_of_lists_alone() -> None:
 
 
 def test_data_of_a_recipe_has_no_lock_of_its_own(ran: Path) -> None:
-    recipe = plan_file(ran / "out" / "recipe.lock.yaml").recipe
+    recipe = make_plan(load_recipe(ran / "out" / "recipe.lock.yaml")).recipe
     assert recipe.lock is not None
     assert "lock" not in recipe_data(recipe, recipe.extractor)
     assert re.fullmatch("[0-9a-f]{64}", recipe.lock.files["images.content.path"].sha256)

@@ -24,7 +24,8 @@ from nstflow.lockfile.check import (
     warn_device,
     warn_differences,
 )
-from nstflow.plan import plan_file
+from nstflow.plan import make_plan
+from nstflow.recipe.reader import load_recipe
 from nstflow.storage.run_record import LOCK_FILE
 
 Locked = Callable[..., Path]
@@ -40,7 +41,7 @@ def silence() -> Iterator[None]:
 
 def check(path: Path, *settings: str) -> None:
     """Run the checks of `--locked` on a lockfile."""
-    plan = plan_file(path, settings)
+    plan = make_plan(load_recipe(path, settings))
     check_locked(make_lock(plan, plan.recipe.folder))
 
 
@@ -173,10 +174,12 @@ def test_other_versions_of_python_and_tensorflow_are_warnings(locked: Locked) ->
 
 
 def test_another_device_is_a_warning_once_it_is_known(locked: Locked, folder: Path) -> None:
-    lockfile = make_lock(plan_file(locked()), folder)
+    lockfile = make_lock(make_plan(load_recipe(locked())), folder)
     with silence():
         warn_device(lockfile.on("a device", "cpu"))
-        warn_device(make_lock(plan_file(folder / "recipe.yaml"), folder).on("a device", "cpu"))
+        warn_device(
+            make_lock(make_plan(load_recipe(folder / "recipe.yaml")), folder).on("a device", "cpu")
+        )
     with pytest.warns(NstflowWarning) as caught:
         warn_device(lockfile.on("another", "gpu"))
     assert [str(warning.message).partition(":")[0] for warning in caught] == [
@@ -210,7 +213,7 @@ def test_lock_that_was_damaged(pattern: str, by: str, what: str, locked: Locked)
     lock = locked()
     replace(lock, pattern, by)
     with pytest.raises(NstflowError) as caught:
-        plan_file(lock)
+        make_plan(load_recipe(lock))
     (problem,) = caught.value.problems
     assert problem.what.startswith(what)
     assert re.match(rf"{re.escape(str(lock))}:\d+:\d+$", problem.where)
@@ -250,7 +253,7 @@ def test_warnings_say_what_may_make_another_picture(
     replace(lock, "python: .*", "python: 3.0.0\n  stopped_at: 3")
     draw(folder / "photo.png", seed=1)
     with pytest.warns(NstflowWarning) as caught:
-        warn_differences(plan_file(lock))
+        warn_differences(make_plan(load_recipe(lock)))
     first, second, third, fourth = (str(warning.message) for warning in caught)
     assert first.startswith("lock.files.images.content.path was ")
     assert first.endswith(" bytes: perhaps another picture")
@@ -263,8 +266,8 @@ def test_warnings_say_what_may_make_another_picture(
 def test_no_warning_for_settings_or_without_a_lock(locked: Locked, folder: Path) -> None:
     lock = locked()
     with silence():
-        warn_differences(plan_file(lock, ["losses.keep.weight=1"]))
-        warn_differences(plan_file(folder / "recipe.yaml"))
+        warn_differences(make_plan(load_recipe(lock, ["losses.keep.weight=1"])))
+        warn_differences(make_plan(load_recipe(folder / "recipe.yaml")))
 
 
 # --resume
@@ -316,7 +319,7 @@ def test_run_that_can_not_be_resumed(ran: Path, draw: Any, call: Any, tmp_path: 
 
 def test_stored_lock_is_compared_with_versions_and_device(locked: Locked, folder: Path) -> None:
     locked().rename(folder / LOCK_FILE)
-    lockfile = make_lock(plan_file(folder / "recipe.yaml"), folder)
+    lockfile = make_lock(make_plan(load_recipe(folder / "recipe.yaml")), folder)
     stored = stored_lock(folder)
     assert stored is not None
     assert stored["losses"]["keep"]["weight"] == 10

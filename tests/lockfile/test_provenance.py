@@ -25,7 +25,8 @@ import nstflow
 from nstflow.errors import NstflowError
 from nstflow.lockfile.check import warn_differences
 from nstflow.lockfile.provenance import lock_of, read_anything, read_record, recipe_of
-from nstflow.plan import make_plan, plan_file
+from nstflow.plan import make_plan
+from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import parse_source
 from nstflow.recipe.yaml import parse_yaml
 from nstflow.stages.result import Result
@@ -55,7 +56,7 @@ def made(home: Path) -> Result:
     """Return the maker's run, as `run` leaves it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
-        return nstflow.run(plan_file(home / "recipes" / "recipe.yaml"), home / "out")
+        return nstflow.run(load_recipe(home / "recipes" / "recipe.yaml"), home / "out")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from nstflow import hookimpl, hookspecs
 from nstflow.errors import NstflowError, NstflowWarning
-from nstflow.plan import make_plan, plan_file
+from nstflow.plan import make_plan
 from nstflow.plugins.manager import PluginRow, Plugins
 from nstflow.recipe.reader import load_recipe
 
@@ -219,9 +219,9 @@ def test_broken_plugin_is_a_row_and_breaks_nothing_else(
     assert {"nstflow-aaa", "nstflow-zzz"} <= set(watching)
     assert "nstflow-broken" not in watching
     # and is fatal only to a recipe that needs it
-    plan_file(write(RECIPE + "  b: {use: after, layers: [image]}\n"))
+    make_plan(load_recipe(write(RECIPE + "  b: {use: after, layers: [image]}\n")))
     with pytest.raises(NstflowError) as caught:
-        plan_file(write(WITH_GREY))
+        make_plan(load_recipe(write(WITH_GREY)))
     (problem,) = caught.value.problems
     assert problem.got == "no loss is called 'grey'."
     assert f"Not loaded: nstflow-broken 1.0 ({row.error})." in problem.hint
@@ -543,7 +543,7 @@ def test_bug_met_while_planning_names_its_stage_and_package(
     key = line.partition(":")[0]
     others = [other for other in PLAIN.splitlines() if not other.startswith(f"{key}:")]
     with pytest.raises(KeyError) as caught:
-        plan_file(write("\n".join(["name: x", *others, line])))
+        make_plan(load_recipe(write("\n".join(["name: x", *others, line]))))
     note = f"Raised in {place} (use: grey), provided by nstflow-bug 0.3."
     assert caught.value.__notes__ == ["mine", note]
 
@@ -553,7 +553,7 @@ def test_problem_that_a_stage_finds_is_placed_in_the_recipe(install: Any, write:
     install("nstflow-bug", stage("Loader", LOADER.replace("RAISE", problem)))
     path = write("name: x\nimages:\n  content: {use: grey}\nlosses: {a: {use: total_variation}}\n")
     with pytest.raises(NstflowError) as caught:
-        plan_file(path, ["extractor.weights=random"])
+        make_plan(load_recipe(path, ["extractor.weights=random"]))
     (found,) = caught.value.problems
     assert (found.where, found.what) == (f"{path}:3:3", "images.content.path")
     assert (found.got, found.hint) == (

@@ -12,7 +12,7 @@ import pytest
 from nstflow.errors import NstflowError
 from nstflow.matrix.plan import Matrix, plan_recipe
 from nstflow.matrix.run import choose_executor, run_matrix
-from nstflow.plan import plan_file
+from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.yaml import parse_yaml, to_yaml
 from nstflow.runner.run import run
 
@@ -97,7 +97,7 @@ def test_the_package_is_named(
             installed = matrix.plans[0].recipe.installed
             run_matrix(matrix, choose_executor("wrong", {}, installed), tmp_path / "out")
         else:
-            run(plan_file(write(recipe(slot))), tmp_path / "out")
+            run(load_recipe(write(recipe(slot))), tmp_path / "out")
     except Exception as error:  # noqa: BLE001 - a problem or a bug, each with its text
         text = "".join(traceback.format_exception(error))
     assert "nstflow-wrong 3.1" in text, text[-2000:]
@@ -109,7 +109,7 @@ def test_the_package_is_named(
 def test_a_bug_in_a_target_names_its_term(install: Any, write: Any, tmp_path: Path) -> None:
     install("nstflow-wrong", package("LossTerm", TARGET.replace("BODY", BODIES["raises"])))
     with pytest.raises(ValueError, match="no good") as caught:
-        run(plan_file(write(recipe("losses", image="style"))), tmp_path / "out")
+        run(load_recipe(write(recipe("losses", image="style"))), tmp_path / "out")
     assert caught.value.__notes__ == [
         "Raised in losses.look (use: wrong), provided by nstflow-wrong 1.0."
     ]
@@ -151,7 +151,7 @@ def test_a_stage_that_makes_something_else_than_planned(
 ) -> None:
     install("nstflow-wrong", package(base, methods))
     with pytest.raises(NstflowError) as caught:
-        run(plan_file(write(recipe(place.partition(".")[0]))), tmp_path / "out")
+        run(load_recipe(write(recipe(place.partition(".")[0]))), tmp_path / "out")
     (problem,) = caught.value.problems
     assert problem.what == place
     assert words in str(problem)

@@ -20,7 +20,8 @@ from hypothesis import strategies as some
 from hypothesis.strategies import SearchStrategy
 
 from nstflow.errors import NstflowError, NstflowWarning, printable
-from nstflow.plan import plan_file
+from nstflow.plan import make_plans
+from nstflow.recipe.reader import ReadOptions, read
 
 LIMITS = {signal.SIGPROF: (signal.ITIMER_PROF, 10), signal.SIGALRM: (signal.ITIMER_REAL, 60)}
 """What an example may take: 10 s of the processor, and 60 s by the clock of a busy machine."""
@@ -126,7 +127,7 @@ def planned_or_refused() -> Iterator[Callable[[bytes | str], str]]:
         refused = None
         with warnings.catch_warnings(action="ignore", category=NstflowWarning):
             try:
-                plan = plan_file(path, settings)
+                (plan,) = make_plans([read(path, ReadOptions(tuple(settings)), single=True)[0]])
             except NstflowError as error:
                 refused = error
         if refused:

@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field
 from nstflow import ImageRef, LossTerm, Output, Schedule
 from nstflow.matrix.plan import plan_recipe
 from nstflow.plugins.manager import Plugins
-from nstflow.recipe.stage_docs import Setting, example_of, in_yaml, settings_of, summary_of
-from nstflow.recipe.yaml import parse_yaml
+from nstflow.recipe.stage_docs import Setting, example_of, settings_of, summary_of
+from nstflow.recipe.yaml import parse_yaml, to_yaml_line
 from nstflow.stages.slots import ALL_SLOTS, SLOTS
 
 OFFERS = [
@@ -53,7 +53,7 @@ def test_an_example_can_be_pasted(slot: str, offer: Any, write: Any, tmp_path: P
     data = {**RECIPE, **pasted}
     if slot == "images":
         data["images"] = {**RECIPE["images"], **pasted[slot]}
-    plan = plan_recipe(write(in_yaml(data)))
+    plan = plan_recipe(write(to_yaml_line(data)))
     made = [stage for keys, stage in plan.recipe.stages() if keys[0] == slot]
     assert offer.stage in map(type, made)
 
@@ -155,6 +155,6 @@ def test_a_long_example_has_a_line_for_each_setting(base: Any, slot: str, first:
 
 @pytest.mark.parametrize("value", ["on", "1e3", 1e8, None, True, [1, "a: b"], {"a": [1]}, "é\n"])
 def test_yaml_on_one_line_reads_back(value: Any) -> None:
-    text = in_yaml(value)
+    text = to_yaml_line(value)
     assert "\n" not in text
     assert parse_yaml(f"a: {text}", "")[0] == {"a": value}

@@ -17,7 +17,8 @@ import pytest
 import nstflow
 from nstflow import hookimpl
 from nstflow.errors import NstflowError
-from nstflow.plan import plan_file
+from nstflow.plan import make_plan
+from nstflow.recipe.reader import load_recipe
 from nstflow.runner.cache import RunCache
 from nstflow.stages.result import Progress
 
@@ -99,7 +100,7 @@ def test_a_disk_that_gets_room_again(tmp_path: Path) -> None:
         *("disk/out/result.png", "0"),
         *("history.csv", "recipe.lock.yaml", "recipe.yaml", "result.png", "run.json"),
     ]
-    alone = nstflow.run(plan_file(tmp_path / "recipe.yaml"), tmp_path / "alone")
+    alone = nstflow.run(load_recipe(tmp_path / "recipe.yaml"), tmp_path / "alone")
     with PIL.Image.open(tmp_path / "again.png") as one, PIL.Image.open(alone.files[0]) as other:
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
@@ -127,7 +128,7 @@ class At:
 def test_a_folder_that_is_deleted_under_the_run(recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(NstflowError, match="the run directory is gone: it was deleted") as caught:
-        nstflow.run(plan_file(recipe), out, observers=[At(2, lambda: shutil.rmtree(out))])
+        nstflow.run(load_recipe(recipe), out, observers=[At(2, lambda: shutil.rmtree(out))])
     assert caught.value.closing == "the run stopped"
     assert not out.exists()
 
@@ -135,7 +136,9 @@ def test_a_folder_that_is_deleted_under_the_run(recipe: Path, tmp_path: Path) ->
 def test_a_folder_in_whose_place_another_run_is(recipe: Path, tmp_path: Path) -> None:
     out, stop = tmp_path / "out", nstflow.Stop()
     for name in ("out", "other"):
-        nstflow.run(plan_file(recipe), tmp_path / name, observers=[At(2, stop.request)], stop=stop)
+        nstflow.run(
+            load_recipe(recipe), tmp_path / name, observers=[At(2, stop.request)], stop=stop
+        )
     before = (tmp_path / "other" / "result.png").read_bytes()
 
     def swap() -> None:
@@ -143,7 +146,7 @@ def test_a_folder_in_whose_place_another_run_is(recipe: Path, tmp_path: Path) ->
         (tmp_path / "other").rename(out)
 
     with pytest.raises(NstflowError, match="the run directory is gone"):
-        nstflow.run(plan_file(recipe), out, resume=True, observers=[At(6, swap)])
+        nstflow.run(load_recipe(recipe), out, resume=True, observers=[At(6, swap)])
     assert (out / "result.png").read_bytes() == before
 
 
@@ -155,7 +158,7 @@ def test_a_folder_that_is_replaced_under_the_run(recipe: Path, tmp_path: Path) -
         out.write_text("mine")
 
     with pytest.raises(NstflowError, match="can't be written: Not a directory"):
-        nstflow.run(plan_file(recipe), out, observers=[At(2, replace)])
+        nstflow.run(load_recipe(recipe), out, observers=[At(2, replace)])
     assert out.read_text() == "mine"
 
 
@@ -173,17 +176,17 @@ def test_an_image_that_changes_while_it_is_read(
 
     monkeypatch.setattr(file, "decode", changed)
     with pytest.raises(NstflowError, match=r"yaml:4:3  images\.photo\.path\n.*was changed while"):
-        nstflow.run(plan_file(recipe), tmp_path / "out", shared=RunCache())
+        nstflow.run(load_recipe(recipe), tmp_path / "out", shared=RunCache())
     assert not (tmp_path / "out").exists()
 
 
 def test_an_image_that_changes_after_it_was_read(recipe: Path, tmp_path: Path) -> None:
-    whole = nstflow.run(plan_file(recipe), tmp_path / "whole")
+    whole = nstflow.run(load_recipe(recipe), tmp_path / "whole")
 
     def change() -> None:
         PIL.Image.new("RGB", (40, 48)).save(tmp_path / "photo.png")
 
-    late = nstflow.run(plan_file(recipe), tmp_path / "late", observers=[At(2, change)])
+    late = nstflow.run(load_recipe(recipe), tmp_path / "late", observers=[At(2, change)])
     assert late.image.pixels.tobytes() == whole.image.pixels.tobytes()
     before, after = (
         (tmp_path / name / "recipe.lock.yaml").read_text() for name in ("whole", "late")
@@ -193,16 +196,16 @@ def test_an_image_that_changes_after_it_was_read(recipe: Path, tmp_path: Path) -
 
 def test_an_image_that_changed_since_the_run_was_stopped(recipe: Path, tmp_path: Path) -> None:
     stop = nstflow.Stop()
-    nstflow.run(plan_file(recipe), tmp_path / "out", observers=[At(2, stop.request)], stop=stop)
+    nstflow.run(load_recipe(recipe), tmp_path / "out", observers=[At(2, stop.request)], stop=stop)
     PIL.Image.new("RGB", (40, 48)).save(tmp_path / "photo.png")
     with pytest.raises(NstflowError) as caught:
-        nstflow.run(plan_file(recipe), tmp_path / "out", resume=True)
+        nstflow.run(load_recipe(recipe), tmp_path / "out", resume=True)
     settings = {problem.what for problem in caught.value.problems}
     assert "lock.files.images.photo.path" in settings
 
 
 def test_an_image_that_is_deleted_before_it_is_read(recipe: Path, tmp_path: Path) -> None:
-    plan = plan_file(recipe)
+    plan = make_plan(load_recipe(recipe))
     (tmp_path / "photo.png").unlink()
     with pytest.raises(NstflowError, match=r"images\.photo\.path\n.*can't be read \(No such file"):
         nstflow.run(plan, tmp_path / "out")
@@ -249,7 +252,7 @@ def test_an_output_can_not_leave_the_run_directory(
     install("nstflow-elsewhere", ELSEWHERE.format(write=body))
     before = (tmp_path / "photo.png").read_bytes()
     with pytest.raises(NstflowError, match=r"outputs\.0"):
-        nstflow.run(plan_file(recipe, ["outputs=[{use: elsewhere}]"]), tmp_path / "out")
+        nstflow.run(load_recipe(recipe, ["outputs=[{use: elsewhere}]"]), tmp_path / "out")
     assert (tmp_path / "photo.png").read_bytes() == before
     facts = json.loads((tmp_path / "out" / "run.json").read_text())
     assert facts["files"] == []  # what a plugin's own code wrote elsewhere is no result
@@ -259,16 +262,16 @@ def test_an_output_can_not_leave_the_run_directory(
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "..", "x.png", "X", ""])
 def test_names_can_not_leave_the_run_directory(name: str, recipe: Path) -> None:
     with pytest.raises(NstflowError):
-        plan_file(recipe, [f"outputs.0.name={name or chr(39) * 2}"])
+        make_plan(load_recipe(recipe, [f"outputs.0.name={name or chr(39) * 2}"]))
     with pytest.raises(NstflowError):
-        plan_file(recipe, [f"name={name or chr(39) * 2}"])
+        make_plan(load_recipe(recipe, [f"name={name or chr(39) * 2}"]))
 
 
 def test_a_symbolic_link_in_the_run_directory_is_replaced_not_followed(
     recipe: Path, tmp_path: Path
 ) -> None:
     stop = nstflow.Stop()
-    nstflow.run(plan_file(recipe), tmp_path / "out", observers=[At(2, stop.request)], stop=stop)
+    nstflow.run(load_recipe(recipe), tmp_path / "out", observers=[At(2, stop.request)], stop=stop)
     precious = tmp_path / "precious.txt"
     precious.write_text("precious")
     for name in ("history.csv", "result.png", "run.json"):
@@ -276,6 +279,6 @@ def test_a_symbolic_link_in_the_run_directory_is_replaced_not_followed(
         if name != "run.json":
             file.unlink()
             file.symlink_to(precious)
-    nstflow.run(plan_file(recipe), tmp_path / "out", resume=True)
+    nstflow.run(load_recipe(recipe), tmp_path / "out", resume=True)
     assert precious.read_text() == "precious"
     assert not (tmp_path / "out" / "result.png").is_symlink()

@@ -8,7 +8,8 @@ import pytest
 
 from nstflow.engine.memory import available, is_out_of_memory
 from nstflow.errors import Problem
-from nstflow.plan import Plan, plan_file
+from nstflow.plan import Plan, make_plan
+from nstflow.recipe.reader import load_recipe
 from nstflow.runner.out_of_memory import memory_at, out_of_memory
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -17,7 +18,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """Return a plan at 512 pixels."""
-    return plan_file(RECIPES / "single_style.yaml")
+    return make_plan(load_recipe(RECIPES / "single_style.yaml"))
 
 
 def problem(plan: Plan, there_is: int | None) -> Problem:
@@ -38,8 +39,10 @@ def test_the_largest_size_that_fits(plan: Plan) -> None:
     told = problem(plan, 1_300_000_000)
     words = told.hint.split()
     assert words[:5] == ["What", "would", "fit:", "--set", "preprocess.0.longest_side=288"]
-    smaller = plan_file(RECIPES / "single_style.yaml", [words[4]])
-    larger = plan_file(RECIPES / "single_style.yaml", ["preprocess.0.longest_side=320"])
+    smaller = make_plan(load_recipe(RECIPES / "single_style.yaml", [words[4]]))
+    larger = make_plan(
+        load_recipe(RECIPES / "single_style.yaml", ["preprocess.0.longest_side=320"])
+    )
     assert smaller.memory is not None
     assert larger.memory is not None
     assert smaller.memory == pytest.approx(1_300_000_000, rel=0.15)
@@ -48,13 +51,15 @@ def test_the_largest_size_that_fits(plan: Plan) -> None:
 
 def test_a_smaller_scale_is_the_plan_of_a_smaller_size(plan: Plan) -> None:
     half = memory_at(plan, 0.5)
-    small = plan_file(
-        RECIPES / "single_style.yaml",
-        [
-            "preprocess.0.longest_side=256",
-            # as the larger one has settled them
-            "extractor.convolution={block5_conv1: winograd, block5_conv2: winograd}",
-        ],
+    small = make_plan(
+        load_recipe(
+            RECIPES / "single_style.yaml",
+            [
+                "preprocess.0.longest_side=256",
+                # as the larger one has settled them
+                "extractor.convolution={block5_conv1: winograd, block5_conv2: winograd}",
+            ],
+        )
     )
     assert half == small.memory
     assert memory_at(plan, 0.01) is None  # too small for the network
@@ -78,7 +83,7 @@ def test_nothing_is_known_of_the_device(plan: Plan) -> None:
 
 
 def test_a_recipe_that_prepares_nothing() -> None:
-    plan = plan_file(RECIPES / "single_style.yaml", ["preprocess=[]"])
+    plan = make_plan(load_recipe(RECIPES / "single_style.yaml", ["preprocess=[]"]))
     assert "a longest side of " in problem(plan, 1_300_000_000).hint
 
 

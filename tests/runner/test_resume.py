@@ -20,8 +20,9 @@ import pytest
 import nstflow
 from nstflow import hookimpl
 from nstflow.errors import NstflowError, NstflowWarning
-from nstflow.plan import plan_file
+from nstflow.plan import make_plan
 from nstflow.plugins.manager import Plugins
+from nstflow.recipe.reader import load_recipe
 from nstflow.runner.cache import RunCache
 from nstflow.stages.result import Progress, Result
 from nstflow.storage.run_directory import RunDirectory
@@ -141,7 +142,7 @@ def run(tmp_path: Path, write: Any, shared: RunCache) -> Run:
     def run(recipe: str, *settings: str, out: str = "out", at: int = 0, **options: Any) -> Result:
         stop = nstflow.Stop()
         watching = [*options.pop("observers", ()), *([StopsAt(at, stop)] if at else [])]
-        plan = plan_file(write(recipe), settings)
+        plan = make_plan(load_recipe(write(recipe), settings))
         options |= {"observers": watching, "stop": stop, "shared": shared}
         return nstflow.run(plan, tmp_path / out, **options)
 
@@ -386,7 +387,7 @@ def test_an_image_that_changes_while_tensorflow_starts(run: Run, tmp_path: Path)
     assert same(whole, run(recipe, resume=True))
     lock = (tmp_path / "out" / "recipe.lock.yaml").read_text()
     (tmp_path / "locked.yaml").write_text(lock.replace("../photo.png", "photo.png"))
-    plan = plan_file(tmp_path / "locked.yaml")
+    plan = make_plan(load_recipe(tmp_path / "locked.yaml"))
     with pytest.raises(NstflowError, match=changed):
         nstflow.run(plan, tmp_path / "again", locked=True, observers=[change])
 

@@ -22,7 +22,6 @@ import nstflow
 from nstflow import hookimpl
 from nstflow.engine.loop import Loop
 from nstflow.errors import NstflowError, NstflowWarning
-from nstflow.plan import plan_file
 from nstflow.recipe.reader import load_recipe
 from nstflow.stages.result import Progress, Result
 
@@ -66,7 +65,7 @@ def run(tmp_path: Path, write: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
 
     def run(*settings: str, out: str = "out", **options: Any) -> Result:
-        return nstflow.run(plan_file(write(TINY), settings), tmp_path / out, **options)
+        return nstflow.run(load_recipe(write(TINY), settings), tmp_path / out, **options)
 
     return run
 
@@ -76,7 +75,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Watch]:
     """Return a run that ended, for tests that only look."""
     folder, watch = tmp_path_factory.mktemp("ended"), Watch()
     (folder / "mine.yaml").write_bytes(f"\ufeff# größer\r\n{TINY}".encode())
-    return nstflow.run(plan_file(folder / "mine.yaml"), folder / "out", observers=[watch]), watch
+    return nstflow.run(load_recipe(folder / "mine.yaml"), folder / "out", observers=[watch]), watch
 
 
 def rows(folder: Path) -> list[dict[str, float]]:

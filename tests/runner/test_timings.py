@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nstflow.plan import Plan, plan_file
+from nstflow.plan import Plan, make_plan
+from nstflow.recipe.reader import load_recipe
 from nstflow.runner import timings
 from nstflow.stages.result import Result
 from nstflow.stages.types import Image
@@ -42,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def plan(write: Any) -> Make:
     def plan(height: int = 20, **changes: Any) -> Plan:
         settings = {"layer": "block1_conv2", "weight": 1, "image": "style", **changes}
-        return plan_file(write(RECIPE.format(height=height, **settings)))
+        return make_plan(load_recipe(write(RECIPE.format(height=height, **settings))))
 
     return plan
 

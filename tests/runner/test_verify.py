@@ -15,7 +15,8 @@ import pytest
 
 import nstflow
 from nstflow.errors import NstflowError
-from nstflow.plan import plan_file
+from nstflow.plan import make_plan
+from nstflow.recipe.reader import load_recipe
 from nstflow.runner.verify import Comparison, compare, verify
 from nstflow.stages.result import Result
 
@@ -47,7 +48,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Result:
     folder = tmp_path_factory.mktemp("ended")
     draw(folder / "photo.png")
     (folder / "recipe.yaml").write_text(RECIPE)
-    return nstflow.run(plan_file(folder / "recipe.yaml"), folder / "out")
+    return nstflow.run(load_recipe(folder / "recipe.yaml"), folder / "out")
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_what_a_run_is_measured_by_is_its_own_lock(run: Path) -> None:
 
 def test_picture_without_metadata_is_the_same(ended: Result, run: Path) -> None:
     shutil.rmtree(run)
-    nstflow.run(plan_file(run.parent / "recipe.yaml"), run, metadata=False)
+    nstflow.run(load_recipe(run.parent / "recipe.yaml"), run, metadata=False)
     assert (run / "result.png").read_bytes() != ended.files[0].read_bytes()
     found = verify(run)
     assert found is not None
@@ -128,7 +129,7 @@ def test_run_that_was_stopped_has_nothing_to_show(
     call: Any, ended: Result, asking: Any, tmp_path: Path
 ) -> None:
     asks = asking()
-    plan = plan_file(ended.folder.parent / "recipe.yaml")
+    plan = make_plan(load_recipe(ended.folder.parent / "recipe.yaml"))
     result = nstflow.run(plan, tmp_path / "out", observers=[asks], stop=asks.stop)
     assert result.interrupted
     answer = call("verify", "out")

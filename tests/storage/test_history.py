@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstflow.errors import STOPPED, NstflowError
-from nstflow.plan import Plan, plan_file
+from nstflow.plan import Plan, make_plan
+from nstflow.recipe.reader import load_recipe
 from nstflow.runner.optimization import columns_of, not_finite, record
 from nstflow.storage.history import from_csv, to_csv
 
@@ -30,7 +31,7 @@ losses:
 
 @pytest.fixture
 def plan(write: Callable[..., Any]) -> Plan:
-    return plan_file(write(RECIPE))
+    return make_plan(load_recipe(write(RECIPE)))
 
 
 def empty(plan: Plan) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ from nstflow.cli.console.output import show_facts, show_line, stdout
 from nstflow.errors import printable
 from nstflow.plugins.catalog import Catalog, Offer, title_of
 from nstflow.plugins.manager import BUILTIN, PluginRow, Plugins
-from nstflow.recipe.stage_docs import example_of, settings_of, summary_of, text_of
+from nstflow.recipe.stage_docs import docstring_of, example_of, settings_of, summary_of
 from nstflow.stages.slots import ALL_SLOTS
 
 
@@ -27,7 +27,7 @@ def show_stage(offer: Offer, slot: str) -> None:
     """Print one stage: its text, its settings, an example to paste, and its source file."""
     stage = offer.stage
     show_line((offer.name, "bold"), (f" ({slot}, from {offer.title})\n", "dim"))
-    show_line(printable(text_of(stage), lines=True))
+    show_line(printable(docstring_of(stage), lines=True))
     settings = settings_of(stage)
     if settings:
         table = Table(box=None, pad_edge=False, header_style="dim")
