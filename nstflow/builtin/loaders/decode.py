@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nstflow import NstflowWarning
+from nstflow import NstflowError, NstflowWarning
 from nstflow.builtin.loaders import header, profile, tiff
-from nstflow.builtin.loaders.header import UnreadableImageError
+from nstflow.builtin.loaders.header import unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.float32]
 
 _WITH_ALPHA = ("LA", "PA", "RGBA", "La", "RGBa")
-_UNFIT_PROFILE = "has a colour profile that does not fit: taken as sRGB"
 
 
 def decode(path: Path) -> tuple[Pixels, Pixels | None]:
     """Return float32 `(h, w, 3)` in [0, 1], sRGB, and alpha `(h, w)` or None if all is opaque.
 
     Raises:
-        UnreadableImageError: The file is damaged.
+        NstflowError: The file is damaged.
     """
     import numpy as np
 
@@ -38,10 +37,10 @@ def decode(path: Path) -> tuple[Pixels, Pixels | None]:
         with header.open_image(path) as image:
             pixels, alpha = _decode(image, path)
     # a warning: where Python makes errors of them
-    except (UnreadableImageError, NstflowWarning, MemoryError):
+    except (NstflowError, NstflowWarning, MemoryError):
         raise
     except Exception as error:  # decoders raise anything on damaged bytes
-        raise UnreadableImageError(
+        raise unreadable(
             f"'{path.name}' is damaged and can't be decoded ({error}).", "Save or copy it again."
         ) from error
     if alpha is not None and bool((alpha == 1).all()):
@@ -53,7 +52,7 @@ def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
     orientation = header.orientation(image, path)
     deep = None
     if tiff.is_deep_colour(image):
-        if not tiff.is_rgb(image) or not _is_srgb(image, "RGB", path):
+        if not tiff.is_rgb(image) or _conversion(image, "RGB", path):
             _notice(f"{path.name} is read with 8 of its 16 bits, to convert its colours to sRGB")
         elif (deep := tiff.read_deep_colour(path, image)) is None:
             _notice(f"{path.name} is read with 8 of its 16 bits: tifffile can't read it")
@@ -77,7 +76,7 @@ def _values(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
 
     if image.mode.startswith("I;16"):
         grey = np.asarray(image, np.float32) / np.float32(65535)
-        if _is_srgb(image, "L", path):
+        if _conversion(image, "L", path) is None:
             key = image.info.get("transparency")
             opaque = None if key is None else (np.asarray(image) != key).astype(np.float32)
             return _rgb(_black_is_zero(grey, image)), opaque
@@ -96,23 +95,21 @@ def _values(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
         alpha = np.asarray(image.getchannel("A"), np.float32) / np.float32(255)
     if image.mode != "CMYK":
         image = image.convert(colours)
-    return np.asarray(_to_srgb(image, path), np.float32) / np.float32(255), alpha
+    conversion = _conversion(image, image.mode, path)
+    if conversion is None:
+        image = image.convert("RGB")
+    else:
+        image = conversion.apply(image.convert(conversion.input_mode))
+    return np.asarray(image, np.float32) / np.float32(255), alpha
 
 
-def _is_srgb(image: PIL.Image.Image, mode: str, path: Path) -> bool:
+def _conversion(image: PIL.Image.Image, mode: str, path: Path) -> Any:
+    """Return littleCMS's conversion to sRGB, or None where the pixels stay as they are."""
     try:
-        return profile.is_srgb(image.info.get("icc_profile"), mode)
+        return profile.conversion(image.info.get("icc_profile"), mode)
     except profile.UnfitProfileError:
-        _notice(f"{path.name} {_UNFIT_PROFILE}")
-        return True
-
-
-def _to_srgb(image: PIL.Image.Image, path: Path) -> PIL.Image.Image:
-    try:
-        return profile.to_srgb(image)
-    except profile.UnfitProfileError:
-        _notice(f"{path.name} {_UNFIT_PROFILE}")
-        return image.convert("RGB")
+        _notice(f"{path.name} has a colour profile that does not fit: taken as sRGB")
+        return None
 
 
 def _upright(values: Pixels, orientation: int) -> Pixels:
@@ -137,7 +134,7 @@ def _black_is_zero(grey: Pixels, image: PIL.Image.Image) -> Pixels:
 def _unit(grey: Pixels, path: Path) -> Pixels:
     low, high = float(grey.min()), float(grey.max())
     if not (low >= 0 and high <= 1):
-        raise UnreadableImageError(
+        raise unreadable(
             f"'{path.name}' has grey values from {low:g} to {high:g} of unknown scale.",
             "Save it with 8 or 16 bits, or as floats in [0, 1].",
         )

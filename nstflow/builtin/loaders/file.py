@@ -9,7 +9,7 @@ from pydantic import Field
 
 from nstflow import Image, Loader, NstflowError, NstflowWarning, Problem, Size
 from nstflow.builtin.loaders.decode import decode
-from nstflow.builtin.loaders.header import UnreadableImageError, header_size
+from nstflow.builtin.loaders.header import header_size
 from nstflow.toolkit import suggest
 
 _MOST_NAMES = 2000  # of a folder that are compared with that of a missing file
@@ -40,19 +40,13 @@ class File(Loader):
 
     def size(self, folder: Path) -> Size:
         """Return `(height, width)` after EXIF orientation, from the header alone."""
-        try:
-            return header_size(self._file(folder), self.max_megapixels)
-        except UnreadableImageError as error:
-            raise NstflowError(Problem("", "path", str(error), error.hint)) from error
+        return header_size(self._file(folder), self.max_megapixels)
 
     def load(self, folder: Path) -> Image:
         """Decode the file."""
         path = self._file(folder)
-        try:
-            header_size(path, self.max_megapixels)
-            pixels, alpha = decode(path)
-        except UnreadableImageError as error:
-            raise NstflowError(Problem("", "path", str(error), error.hint)) from error
+        header_size(path, self.max_megapixels)
+        pixels, alpha = decode(path)
         if alpha is None:
             return Image(pixels)
         pixels = pixels * alpha[..., None] + (1 - alpha[..., None])
@@ -67,10 +61,7 @@ class File(Loader):
             if path.is_file():
                 return path
             problem = self._no_file(path)
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # the name is too long, the folder not readable, `~user` unknown
+        except (OSError, RuntimeError) as error:  # the name is too long, or `~user` is unknown
             problem = Problem("", "path", f"'{self.path}' can't be looked up ({error}).")
         raise NstflowError(problem)
 
@@ -80,11 +71,10 @@ class File(Loader):
         if path.exists():
             return Problem("", "path", f"'{self.path}' is not a regular file.")
         if self.path.exists():
-            hint = "Paths start at the recipe's folder; there is one at "
-            return Problem(
-                "", "path", f"there is no file '{path}'.", f"{hint}'{self.path.absolute()}'."
-            )
-        return Problem("", "path", f"there is no file '{path}'.", _nearest(path))
+            hint = f"Paths start at the recipe's folder; there is one at '{self.path.absolute()}'."
+        else:
+            hint = _nearest(path)
+        return Problem("", "path", f"there is no file '{path}'.", hint)
 
 
 def _nearest(path: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nstflow import Size
+from nstflow import NstflowError, Problem, Size
 from nstflow.builtin.loaders import tiff
 
 if TYPE_CHECKING:
@@ -32,25 +32,22 @@ class _File(io.BufferedReader):
         return super().read(size)
 
 
-class UnreadableImageError(Exception):
-    """The file can't be read as an image; the text says why, `hint` what to do."""
-
-    def __init__(self, text: str, hint: str = "") -> None:
-        super().__init__(text)
-        self.hint = hint
+def unreadable(text: str, hint: str = "") -> NstflowError:
+    """Return the error of a file that can't be read as an image."""
+    return NstflowError(Problem("", "path", text, hint))
 
 
 def header_size(path: Path, max_megapixels: float) -> Size:
     """Return `(height, width)` as seen upright, reading the header alone.
 
     Raises:
-        UnreadableImageError: No image of a known format, or more than `max_megapixels`.
+        NstflowError: No image of a known format, or more than `max_megapixels`.
     """
     with open_image(path) as image:
         width, height = image.size
         turned = (orientation(image, path) in tiff.SIDEWAYS) != tiff.has_swapped_sides(image)
     if width * height > max_megapixels * 1e6:
-        raise UnreadableImageError(
+        raise unreadable(
             f"'{path.name}' has {width * height / 1e6:.1f} million pixels ({width}×{height}),"
             f" more than max_megapixels: {max_megapixels:g}.",
             "Raise max_megapixels if you trust the file.",
@@ -63,7 +60,7 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
     """Open an image without decoding its pixels; the file is closed at the end of the context.
 
     Raises:
-        UnreadableImageError: No image of a known format.
+        NstflowError: No image of a known format.
     """
     import PIL.Image
 
@@ -76,17 +73,17 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
                 warnings.simplefilter("ignore")
                 image = stack.enter_context(PIL.Image.open(file, formats=FORMATS))
         except PIL.Image.DecompressionBombError as error:
-            raise UnreadableImageError(f"'{path.name}' is too large: {error}") from error
+            raise unreadable(f"'{path.name}' is too large: {error}") from error
         except PIL.UnidentifiedImageError as error:
             known = ", ".join(FORMATS)
-            raise UnreadableImageError(
+            raise unreadable(
                 f"'{path.name}' is not an image of {known}.",
                 "Save it as one of these, with 8 or 16 bits a channel.",
             ) from error
         except MemoryError:
             raise
         except Exception as error:  # decoders raise anything on damaged bytes
-            raise UnreadableImageError(f"'{path.name}' can't be read ({error}).") from error
+            raise unreadable(f"'{path.name}' can't be read ({error}).") from error
         yield image
 
 
