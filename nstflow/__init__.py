@@ -1,4 +1,4 @@
-"""Neural style transfer as a pipeline of plugins, written down in YAML recipes.
+"""Neural style transfer as a pipeline of plugins, configured by YAML recipes.
 
 Every public name is listed in `__init__.pyi` and imported at first use. `nstflow.toolkit` has more
 for authors of stages.

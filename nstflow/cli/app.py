@@ -15,7 +15,7 @@ from nstflow.cli import inspect, lockfile, new_plugin, run, weights
 from nstflow.errors import NstflowError
 
 app = typer.Typer(
-    help="Neural style transfer as a pipeline of plugins, written down in YAML recipes.",
+    help="Neural style transfer as a pipeline of plugins, configured by YAML recipes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # bugs have plain tracebacks

@@ -96,7 +96,7 @@ def test_followed_word_for_word(tmp_path: Path) -> None:
     assert "valid" in told["nstflow validate mine/recipe.yaml --plugin mine/moments.py"]
     shown = told["nstflow stages losses moments --plugin mine/moments.py"]
     assert "moments: {use: moments, image: style" in shown
-    assert "How much the spread counts" in shown
+    assert "Weight of the spread" in shown
     assert "nstflow-moments 0.1.0" in told["nstflow plugins"]
     for name in ("first", "second", "third"):
         run = tmp_path / "runs" / name

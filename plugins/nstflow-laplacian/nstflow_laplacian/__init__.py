@@ -1,4 +1,4 @@
-"""A loss for nstflow that keeps the content's outlines."""
+"""A loss for nstflow that preserves the outlines of the content."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -10,36 +10,37 @@ from nstflow.toolkit import require_same_size, size_text
 
 
 class Laplacian(LossTerm):
-    """Keep the content's outlines: the Laplacian of its pixels, averaged in square blocks.
+    """Preserve the outlines of the content, by the Laplacian of the pixels.
 
-    With P `(h // pool, w // pool, c)`, the means of blocks of side `pool`, each channel has
+    P `(h // pool, w // pool, c)` are the means of blocks of side `pool`. Each channel has
 
         D[i, j] = 4 P[i, j] - P[i-1, j] - P[i+1, j] - P[i, j-1] - P[i, j+1]
 
-    where all five exist; rows and columns that fill no block, at the bottom and on the right, are
-    left out. For D of the canvas and R of the reference, summed over the layers by share:
+    where all five exist. Rows and columns at the bottom and on the right that do not fill a block
+    are left out. With D of the canvas and R of the reference, the loss of a layer is
 
         scale: mean   mean((D - R)²)      as in the authors' program
-        scale: sum    Σ (D - R)²          listed layers have share 1
+        scale: sum    Σ (D - R)²          layers of a plain list have the share 1
 
-    The reference must have the canvas's size, and each side at least 3 * `pool`.
+    The losses of the layers are multiplied by their shares and added. The reference must have the
+    size of the canvas, and each side at least 3 * `pool` pixels.
 
     Source: Li, Xu, Nie and Chua, "Laplacian-Steered Neural Style Transfer", ACM MM 2017, and their
     program, https://github.com/askerlee/lapstyle.
     """
 
     use: Literal["laplacian"] = "laplacian"
-    image: ImageRef = Field("content", description="The image whose outlines to keep.")
+    image: ImageRef = Field("content", description="The image whose outlines to preserve.")
     layers: Layers = Field(("image",), description="Usually `image`, the pixels.")
-    pool: int = Field(4, ge=1, description="Side of a block: a larger one sees coarser outlines.")
-    scale: Literal["mean", "sum"] = Field("mean", description="How squared differences add up.")
+    pool: int = Field(4, ge=1, description="Side of a block. Larger blocks: coarser outlines.")
+    scale: Literal["mean", "sum"] = Field("mean", description="Mean or sum of squares.")
 
     def share_of_each(self, count: int) -> float:
         """Return 1 / count, or 1 for sums."""
         return 1.0 if self.scale == "sum" else super().share_of_each(count)
 
     def check(self, canvas: Size, reference: Size | None) -> None:
-        """Refuse a reference of another size, and images of less than three blocks."""
+        """Check the size of the reference, and that there are at least three blocks."""
         require_same_size(canvas, reference)
         if min(canvas) < (least := 3 * self.pool):
             got = (
@@ -64,8 +65,8 @@ class Laplacian(LossTerm):
     def _laplacian(self, x: Tensor) -> Tensor:
         p = tf.nn.avg_pool2d(x, self.pool, self.pool, "VALID")
         near = (p[:, :-2, 1:-1] + p[:, 2:, 1:-1]) + (p[:, 1:-1, :-2] + p[:, 1:-1, 2:])
-        # The authors' program adds up the three channels before it compares; then an edge between
-        # two colours of equal sum is none. Its pixels span 0-256, here they span 0-1.
+        # The authors' program adds up the three channels before the comparison, so it sees no edge
+        # between two colours with the same sum. Its pixels are in 0-256, here they are in 0-1.
         return 4 * p[:, 1:-1, 1:-1] - near
 
 

@@ -1,4 +1,4 @@
-"""A style loss for nstflow that compares whole distributions of features."""
+"""A style loss for nstflow that compares distributions of features."""
 
 from typing import Any, Literal
 
@@ -11,23 +11,25 @@ Cloud = tuple[Tensor, Tensor | None]
 
 
 class SlicedWasserstein(LossTerm):
-    """Match the distribution of the style's features, wherever they occur.
+    """Match the distribution of the features, independent of their positions.
 
-    Along a unit vector v, drawn at random, the points of a layer are numbers. With F `(n, c)` of
-    the canvas and S `(m, c)` of the image, each layer has
+    The points of a layer are F `(n, c)` in the canvas and S `(m, c)` in the reference. They are
+    projected onto random unit vectors v. The loss of the layer is the squared sliced Wasserstein
+    distance,
 
         mean over directions v of ∫₀¹ (q(F v, t) - q(S v, t))² dt
 
-    where q(x, t) is the quantile of the numbers x, a staircase: sorted, each of n takes 1/n. Where
-    n = m that is the mean of (sort(F v) - sort(S v))². It is the squared Wasserstein distance
-    of the two clouds, seen from many sides; layers are summed by share. Directions are drawn anew
-    at each step, and so are the points of a layer that has more than `positions`: spread evenly
-    over the image, in proportion to their weights.
+    where q(x, t) is the quantile function of the numbers x, constant on n steps of length 1/n. If
+    n = m, this is the mean of (sort(F v) - sort(S v))². The losses of the layers are multiplied by
+    their shares and added.
 
-    It is not additive: a sorted whole is no mean of its sorted parts.
+    Each step uses new directions. If a layer has more than `positions` points, each step also
+    chooses new points, spread evenly over the image and in proportion to their weights.
+
+    The loss is not additive: the sorted points of an image are not the mean of those of its parts.
 
     Source: Heitz, Vanhoey, Chambon and Belcour, "A Sliced Wasserstein Loss for Neural Texture
-    Synthesis", CVPR 2021. There every point counts, and layers add up (here they share a mean).
+    Synthesis", CVPR 2021. The paper uses all points, and the sum over layers instead of the mean.
     """
 
     use: Literal["sliced_wasserstein"] = "sliced_wasserstein"
@@ -37,10 +39,10 @@ class SlicedWasserstein(LossTerm):
         None,
         ge=1,
         le=4096,
-        description="Directions a step; without it, one for each feature of a layer.",
+        description="Directions per step; by default one per feature of a layer.",
     )
     positions: int = Field(
-        4096, ge=1, le=2**24, description="Points of a layer that count at a step, at most."
+        4096, ge=1, le=2**24, description="Maximum number of points of a layer per step."
     )
 
     def target(self, features: Features) -> Any:
@@ -70,7 +72,7 @@ def _apart(one: Tensor, two: Tensor) -> Tensor:
     n, m = one.shape[-1], two.shape[-1]
     if n == m:
         return tf.reduce_mean(tf.square(one - two))
-    # both staircases are flat between neighbouring multiples of 1/n and 1/m
+    # both quantile functions are constant between neighbouring multiples of 1/n and 1/m
     edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
     share = tf.constant(np.diff(edges) / (n * m), tf.float32)
     apart = tf.gather(one, edges[:-1] // m, axis=-1) - tf.gather(two, edges[:-1] // n, axis=-1)
@@ -78,16 +80,16 @@ def _apart(one: Tensor, two: Tensor) -> Tensor:
 
 
 def _cloud(features: Features, layer: str) -> Cloud:
-    """Return points `(n, c)` and their weights `(n,)`, or None where all weigh the same."""
+    """Return points `(n, c)` and their weights `(n,)`, or None if the weights are equal."""
     points, weights = features.points(layer)
     return points, None if features.uniform(layer) else weights[:, 0]
 
 
 def _drawn(points: Tensor, weights: Tensor | None, *, most: int, seed: Tensor) -> Tensor:
-    """Return at most so many points, which all count the same.
+    """Return at most `most` points, chosen in proportion to their weights.
 
-    The whole is cut into as many equal parts, and each gives the point at a random place of it. The
-    same seed draws the same from two images.
+    The total weight is divided into equal parts, and one point is chosen from each part. The same
+    seed chooses the same points from two images.
     """
     n = points.shape[0]
     count = min(n, most)

@@ -1,4 +1,4 @@
-"""Watch nstflow's runs in TensorBoard."""
+"""Shows runs of nstflow in TensorBoard."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _NAMES = "events.out.tfevents.*.nstflow"
 
 
 class TensorBoard:
-    """Writes an event file into each run's directory: the run is then called as its folder.
+    """Writes an event file into each run's directory, so TensorBoard shows the directory's name.
 
-    Every step has the weighted losses, as in `history.csv`: `loss/total` and `loss/<term>`. The
-    end of each epoch has the canvas. With the environment variable `NSTFLOW_TENSORBOARD` set to
-    `off`, nothing is written.
+    It contains the weighted losses of every step, `loss/total` and `loss/<term>`, and the canvas at
+    the end of each epoch. Set the environment variable `NSTFLOW_TENSORBOARD` to `off` to switch it
+    off.
     """
 
     def __init__(self) -> None:
-        self._files: dict[Path, EventFile] = {}  # of each run at work
+        self._files: dict[Path, EventFile] = {}  # of the current runs
 
     @hookimpl
     def nstflow_progress(self, progress: Progress, folder: Path) -> None:
@@ -42,14 +42,14 @@ class TensorBoard:
 
     @hookimpl
     def nstflow_run_finished(self, result: Result) -> None:
-        """Close the file; it stands for those of a run that was overwritten."""
+        """Close the file, and remove the files of a run that was overwritten."""
         if file := self._files.pop(result.folder, None):
             file.close()
             file.remove_replaced()
 
     @hookimpl
     def nstflow_run_failed(self, folder: Path) -> None:
-        """Close the file, and remove it where the run leaves nothing else."""
+        """Close the file, and remove it if the run leaves no other files."""
         if file := self._files.pop(folder, None):
             file.close()
             facts = folder / "run.json"
@@ -60,11 +60,11 @@ class TensorBoard:
 
 
 class EventFile:
-    """One event file; what is written is on its way to the disk at once.
+    """One event file.
 
     Args:
-        folder: Where.
-        first: Its first step: from there on it stands for the files that are there.
+        folder: The folder of the file.
+        first: The first step. If it is 1, the file replaces the existing event files.
     """
 
     def __init__(self, folder: Path, first: int) -> None:
@@ -84,22 +84,22 @@ class EventFile:
         self._write(step=first, session_log=SessionLog(status=SessionLog.START))
 
     def write(self, step: int, values: list[dict[str, Any]]) -> None:
-        """Write what a step came to."""
+        """Write the values of a step."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         summary = Summary(value=[Summary.Value(**value) for value in values])
         self._write(step=step, summary=summary)
 
     def flush(self) -> None:
-        """Let others see what is written."""
+        """Flush the file to disk."""
         self._writer.flush()
 
     def close(self) -> None:
-        """Write no more."""
+        """Close the file."""
         self._writer.close()
 
     def remove_replaced(self) -> None:
-        """Remove the files of the run that this one has overwritten."""
+        """Remove the files of the run that was overwritten."""
         for file in self._replaced:
             file.unlink(missing_ok=True)
 

@@ -14,7 +14,7 @@ class CLASS(StatisticTerm):
     """
 
     use: Literal["USE"] = "USE"
-    spread: float = Field(1.0, ge=0, description="How much the spread counts beside the mean.")
+    spread: float = Field(1.0, ge=0, description="Weight of the spread, relative to the mean.")
 
     def summarize(self, points: Tensor, weights: Tensor) -> Tensor:
         """Return `(2, c)` of points `(n, c)` that count by weights `(n, 1)`, which sum to 1."""
