@@ -56,12 +56,6 @@ def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def shared() -> RunCache:
-    """Return a cache in which runs of this process find compiled programs."""
-    return RunCache()
-
-
 class Asks:
     """Asks a run to stop at its first step."""
 

@@ -47,7 +47,9 @@ def register(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_new_package_works_at_once(kind: str, tmp_path: Path) -> None:
+def test_a_new_package_works_at_once(
+    kind: str, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = new_plugin("nstflow-soft-focus", kind, tmp_path)
     assert folder == tmp_path / "nstflow-soft-focus"
     assert {path.name for path in folder.iterdir()} == FILES | {"nstflow_soft_focus.py"}
@@ -59,17 +61,22 @@ def test_a_new_package_works_at_once(kind: str, tmp_path: Path) -> None:
     register(folder)
     tested = run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert tested.returncode == 0, tested.stdout + tested.stderr
-    small = ["--set", "extractor.weights=random", "--set", "schedule.steps_per_epoch=2"]
-    made = run(folder, "-m", "nstflow", "run", "recipe.yaml", *small)
-    assert made.returncode == 0, made.stderr
+    for path in (tmp_path / "site", folder):
+        monkeypatch.syspath_prepend(str(path))
+    monkeypatch.chdir(folder)
+    settings = ("extractor.weights=random", "schedule.steps_per_epoch=2")
+    small = [word for setting in settings for word in ("--set", setting)]
+    made = call("run", "recipe.yaml", *small, "--set", "preprocess.0.longest_side=32")
+    assert made.code == 0, made.err
     with (folder / "runs" / "soft_focus" / "history.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 4
-    shown = run(folder, "-m", "nstflow", "plugins").stdout
+    shown = call("plugins").out
     assert "nstflow-soft-focus 0.1.0" in shown
     if kind == "observers":
-        assert "soft_focus: after epoch 2" in made.stdout
+        assert "soft_focus: after epoch 2" in made.out
     else:
         assert f"\n  {kind}  soft_focus\n" in shown
+    sys.modules.pop("nstflow_soft_focus")
 
 
 def test_a_new_package_can_be_installed(tmp_path: Path) -> None:

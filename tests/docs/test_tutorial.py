@@ -17,10 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
 # What a reader does not see: the same runs at a size that a test can afford.
-SMALLER = {
-    "mine/recipe.yaml": ["preprocess.0.longest_side=48", "schedule.epochs=1"],
-    "nstflow-moments/recipe.yaml": ["schedule.epochs=1"],
-}
+SMALLER = ["preprocess.0.longest_side=32", "schedule.epochs=1", "schedule.steps_per_epoch=5"]
 
 
 class Block(NamedTuple):
@@ -43,7 +40,7 @@ def do(line: str, folder: Path) -> str:
     if words[0] == "nstflow":
         words = [sys.executable, "-m", *words]
         if words[3] == "run":
-            words += [part for path in SMALLER[words[4]] for part in ("--set", path)]
+            words += [part for setting in SMALLER for part in ("--set", setting)]
     elif words[0] == "python":
         words = [sys.executable, *words[1:], *(["-p", "no:cacheprovider"] * ("pytest" in words))]
     elif words == ["pip", "install", "pytest"]:

@@ -22,8 +22,8 @@ KILLS = int(os.environ.get("NSTFLOW_KILLS", "5"))
 RECIPE = """\
 name: killed
 images:
-  content: {use: noise, height: 96, width: 96}
-  style: {use: noise, height: 64, width: 64, seed: 1}
+  content: {use: noise, height: 48, width: 48}
+  style: {use: noise, height: 32, width: 32, seed: 1}
 preprocess: []
 extractor: {weights: random}
 losses:

@@ -23,7 +23,6 @@ from nstflow.errors import NstflowError, NstflowWarning
 from nstflow.plan import make_plan
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.reader import load_recipe
-from nstflow.runner.cache import RunCache
 from nstflow.stages.result import Progress, Result
 from nstflow.storage.run_directory import RunDirectory
 
@@ -138,12 +137,12 @@ class Steps:
 
 
 @pytest.fixture
-def run(tmp_path: Path, write: Any, shared: RunCache) -> Run:
+def run(tmp_path: Path, write: Any) -> Run:
     def run(recipe: str, *settings: str, out: str = "out", at: int = 0, **options: Any) -> Result:
         stop = nstflow.Stop()
         watching = [*options.pop("observers", ()), *([StopsAt(at, stop)] if at else [])]
         plan = make_plan(load_recipe(write(recipe), settings))
-        options |= {"observers": watching, "stop": stop, "shared": shared}
+        options |= {"observers": watching, "stop": stop}
         return nstflow.run(plan, tmp_path / out, **options)
 
     return run
