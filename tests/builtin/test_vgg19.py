@@ -43,6 +43,10 @@ TABLE = {
 }
 
 
+def down_to(layer: str) -> list[str]:
+    return list(TABLE)[: list(TABLE).index(layer) + 1]
+
+
 def random_features(layers: list[str], size: Size, **settings: Any) -> Mapping[str, Tensor]:
     pixels = np.random.default_rng(0).random((1, *size, 3), np.float32)
     return VGG19(weights="random", **settings).build(layers, NOWHERE)(tf.constant(pixels))
@@ -55,7 +59,11 @@ def test_there_are_sixteen_layers_in_order() -> None:
     assert list(VGG19().layer_names()) == list(TABLE)
 
 
-def test_kernels_have_the_shapes_of_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("deepest", ["block2_conv1", "block5_conv4"])
+def test_weights_down_to_the_deepest_layer_are_loaded(
+    deepest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the shapes of the paper, and none below."""
     asked: dict[str, tuple[int, ...]] = {}
 
     def load(name: str, shapes: dict[str, tuple[int, ...]], folder: Path) -> object:
@@ -63,40 +71,21 @@ def test_kernels_have_the_shapes_of_the_paper(monkeypatch: pytest.MonkeyPatch) -
         return load_weights(name, dict.fromkeys(shapes, (1, 1, 1, 1)), folder)
 
     monkeypatch.setattr(vgg19, "load_weights", load)
-    VGG19(weights="random").build(["block5_conv4"], NOWHERE)
-    assert list(asked.items()) == [(layer, (3, 3, *shape)) for layer, shape in TABLE.items()]
-
-
-def test_weights_below_the_deepest_layer_are_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def load(name: str, shapes: dict[str, Any], folder: Path) -> object:
-        asked.extend(shapes)
-        return load_weights(name, shapes, folder)
-
-    monkeypatch.setattr(vgg19, "load_weights", load)
-    VGG19(weights="random").build(["block2_conv1", "block1_conv1"], NOWHERE)
-    assert asked == ["block1_conv1", "block1_conv2", "block2_conv1"]
+    VGG19(weights="random").build([deepest, "block1_conv1"], NOWHERE)
+    assert list(asked.items()) == [(x, (3, 3, *TABLE[x])) for x in down_to(deepest)]
 
 
 # Settings
 
 
-def test_groups_have_defaults() -> None:
-    assert VGG19().layers == {
+def test_groups_that_are_written_join_the_defaults() -> None:
+    defaults = {
         "content": ("block5_conv2",),
         "style": ("block1_conv1", "block3_conv1", "block5_conv1"),
     }
-
-
-def test_groups_that_are_written_join_the_defaults() -> None:
-    stage = VGG19(layers={"style": ("block2_conv1",), "mine": ("block1_conv1", "block1_conv2")})
-    assert stage.layers == {
-        "content": ("block5_conv2",),
-        "style": ("block2_conv1",),
-        "mine": ("block1_conv1", "block1_conv2"),
-    }
-    assert VGG19().layers["style"] == ("block1_conv1", "block3_conv1", "block5_conv1")
+    written = {"style": ("block2_conv1",), "mine": ("block1_conv1", "block1_conv2")}
+    assert VGG19(layers=written).layers == {**defaults, **written}
+    assert VGG19().layers == defaults
 
 
 @pytest.mark.parametrize(
@@ -128,18 +117,6 @@ def ways(
     return settled.convolution
 
 
-def down_to(layer: str) -> list[str]:
-    return list(TABLE)[: list(TABLE).index(layer) + 1]
-
-
-def test_a_cpu_multiplies_less_below_the_first_block() -> None:
-    assert ways("block5_conv2", (384, 512)) == {
-        **dict.fromkeys(down_to("block5_conv2"), "winograd"),
-        "block1_conv1": "direct",
-        "block1_conv2": "direct",
-    }
-
-
 def test_a_gpu_leaves_all_convolutions_to_its_library() -> None:
     assert ways("block5_conv2", (384, 512), "gpu") == dict.fromkeys(
         down_to("block5_conv2"), "direct"
@@ -149,6 +126,7 @@ def test_a_gpu_leaves_all_convolutions_to_its_library() -> None:
 @pytest.mark.parametrize(
     ("size", "last"),
     [
+        ((384, 512), "block5_conv4"),
         ((320, 320), "block5_conv4"),  # 20 · 20 positions in block 5
         ((319, 320), "block4_conv4"),  # 19 · 20, for the odd row is dropped
         ((80, 80), "block3_conv4"),
@@ -157,7 +135,8 @@ def test_a_gpu_leaves_all_convolutions_to_its_library() -> None:
         ((39, 40), "block1_conv2"),
     ],
 )
-def test_maps_of_less_than_400_positions_are_computed_directly(size: Size, last: str) -> None:
+def test_a_cpu_computes_large_maps_below_block_1_by_winograd(size: Size, last: str) -> None:
+    """Large: 400 positions or more."""
     assert ways("block5_conv4", size) == {
         **dict.fromkeys(TABLE, "direct"),
         **dict.fromkeys(down_to(last)[2:], "winograd"),
@@ -215,13 +194,10 @@ def test_a_way_for_a_layer_that_is_none_is_refused_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("convolution", "expected"),
     [
-        ("auto", ["direct", "direct", "direct"]),  # not settled
-        ("direct", ["direct", "direct", "direct"]),
-        ("winograd", ["winograd", "winograd", "winograd"]),
-        (
-            {"block1_conv2": "winograd", "block5_conv1": "winograd"},
-            ["direct", "winograd", "direct"],
-        ),
+        ("auto", ["direct"] * 3),  # not settled
+        ("direct", ["direct"] * 3),
+        ("winograd", ["winograd"] * 3),
+        ({"block1_conv2": "winograd", "block5_conv1": "direct"}, ["direct", "winograd", "direct"]),
     ],
 )
 def test_each_layer_is_built_as_it_is_written(
@@ -229,11 +205,11 @@ def test_each_layer_is_built_as_it_is_written(
 ) -> None:
     built: list[Method] = []
 
-    def note(kernel: Any, bias: Any, method: Method) -> object:
+    def record(kernel: Any, bias: Any, method: Method) -> object:
         built.append(method)
         return conv3x3(kernel, bias, method)
 
-    monkeypatch.setattr(vgg19, "conv3x3", note)
+    monkeypatch.setattr(vgg19, "conv3x3", record)
     VGG19(weights="random", convolution=convolution).build(["block2_conv1"], NOWHERE)
     assert built == expected
 

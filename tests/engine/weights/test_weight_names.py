@@ -53,18 +53,20 @@ def test_random_weights_are_the_same_each_time(tmp_path: Path) -> None:
         assert not bias.any()
 
 
-def test_random_weights_are_he_normal(tmp_path: Path) -> None:
-    kernel, _ = load_weights("random", {"one": (3, 3, 64, 128)}, tmp_path)["one"]
+def test_random_weights_are_he_normal_whatever_follows(tmp_path: Path) -> None:
+    shapes: dict[str, Shape] = {"one": (3, 3, 64, 128), "two": (3, 3, 128, 1)}
+    kernel, _ = load_weights("random", shapes, tmp_path)["one"]
     assert kernel.std() == pytest.approx(np.sqrt(2 / (3 * 3 * 64)), rel=0.01)
     assert abs(kernel.mean()) < 0.001
+    alone, _ = load_weights("random", {"one": shapes["one"]}, tmp_path)["one"]
+    np.testing.assert_array_equal(alone, kernel)
 
 
-def test_random_weights_of_the_first_layers_do_not_depend_on_how_many_follow(
-    tmp_path: Path,
-) -> None:
-    few = load_weights("random", {"one": SHAPES["one"]}, tmp_path)
-    many = load_weights("random", SHAPES, tmp_path)
-    np.testing.assert_array_equal(few["one"][0], many["one"][0])
+def save_h5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for layer, shape in SHAPES.items():
+            file[f"{layer}/{layer}_W_1:0"] = np.full(shape, 3, "f4")
+            file[f"{layer}/{layer}_b_1:0"] = np.ones(shape[-1], "f4")
 
 
 @pytest.mark.parametrize("name", ["w.npz", "w.NPZ", "sub/w.npz"])
@@ -77,12 +79,11 @@ def test_own_file(name: str, tmp_path: Path) -> None:
     assert load_weights(str(tmp_path / name), SHAPES, Path("/"))  # an absolute path
 
 
-def test_own_h5_file(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "w.h5", "w") as file:
-        for layer, shape in SHAPES.items():
-            file[f"{layer}/kernel"] = np.full(shape, 2, "f4")
-            file[f"{layer}/bias"] = np.ones(shape[-1], "f4")
-    assert load_weights("w.h5", SHAPES, tmp_path)["one"][0].sum() == 2 * 3 * 3 * 3 * 4
+def test_own_h5_file_and_that_of_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_h5(tmp_path / "w.h5")
+    monkeypatch.setattr(cache, "fetch_keras", lambda: tmp_path / "w.h5")
+    for name in ("w.h5", "keras"):
+        assert load_weights(name, SHAPES, tmp_path)["one"][0].max() == 3
 
 
 def test_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,36 +131,11 @@ def test_file_that_is_not_there(name: str, words: str, tmp_path: Path) -> None:
         assert words in problem.got
 
 
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"one/bias": np.array([1, 2, np.nan, 4])}, "one holds numbers that are not finite"),
-        ({"one/kernel": np.ones((3, 3, 4, 3))}, "one should be (3, 3, 3, 4)"),
-        ({"one/kernel": np.ones((3, 3, 3, 4), int)}, "int64"),
-    ],
-)
-def test_file_that_can_not_be_used(changed: dict[str, Any], words: str, tmp_path: Path) -> None:
-    save(tmp_path / "w.npz", **changed)
+def test_file_that_can_not_be_used(tmp_path: Path) -> None:
+    save(tmp_path / "w.npz", **{"one/bias": np.array([1, 2, np.nan, 4])})
     problem = refused("w.npz", tmp_path)
-    assert problem.got.startswith(f"'{tmp_path / 'w.npz'}' can't be used: ")
-    assert words in problem.got
-
-
-def test_file_of_another_network(tmp_path: Path) -> None:
-    save(tmp_path / "w.npz")
+    assert problem.got.startswith(f"'{tmp_path / 'w.npz'}' can't be used: one holds numbers that")
     assert "lacks an array" in refused("w.npz", tmp_path, {"three": (3, 3, 3, 3)}).got
-
-
-def test_keras_file_is_read_where_keras_put_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "k.h5"
-    with h5py.File(path, "w") as file:
-        for layer, shape in SHAPES.items():
-            file[f"{layer}/{layer}_W_1:0"] = np.full(shape, 3, "f4")
-            file[f"{layer}/{layer}_b_1:0"] = np.ones(shape[-1], "f4")
-    monkeypatch.setattr(cache, "fetch_keras", lambda: path)
-    assert load_weights("keras", SHAPES, Path())["one"][0].max() == 3
 
 
 def test_assets_say_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
