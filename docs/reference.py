@@ -114,11 +114,14 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def _contract(base: type) -> str:
     """Return the methods of a base class, with their docstrings."""
-    rows = [
-        f"- `{name}{_signature(method)}`: {' '.join((inspect.getdoc(method) or '').split())}"
-        for name, method in vars(base).items()
-        if inspect.isfunction(method) and not name.startswith("_")
-    ]
+    rows = []
+    for name, method in vars(base).items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            text, _, arguments = (inspect.getdoc(method) or "").partition("\n\nArgs:\n")
+            rows.append(f"- `{name}{_signature(method)}`: {' '.join(text.split())}")
+            for argument in re.split(r"\n(?=    \w+: )", arguments) if arguments else ():
+                about, _, meaning = " ".join(argument.split()).partition(": ")
+                rows.append(f"    - `{about}`: {meaning}")
     return "\n".join(rows)
 
 

@@ -28,18 +28,18 @@ class Plan:
     """What a run will do.
 
     Attributes:
-        recipe: What was written.
-        sources: Image → `(height, width)` as it is loaded.
-        sizes: Image → `(height, width)` as it is prepared.
-        canvas: Height and width of the result, before postprocessing.
-        terms: Loss term → the term with its layers as a mapping layer → share.
-        layers: Every layer of the network that a term needs, in the network's order.
+        recipe: The recipe.
+        sources: Image → `(height, width)` when it is loaded.
+        sizes: Image → `(height, width)` after preprocessing.
+        canvas: `(height, width)` of the canvas at full size.
+        terms: Name → loss term, with its layers as a mapping layer → share.
+        layers: The layers of the network that the terms need, in the network's order.
         phases: The phases, in order.
-        extractor: The recipe's, with nothing left open: how it computes each layer.
-        cost: What describing the canvas at full size takes; None where the extractor can't say.
-        assets: What has to be there beside the recipe's own files.
-        files: Setting, as `images.content.path` → the file that it names.
-        device_kind: The kind of device that the extractor and the cost are for.
+        extractor: The recipe's extractor, with all choices made.
+        cost: The cost of the features of the canvas at full size; None if it is unknown.
+        assets: The files that are needed besides those that the recipe names.
+        files: Setting, such as `images.content.path` → the file that it names.
+        device_kind: The kind of device of the extractor and the cost.
     """
 
     recipe: Recipe
@@ -56,7 +56,7 @@ class Plan:
     device_kind: Literal["cpu", "gpu"] = "cpu"
 
     def on(self, device: Literal["cpu", "gpu"] | None) -> Plan:
-        """Return the plan for a kind of device, if it is known; it is made for the CPU."""
+        """Return the plan for a kind of device; for None, the plan itself."""
         if device in (None, self.device_kind):
             return self
         with self.recipe.asking("extractor") as extractor:
@@ -66,11 +66,11 @@ class Plan:
 
     @property
     def memory(self) -> int | None:
-        """Bytes of memory that a run takes at its peak on a CPU; None where it is not known.
+        """The estimated peak memory of a run on a CPU, in bytes; None if it is unknown.
 
-        What every run takes, the network's weights, the maps that a gradient needs with their own
-        gradients, and what one layer takes beside them: a model whose factors were measured
-        (docs/performance.md), for the largest of the images that the network describes.
+        The sum of the memory of every run, the network's weights, the feature maps with their
+        gradients, and the temporary memory of one layer, for the largest image that the network
+        gets. The factors were fitted to measured runs (docs/performance.md).
         """
         images = {self.recipe.start.like, *(term.image for term in self.terms.values())} - {None}
         sizes = {self.canvas, *(self.sizes[name] for name in images if name is not None)}
@@ -84,7 +84,7 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """How many steps all phases have."""
+        """The number of steps of all phases."""
         return sum(phase.steps for phase in self.phases)
 
     @property

@@ -31,21 +31,21 @@ _ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d{1,5}")
 
 
 class Dask(Executor):
-    """Runs on the workers of a Dask cluster: one at a time on each, one per GPU if they say so.
+    """Make runs on the workers of a Dask cluster, one at a time on each.
 
-    The workers have nstflow and the recipe's plugins installed, and the storage of the run
-    directories and of the images under the same paths. A run whose worker dies is resumed from its
-    last checkpoint on another. Where workers announce the resource `GPU`, a run takes one.
+    The workers need nstflow, the recipe's plugins, and the storage of the run directories and of
+    the images under the same paths. If a worker dies, another one resumes its run from the last
+    checkpoint. If workers have the Dask resource `GPU`, each run uses one.
     """
 
     use: Literal["dask"] = "dask"
     scheduler: str | None = Field(
-        None, description="The scheduler, tcp://host:8786; else a cluster on this machine."
+        None, description="Such as tcp://host:8786; by default a cluster on this machine."
     )
     workers: int | None = Field(
-        None, ge=1, le=256, description="Workers of a cluster here; else one per two cores."
+        None, ge=1, le=256, description="Workers on this machine; by default one per two cores."
     )
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads in each; else a share.")
+    threads: int | None = Field(None, ge=1, le=1024, description="Threads in each worker.")
 
     @model_validator(mode="after")
     def _one_cluster(self) -> Dask:

@@ -25,17 +25,17 @@ STOP_TIMEOUT = 60  # seconds that a process has to end its run
 
 
 class Processes(Executor):
-    """Several runs at a time, in processes of this machine: one per GPU, or sharing the cores.
+    """Make several runs at a time on this machine, in a process per GPU or sharing the cores.
 
     A run whose process dies is resumed in another process, once.
     """
 
     use: Literal["processes"] = "processes"
     workers: int | None = Field(
-        None, ge=1, le=256, description="Processes; else one per GPU, or one per two cores."
+        None, ge=1, le=256, description="Processes; by default one per GPU, or per two cores."
     )
     threads: int | None = Field(
-        None, ge=1, le=1024, description="Threads that compute in each; else a share of the cores."
+        None, ge=1, le=1024, description="Threads in each process; by default they share the cores."
     )
 
     def run(self, jobs: Sequence[Job], work: Work, tell: Tell, stop: Stop) -> Iterator[JobResult]:

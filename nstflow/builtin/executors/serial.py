@@ -12,11 +12,11 @@ from nstflow import Executor, Job, JobResult, Stop, Tell, Work
 
 
 class Serial(Executor):
-    """One run after another, in the process that was asked."""
+    """Make one run after another, in this process."""
 
     use: Literal["serial"] = "serial"
     threads: int | None = Field(
-        None, ge=1, le=1024, description="Threads that compute; else all cores."
+        None, ge=1, le=1024, description="Threads to compute with; by default all cores."
     )
 
     def run(self, jobs: Sequence[Job], work: Work, tell: Tell, stop: Stop) -> Iterator[JobResult]:

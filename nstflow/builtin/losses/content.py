@@ -11,12 +11,13 @@ from nstflow.toolkit import require_same_size
 class Content(LossTerm):
     """Match the features of the content, position by position.
 
-    For features A of the canvas and C of the reference, summed over the layers by share:
+    With the features A of the canvas and C of the reference, the loss of a layer is
 
         scale: mean   mean((A - C)²)       as in the numbers of the original report
         scale: sum    ½ Σ (A - C)²         as in its formulas; listed layers have share 1
 
-    The reference must have the canvas's size.
+    The losses of the layers are multiplied by their shares and added. The reference must have the
+    size of the canvas.
 
     Source: Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
     CVPR 2016, equation 1.
