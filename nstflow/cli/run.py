@@ -69,7 +69,7 @@ def run(
 def rerun(
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A PNG that nstflow wrote.")],
     images: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where the inputs are, under whatever names.")
+        Path, typer.Option(metavar="DIR", help="The folder of the inputs, under any names.")
     ],
     out: option.Out = None,
     overwrite: option.Overwrite = False,

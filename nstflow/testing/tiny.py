@@ -37,7 +37,7 @@ def run_tiny(
     Args:
         folder: Where to write the recipe and the run.
         steps: How many.
-        plugins: Files that are plugins, beside what is installed.
+        plugins: Plugin files to use besides the installed plugins.
         observers: Objects whose methods are hooks, called during the run.
         slots: Other parts of the recipe: `losses={"mine": {"use": "mine"}}`, and so on.
 

@@ -1,4 +1,4 @@
-"""Every kind of pixel becomes RGB in [0, 1], and what is lost on the way is said."""
+"""Every kind of pixel becomes RGB in [0, 1], with a warning where something is lost."""
 
 from __future__ import annotations
 
@@ -327,7 +327,7 @@ def test_an_unsupported_kind_of_tiff_has_a_hint(tmp_path: Path, refused: Refused
 
 
 def test_a_warning_made_an_error_stays_what_it_is(write_png: WritePng, tmp_path: Path) -> None:
-    """Under `python -W error`, which these tests run under, a notice is no damage."""
+    """Under `python -W error`, which these tests run under, a notice is not called damage."""
     name = write_png("a.png", WORDS[..., :3], COLOUR)
     with pytest.raises(NstflowWarning, match="16 bits"):
         load(name, tmp_path)

@@ -1,4 +1,4 @@
-"""Colour profiles are converted to sRGB: closed forms of curves and primaries, littleCMS's word."""
+"""Colour profiles are converted to sRGB: closed forms of curves and primaries, and littleCMS."""
 
 from __future__ import annotations
 

@@ -295,7 +295,7 @@ def test_maps_are_counted_and_the_scratch_of_the_largest_layer() -> None:
 
 
 def test_operations_are_those_of_the_direct_way() -> None:
-    """They tell how large the network is, not how it is computed."""
+    """They measure the network, not how it is computed."""
     costs = [
         VGG19(convolution=way).cost(["block5_conv2"], (384, 512)) for way in ("direct", "winograd")
     ]

@@ -81,7 +81,7 @@ LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in ran
 
 
 @pytest.mark.parametrize(
-    ("text", "printed"),
+    ("text", "problem"),
     [
         # names and values
         (
@@ -134,15 +134,15 @@ LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in ran
         ("- name: x\n", "\n    a recipe is a mapping of keys to values, but this is a list."),
     ],
 )
-def test_a_recipe_that_is_refused(text: str | bytes, printed: str, bad: Refused) -> None:
-    told = bad(text)
-    assert told.startswith(f"r.yaml{printed}")
-    assert told.endswith("\n1 problem in r.yaml; nothing was run.\n")
+def test_a_recipe_that_is_refused(text: str | bytes, problem: str, bad: Refused) -> None:
+    printed = bad(text)
+    assert printed.startswith(f"r.yaml{problem}")
+    assert printed.endswith("\n1 problem in r.yaml; nothing was run.\n")
 
 
 def test_a_recipe_that_names_python_code(bad: Refused, tmp_path: Path) -> None:
-    told = bad(changed("name: tiny", "name: !!python/object/apply:os.mkdir [ran]"))
-    assert told.startswith("r.yaml:1:7  name\n    the tag tag:yaml.org,2002:python/object/apply")
+    printed = bad(changed("name: tiny", "name: !!python/object/apply:os.mkdir [ran]"))
+    assert printed.startswith("r.yaml:1:7  name\n    the tag tag:yaml.org,2002:python/object/apply")
     assert not (tmp_path / "ran").exists()
 
 
@@ -155,9 +155,9 @@ def test_a_recipe_that_can_not_be_read(command: str, refused: Refused, tmp_path:
         ("folder", "this is a folder. Name one recipe file in it."),
         ("pipe.yaml", "this is not a regular file. Write the recipe to one."),
     ):
-        told = refused(command, name)
-        assert told.startswith(f"{name}\n    {got}"), told
-        assert told.endswith(f"\n1 problem in {name}; nothing was run.\n")
+        printed = refused(command, name)
+        assert printed.startswith(f"{name}\n    {got}"), printed
+        assert printed.endswith(f"\n1 problem in {name}; nothing was run.\n")
 
 
 def test_control_characters_do_not_reach_the_terminal(refused: Refused, write: Any) -> None:

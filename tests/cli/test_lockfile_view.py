@@ -58,11 +58,11 @@ def test_run_and_its_picture_say_how_they_were_made(what: str, call: Any, stoppe
     answer = call("show", stopped / what)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith("tiny  A [bold]photo[/] in noise.\n")
-    told = rows(answer.out)
+    printed = rows(answer.out)
     path = "photo.png" if what == "result.png" else "../photo.png"
-    files = {name: told.pop(name) for name in [*told] if name == "images.content.path"}
-    (stopped_at, device) = (told.pop("stopped", ""), told.pop("device"))
-    assert told == {
+    files = {name: printed.pop(name) for name in [*printed] if name == "images.content.path"}
+    (stopped_at, device) = (printed.pop("stopped", ""), printed.pop("device"))
+    assert printed == {
         "image content": f"file (path {path}, max_megapixels 64, transparency white)",
         "image style": "noise (height 16, width 16, seed 1)",
         "preprocessor": "resize (only [content], longest_side 32, method lanczos3, antialias true)",
@@ -105,7 +105,7 @@ def test_lock_is_printed_as_it_is(call: Any, stopped: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "printed"),
     [
         ("{}", ["null", "seed  0"]),
         ("name: a\nseed: 5", ["a", "seed  5"]),
@@ -116,10 +116,10 @@ def test_lock_is_printed_as_it_is(call: Any, stopped: Path) -> None:
     ],
 )
 def test_whatever_is_there_is_shown(
-    text: str, told: list[str], capsys: pytest.CaptureFixture[str]
+    text: str, printed: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     show_provenance(parse_source(text, "r"))
-    assert capsys.readouterr().out.splitlines() == told
+    assert capsys.readouterr().out.splitlines() == printed
 
 
 def test_differences_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +152,7 @@ def test_no_difference_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "printed"),
     [
         (Comparison("a.png", 0, 0.0, equal=True), "a.png: every pixel is equal"),
         (Comparison("a.txt", None, None, equal=True), "a.txt: every byte is equal"),
@@ -167,6 +167,6 @@ def test_no_difference_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         ),
     ],
 )
-def test_comparisons(found: Comparison, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_comparisons(found: Comparison, printed: str, capsys: pytest.CaptureFixture[str]) -> None:
     show_comparisons([found])
-    assert capsys.readouterr().out == f"{told}\n"
+    assert capsys.readouterr().out == f"{printed}\n"

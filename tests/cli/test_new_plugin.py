@@ -111,9 +111,9 @@ def test_a_new_package_can_be_installed(tmp_path: Path) -> None:
 )
 def test_what_can_not_be_begun(tmp_path: Path, name: str, kind: str, words: str) -> None:
     (tmp_path / "taken").mkdir()
-    with pytest.raises(NstflowError, match=r".") as told:
+    with pytest.raises(NstflowError, match=r".") as caught:
         new_plugin(name, kind, tmp_path)
-    assert words in str(told.value)
+    assert words in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 

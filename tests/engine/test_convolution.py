@@ -56,7 +56,7 @@ def test_compiled_convolution(
 
 
 def test_methods_are_two(with_gradient: Any) -> None:
-    """They agree but for rounding, so only their last digits tell that both are there."""
+    """They agree but for rounding, so only their last digits differ."""
     kernel, bias, x = random(3, 3, 16, 16, seed=1), random(16, seed=2), random(1, 8, 8, 16)
     direct, winograd = (
         with_gradient(conv3x3(kernel, bias, method), x) for method in ("direct", "winograd")

@@ -1,4 +1,4 @@
-"""Where the engine computes, on machines of either kind."""
+"""Where the engine computes, with a GPU and without."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_cpu_computes_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("no_gpu")
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells the cores")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux has it")
 def test_the_title_counts_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7})
     threads = tf.config.threading, "get_intra_op_parallelism_threads"
@@ -87,13 +87,13 @@ def test_a_scope_computes_there() -> None:
 
 
 def test_the_processor_and_its_width(tmp_path: Path) -> None:
-    told = tmp_path / "cpuinfo"
-    told.write_text(
+    info = tmp_path / "cpuinfo"
+    info.write_text(
         "processor\t: 0\nmodel name\t: Some  CPU @ 2 GHz\nflags\t\t: fpu avx2 avx512f\n\n"
     )
-    assert processor(told) == "CPU Some CPU @ 2 GHz (AVX-512)"
-    told.write_text("model name\t: Some CPU\nflags\t\t: fpu avx avx2\n")
-    assert processor(told) == "CPU Some CPU (AVX2)"
-    told.write_text("CPU architecture: 8\n")
-    assert processor(told).startswith("CPU ")
-    assert processor(tmp_path / "nothing") == processor(told)
+    assert processor(info) == "CPU Some CPU @ 2 GHz (AVX-512)"
+    info.write_text("model name\t: Some CPU\nflags\t\t: fpu avx avx2\n")
+    assert processor(info) == "CPU Some CPU (AVX2)"
+    info.write_text("CPU architecture: 8\n")
+    assert processor(info).startswith("CPU ")
+    assert processor(tmp_path / "nothing") == processor(info)

@@ -180,7 +180,7 @@ def test_losses_are_those_before_the_update() -> None:
 
 @pytest.mark.parametrize("before", [0, 100])
 def test_steps_are_numbered_from_1_through_the_run(before: int) -> None:
-    """What a term's seed is made of; a phase goes on where the last one ended."""
+    """A term's seed depends on it; a phase continues where the last one ended."""
     rows = taken(make_compiled(step=before), [3, 2])
     assert rows[:, 1].tolist() == [before + number for number in (1, 2, 3, 4, 5)]
 

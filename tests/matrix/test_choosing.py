@@ -1,4 +1,4 @@
-"""Which executor an option means."""
+"""Which executor an option names."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def test_an_executor_by_name_or_as_a_stage(
         ("''", {}, "--executor", "no executor is called ''"),
     ],
 )
-def test_what_is_no_executor(
+def test_executors_that_are_refused(
     written: str, settings: dict[str, Any], where: str, words: str
 ) -> None:
-    with pytest.raises(NstflowError) as told:
+    with pytest.raises(NstflowError) as caught:
         choose_executor(written, settings, Plugins())
-    assert told.value.problems[0].where.startswith(where)
-    assert words in str(told.value)
+    assert caught.value.problems[0].where.startswith(where)
+    assert words in str(caught.value)
 
 
 def test_a_plugin_can_offer_one(install: Callable[..., None]) -> None:

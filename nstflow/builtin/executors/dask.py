@@ -95,7 +95,7 @@ class Dask(Executor):
         if self.scheduler is not None:
             host, _, port = self.scheduler.partition("://")[2].rpartition(":")
             try:
-                # Dask itself takes long to find that nobody listens at an address
+                # Dask itself takes long to notice that no scheduler listens
                 socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
                 client = Client(self.scheduler, timeout="10s", set_as_default=False)
             except Exception as error:

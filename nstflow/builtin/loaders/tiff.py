@@ -43,7 +43,7 @@ def has_swapped_sides(image: PIL.Image.Image) -> bool:
 
 
 def read_deep_colour(path: Path, image: PIL.Image.Image) -> tuple[Pixels, Pixels | None] | None:
-    """Return the first page as it lies in the file, in [0, 1], with its alpha.
+    """Return the first page as it is stored, in [0, 1], with its alpha.
 
     None where tifffile can't read it: an unsupported compression, a volume.
     """
@@ -59,7 +59,7 @@ def read_deep_colour(path: Path, image: PIL.Image.Image) -> tuple[Pixels, Pixels
             array = file.asarray(key=0)
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - of whatever kind: Pillow may do better
+    except Exception:  # noqa: BLE001 - any error: Pillow may read it
         return None
     if tags.get(_PLANAR_CONFIGURATION) == _ONE_PLANE_A_CHANNEL:
         array = np.moveaxis(array, 0, -1)

@@ -28,7 +28,7 @@ class KeepColor(Postprocessor):
 
         luma = np.array([0.299, 0.587, 0.114], np.float32)
         reference = resize_image(images[self.image], image.size).pixels
-        # Chroma is what is left of a colour after its luma, so only the lumas trade places.
+        # Chroma is a colour without its luma, so only the lumas are exchanged.
         kept = reference + ((image.pixels - reference) @ luma)[..., None]
         mixed = (1 - self.amount) * image.pixels + self.amount * kept
         return Image(np.clip(mixed, 0, 1, dtype=np.float32), image.alpha)

@@ -134,7 +134,7 @@ def runs_text(count: int) -> str:
 
 def show_stopping() -> None:
     """Print that a run will stop soon; called from another thread."""
-    console = stdout() if stdout().is_terminal else stderr()  # beside a live display, if any
+    console = stdout() if stdout().is_terminal else stderr()  # with a live display, if any
     text = "stopping after the current steps; press Ctrl-C again to stop at once"
     show_line((text, "yellow"), console=console)
 

@@ -48,9 +48,7 @@ def show_matrix(matrix: Matrix) -> None:
     unknown = sum(known is None for known in times)
     whole = sum(known[0] * plan.steps for known, plan in zip(times, plans, strict=True) if known)
     time = (
-        f"about {duration_text(whole)} one after another, compiling left out"
-        if whole
-        else "unknown"
+        f"about {duration_text(whole)} one after another, without compiling" if whole else "unknown"
     )
     if unknown:
         which = "them" if unknown == len(times) else f"{unknown} of them"

@@ -59,8 +59,8 @@ def test_every_step_has_the_losses_of_the_history(nstflow_run: Run) -> None:
     found = events(result.folder)
     assert set(found.Tags()["scalars"]) == {"loss/total", "loss/keep", "loss/look"}
     for name in ("total", "keep", "look"):
-        told = [event.value for event in found.Scalars(f"loss/{name}")]
-        np.testing.assert_allclose(told, result.history[name], rtol=1e-6)
+        values = [event.value for event in found.Scalars(f"loss/{name}")]
+        np.testing.assert_allclose(values, result.history[name], rtol=1e-6)
         assert steps(found, f"loss/{name}") == result.history["step"]
 
 
@@ -102,16 +102,16 @@ class Stops:
         self.stop.request()
 
 
-def test_a_resumed_run_goes_on_in_the_same_curves(nstflow_run: Run, tmp_path: Path) -> None:
+def test_a_resumed_run_continues_the_same_curves(nstflow_run: Run, tmp_path: Path) -> None:
     whole = nstflow_run(losses=LOSSES, schedule=TWO_EPOCHS)
     plan, out = make_plan(load_recipe(whole.plan.recipe.source.label)), tmp_path / "resumed"
     stops = Stops()
     assert run(plan, out, observers=[stops], stop=stops.stop).interrupted
-    # the step before the checkpoint may have been told of, as when the run was killed
-    told = TensorBoard()
-    told.nstflow_progress(progress(step=6), out)
+    # the step before the checkpoint may be in the file, as when the run was killed
+    observer = TensorBoard()
+    observer.nstflow_progress(progress(step=6), out)
     (out / "run.json").write_text((out / "run.json").read_text().replace("stopped", "failed"))
-    told.nstflow_run_failed(out)
+    observer.nstflow_run_failed(out)
     result = run(plan, out, resume=True)
     found = events(out)
     assert len(files(out)) == 3
@@ -199,39 +199,38 @@ def test_a_run_that_leaves_nothing_leaves_no_file(tmp_path: Path, before: bool) 
 
 
 def test_two_runs_at_once_have_a_file_each(tmp_path: Path) -> None:
-    told = TensorBoard()
+    observer = TensorBoard()
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):
         folder.mkdir()
-        told.nstflow_progress(progress(step=1), folder)
-    told.nstflow_run_failed(tmp_path / "another")
-    told.nstflow_progress(progress(step=2), one)
-    told.nstflow_progress(progress(step=2), two)
-    told.nstflow_progress(progress(step=3), two)
+        observer.nstflow_progress(progress(step=1), folder)
+    observer.nstflow_run_failed(tmp_path / "another")
+    observer.nstflow_progress(progress(step=2), one)
+    observer.nstflow_progress(progress(step=2), two)
+    observer.nstflow_progress(progress(step=3), two)
     assert steps(events(one), "loss/total") == [1, 2]  # there to be seen while the run lasts
     assert steps(events(two), "loss/total") == [1, 2, 3]
-    told.nstflow_run_failed(one)
-    told.nstflow_run_failed(two)
+    observer.nstflow_run_failed(one)
+    observer.nstflow_run_failed(two)
 
 
 def test_files_are_read_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
     (tmp_path / "events.out.tfevents.9876543210.z.9.nstflow").write_bytes(b"")
     for step in (5, 6):
-        told = TensorBoard()
-        told.nstflow_progress(progress(step), tmp_path)
+        observer = TensorBoard()
+        observer.nstflow_progress(progress(step), tmp_path)
         (tmp_path / "run.json").write_text('{"state": "failed"}')
-        told.nstflow_run_failed(tmp_path)
-    assert [file.name.split(".")[3] for file in sorted(files(tmp_path))] == [
-        *("9876543210", "9876543211", "9876543212")
-    ]
+        observer.nstflow_run_failed(tmp_path)
+    times = [file.name.split(".")[3] for file in sorted(files(tmp_path))]
+    assert times == ["9876543210", "9876543211", "9876543212"]
 
 
 def test_a_full_disk_is_an_error_of_the_observer(tmp_path: Path) -> None:
-    told = TensorBoard()
-    told.nstflow_progress(progress(step=1), tmp_path)
-    file = told._files[tmp_path]
+    observer = TensorBoard()
+    observer.nstflow_progress(progress(step=1), tmp_path)
+    file = observer._files[tmp_path]
     file.close()
     file._writer = RecordWriter(Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
     with pytest.raises(OSError, match="space"):
-        told.nstflow_progress(progress(step=2), tmp_path)
-    assert not told._files
+        observer.nstflow_progress(progress(step=2), tmp_path)
+    assert not observer._files
