@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from nstflow import Features, LossTerm, NstflowError, load_recipe, make_plan, tf
+from nstflow import Features, LossTerm, NstflowError, tf
 from nstflow.builtin.losses.content import Content
 from nstflow.builtin.losses.gram import Gram
 from nstflow.builtin.losses.total_variation import TotalVariation
@@ -256,69 +255,3 @@ def test_layers_that_say_nothing_are_refused(stage: type[LossTerm], layers: obje
 def test_total_variation_takes_no_image() -> None:
     with pytest.raises(ValidationError, match="image"):
         TotalVariation(image="content")
-
-
-RECIPE = """\
-name: shares
-images:
-  content: {{use: noise, height: 32, width: 32}}
-extractor:
-  weights: random
-  layers: {{pair: [block1_conv2, block2_conv1]}}
-losses:
-  it: {{use: {use}, image: content, scale: {scale}, layers: {layers}}}
-"""
-GROUP = {"block1_conv2", "block2_conv1"}
-LIST = {"block1_conv1", "block1_conv2", "block2_conv1", "image"}
-
-
-@pytest.mark.parametrize(
-    ("layers", "named"),
-    [
-        ("pair", GROUP),
-        ("[block1_conv1, image, block2_conv1, block1_conv2]", LIST),
-        ("[block1_conv1]", {"block1_conv1"}),
-    ],
-)
-@pytest.mark.parametrize(
-    ("use", "scale", "whole"),
-    [
-        ("content", "mean", True),
-        ("content", "sum", False),
-        ("gram", "mean", True),
-        ("gram", "sum", False),
-        ("gram", "gatys", False),
-    ],
-)
-def test_a_group_and_a_list_have_equal_shares(
-    use: str, scale: str, whole: bool, layers: str, named: set[str], write: Callable[..., Path]
-) -> None:
-    """1/L each, where the shares make a whole; 1 each for the scales that sum over the layers."""
-    plan = make_plan(load_recipe(write(RECIPE.format(use=use, scale=scale, layers=layers))))
-    share = 1 / len(named) if whole else 1.0
-    assert plan.terms["it"].shares == pytest.approx(dict.fromkeys(named, share))
-
-
-@pytest.mark.parametrize("scale", ["mean", "sum", "gatys"])
-def test_a_mapping_has_the_shares_that_it_says(scale: str, write: Callable[..., Path]) -> None:
-    layers = "{block1_conv1: 0.25, image: 3}"
-    plan = make_plan(load_recipe(write(RECIPE.format(use="gram", scale=scale, layers=layers))))
-    assert plan.terms["it"].shares == {"block1_conv1": 0.25, "image": 3.0}
-
-
-def test_each_term_has_a_group_of_its_own_by_default(write: Callable[..., Path]) -> None:
-    text = """\
-        name: defaults
-        images:
-          content: {use: noise, height: 32, width: 32}
-        extractor: {weights: random}
-        losses:
-          keep: {use: content}
-          look: {use: gram, image: content}
-          smooth: {use: total_variation}
-        """
-    terms = make_plan(load_recipe(write(text))).terms
-    assert terms["keep"].shares == {"block5_conv2": 1.0}
-    third = dict.fromkeys(("block1_conv1", "block3_conv1", "block5_conv1"), 1 / 3)
-    assert terms["look"].shares == pytest.approx(third)
-    assert terms["smooth"].shares == {"image": 1.0}
