@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import re
+from collections import Counter
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +18,14 @@ import pytest
 
 import nstflow
 from nstflow.errors import NstflowError
-from nstflow.lockfile.build import make_lock, recipe_data, relative, to_text
+from nstflow.lockfile.build import Lockfile, make_lock, recipe_data, relative, to_text
+from nstflow.matrix.worker import work
 from nstflow.plan import Plan, make_plan
 from nstflow.recipe.model import Lock
 from nstflow.recipe.paths import parse_path, with_value
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.yaml import parse_yaml
+from nstflow.storage import files
 
 
 def reread(plan: Plan, folder: Path) -> Plan:
@@ -437,3 +441,56 @@ def test_data_of_a_recipe_has_no_lock_of_its_own(ran: Path) -> None:
     assert recipe.lock is not None
     assert "lock" not in recipe_data(recipe, recipe.extractor)
     assert re.fullmatch("[0-9a-f]{64}", recipe.lock.files["images.content.path"].sha256)
+
+
+# how often
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count the lockfiles that are made, and how often each file is read for its hash."""
+    counts: Counter[str] = Counter()
+    digest = hashlib.file_digest
+
+    def read(file: Any, name: str) -> Any:
+        counts[Path(file.name).name] += 1
+        return digest(file, name)
+
+    def make(*arguments: Any) -> Lockfile:
+        counts["lockfile"] += 1
+        return make_lock(*arguments)
+
+    monkeypatch.setattr(hashlib, "file_digest", read)
+    for module in ("runner.run", "lockfile.check"):
+        monkeypatch.setattr(f"nstflow.{module}.make_lock", make)
+    monkeypatch.setattr(files, "_hashes", {})
+    monkeypatch.setattr(files, "_SETTLED_NS", 0)
+    return counts
+
+
+@pytest.mark.parametrize("way", ["plain", "locked", "resume", "job"])
+def test_a_run_makes_one_lockfile_and_reads_each_input_at_most_twice(
+    way: str, planned: Any, folder: Path, asking: Any, counts: Counter[str]
+) -> None:
+    arrays = {"block1_conv1/kernel": np.ones((3, 3, 3, 64)), "block1_conv1/bias": np.ones(64)}
+    np.savez(folder / "mine.npz", **arrays)
+    plan = planned("extractor.weights=mine.npz", "start={use: noise}")
+    lock = make_lock(plan, folder / "out").to_text()
+    if way == "resume":
+        asks = asking()
+        nstflow.run(plan, folder / "out", observers=[asks], stop=asks.stop)
+    (folder / "a.lock.yaml").write_text(make_lock(plan, folder).to_text())
+    locked = load_recipe(folder / "a.lock.yaml")
+    counts.clear()
+    files._hashes.clear()
+    if way == "job":
+        job = nstflow.Job("it", lock, folder / "out")
+        assert work(job, lambda _: None, nstflow.Stop()).state == "finished"
+    elif way == "locked":
+        nstflow.run(locked, folder / "out", locked=True)
+    else:
+        result = nstflow.run(plan, folder / "out", resume=way == "resume")
+        assert bool(result.resumed_from) == (way == "resume")
+    assert counts["lockfile"] == 1
+    inputs = {name: counts[name] for name in ("photo.png", "style.png", "mine.npz")}
+    assert all(1 <= count <= 2 for count in inputs.values()), counts
