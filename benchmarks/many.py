@@ -59,11 +59,10 @@ def separately(folder: Path, weights: int) -> None:
     """Make each picture with a separate command, one after another."""
     for name in PHOTOGRAPHS:
         for weight in WEIGHTS[:weights]:
-            nstflow(
-                *("run", folder / "single.yaml", "--quiet", "--out", folder / f"{name}-{weight}"),
-                *("--set", f"images.content.path={common.IMAGES}/{name}.png"),
-                *("--set", f"losses.style.weight={weight}"),
-            )
+            image = f"images.content.path={common.IMAGES}/{name}.png"
+            settings = ["--set", image, "--set", f"losses.style.weight={weight}"]
+            out = folder / f"{name}-{weight}"
+            nstflow("run", folder / "single.yaml", "--quiet", "--out", out, *settings)
 
 
 def together(executor: str) -> Callable[[Path, int], None]:

@@ -35,7 +35,7 @@ class TensorBoard:
         if folder not in self._files:
             self._files[folder] = EventFile(folder, first)
         try:
-            _tell(self._files[folder], progress, first)
+            _write_progress(self._files[folder], progress, first)
         except BaseException:
             self._files.pop(folder).close()
             raise
@@ -52,8 +52,8 @@ class TensorBoard:
         """Close the file, and remove it if the run leaves no other files."""
         if file := self._files.pop(folder, None):
             file.close()
-            facts = folder / "run.json"
-            if facts.is_file() and '"failed"' in facts.read_text(encoding="utf-8"):
+            record = folder / "run.json"
+            if record.is_file() and '"failed"' in record.read_text(encoding="utf-8"):
                 file.remove_replaced()
             else:  # the folder is as it was before the run
                 file.path.unlink(missing_ok=True)
@@ -72,11 +72,11 @@ class EventFile:
         from tensorboard.compat.proto.event_pb2 import SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        there = sorted(folder.glob(_NAMES))
-        stamps = [file.name.split(".")[3] for file in there]
+        existing = sorted(folder.glob(_NAMES))
+        stamps = [file.name.split(".")[3] for file in existing]
         # files are read in the order of their names
         stamp = max([int(time.time()), *(int(s) + 1 for s in stamps if s.isdecimal())])
-        self._replaced = there if first == 1 else []
+        self._replaced = existing if first == 1 else []
         name = f"{stamp:010}.{socket.gethostname()}.{os.getpid()}"
         self.path = folder / _NAMES.replace("*", name)
         self._writer = RecordWriter(self.path.open("wb"))
@@ -109,7 +109,7 @@ class EventFile:
         self._writer.write(Event(wall_time=time.time(), **fields).SerializeToString())
 
 
-def _tell(file: EventFile, progress: Progress, first: int) -> None:
+def _write_progress(file: EventFile, progress: Progress, first: int) -> None:
     columns = {"total": progress.total, **progress.losses}
     for offset in range(len(progress.total)):
         losses = {f"loss/{name}": float(loss[offset]) for name, loss in columns.items()}
