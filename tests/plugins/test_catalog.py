@@ -48,35 +48,24 @@ def test_offers_are_found_by_slot_and_name() -> None:
     assert list(catalog.collisions()) == []
 
 
-def test_name_claimed_twice_is_no_ones() -> None:
-    catalog = Catalog([MINE, GREEN, THEIRS])
-    assert list(catalog["losses"]) == ["green"]
-    assert list(catalog.collisions()) == [("losses", "grey", [MINE, THEIRS])]
-    got, hint = catalog.explain_missing("losses", "grey")
-    assert got == "'grey' is offered twice, by nstflow 1.0 and nstflow-other 2.0."
-    assert "--block-plugin other" in hint
-    assert "--block-plugin nstflow" not in hint
-
-
-def test_why_not_suggests_and_lists_with_the_package() -> None:
-    got, hint = Catalog([MINE, GREEN]).explain_missing("losses", "grex")
-    assert got == "no loss is called 'grex'."
-    assert hint == "Did you mean 'grey'? Installed: grey, green (nstflow-forest)."
-
-
-def test_why_not_tells_of_what_is_not_loaded() -> None:
-    catalog = Catalog([MINE], {"nstflow-x 1.0": "import failed", "nstflow-y 2.0": "blocked"})
-    assert catalog.explain_missing("losses", "zzz")[1] == (
-        "Installed: grey."
-        " Not loaded: nstflow-x 1.0 (import failed). Not loaded: nstflow-y 2.0 (blocked)."
-    )
-
-
-def test_why_not_of_an_empty_slot() -> None:
-    assert Catalog([]).explain_missing("outputs", "png") == (
-        "no output is called 'png'.",
-        "Installed: none.",
-    )
+@pytest.mark.parametrize(
+    ("catalog", "name", "expected"),
+    [
+        (
+            Catalog([MINE, GREEN]),
+            "grex",
+            "Did you mean 'grey'? Installed: grey, green (nstflow-forest).",
+        ),
+        (
+            Catalog([MINE], {"x 1.0": "import failed", "y 2.0": "blocked"}),
+            "zzz",
+            "Installed: grey. Not loaded: x 1.0 (import failed). Not loaded: y 2.0 (blocked).",
+        ),
+        (Catalog([]), "grey", "Installed: none."),
+    ],
+)
+def test_a_missing_name_is_explained(catalog: Catalog, name: str, expected: str) -> None:
+    assert catalog.explain_missing("losses", name) == (f"no loss is called '{name}'.", expected)
 
 
 def test_offer_of_a_stage() -> None:

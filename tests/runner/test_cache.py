@@ -65,10 +65,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, kind: type, name: str) -> list[str]
     return calls
 
 
-# a shelf
-
-
-def test_a_shelf_keeps_what_was_used_last() -> None:
+def test_the_cache_keeps_what_was_used_last() -> None:
     made: list[str] = []
 
     def get(key: str) -> str:
@@ -76,9 +73,9 @@ def test_a_shelf_keeps_what_was_used_last() -> None:
             made.append(key)
             return key.upper()
 
-        return str(shelf.get(key, make))
+        return str(cache.get(key, make))
 
-    shelf = LRU(2)
+    cache = LRU(2)
     assert [get(key) for key in "abab"] == ["A", "B", "A", "B"]
     assert made == ["a", "b"]
     get("a")
@@ -89,21 +86,21 @@ def test_a_shelf_keeps_what_was_used_last() -> None:
     assert made == ["a", "b", "c", "b"]
 
 
-def test_a_shelf_has_room_for_so_much() -> None:
-    shelf = LRU(10, len)
-    first = shelf.get("a", lambda: "x" * 6)
-    assert shelf.get("a", lambda: "new") is first
-    shelf.get("b", lambda: "y" * 5)
-    assert shelf.get("a", lambda: "new") == "new"
+def test_the_cache_has_a_capacity() -> None:
+    cache = LRU(10, len)
+    first = cache.get("a", lambda: "x" * 6)
+    assert cache.get("a", lambda: "new") is first
+    cache.get("b", lambda: "y" * 5)
+    assert cache.get("a", lambda: "new") == "new"
     huge = "z" * 11
-    assert shelf.get("huge", lambda: huge) is huge  # and is not kept
-    assert shelf.get("huge", lambda: "again") == "again"
+    assert cache.get("huge", lambda: huge) is huge  # and is not kept
+    assert cache.get("huge", lambda: "again") == "again"
 
 
 def test_what_has_no_key_is_made_each_time() -> None:
-    shelf = LRU(5)
-    assert shelf.get(None, lambda: 1) == 1
-    assert shelf.get(None, lambda: 2) == 2
+    cache = LRU(5)
+    assert cache.get(None, lambda: 1) == 1
+    assert cache.get(None, lambda: 2) == 2
 
 
 def test_hashes_of_files(tmp_path: Path) -> None:
@@ -135,34 +132,35 @@ OTHER_PROGRAM = [
 ]
 
 
-@pytest.mark.parametrize("changes", SAME_PROGRAM + OTHER_PROGRAM, ids=str)
-def test_sharing_changes_no_byte(read: Read, tmp_path: Path, changes: list[str]) -> None:
-    shared = RunCache()
-    run(read(), tmp_path / "first", shared=shared)
-    shared = run(read(*changes), tmp_path / "shared", shared=shared)
-    alone = run(read(*changes), tmp_path / "alone")
-    assert shared.files[0].read_bytes() == alone.files[0].read_bytes()
-    for column in {*shared.history} - {"seconds"}:
-        assert shared.history[column] == alone.history[column]
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> RunCache:
+    """Return what a run of the recipe left to share."""
+    folder, shared = tmp_path_factory.mktemp("first"), RunCache()
+    (folder / "recipe.yaml").write_text(RECIPE)
+    run(load_recipe(folder / "recipe.yaml"), folder / "run", shared=shared)
+    return shared
 
 
 @pytest.mark.parametrize(
     ("changes", "programs"),
-    [(each, 1) for each in SAME_PROGRAM] + [(each, 2) for each in OTHER_PROGRAM],
+    [(each, 0) for each in SAME_PROGRAM] + [(each, 1) for each in OTHER_PROGRAM],
     ids=str,
 )
-def test_runs_that_compute_alike_compile_once(
+def test_runs_that_compute_alike_compile_once_and_sharing_changes_no_byte(
     read: Read,
+    used: RunCache,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     changes: list[str],
     programs: int,
 ) -> None:
     traced = counted(monkeypatch, Loop, "trace")
-    shared = RunCache()
-    run(read(), tmp_path / "first", shared=shared)
-    run(read(*changes), tmp_path / "second", shared=shared)
+    shared = run(read(*changes), tmp_path / "shared", shared=used)
     assert len(traced) == programs
+    alone = run(read(*changes), tmp_path / "alone", shared=RunCache())
+    assert shared.files[0].read_bytes() == alone.files[0].read_bytes()
+    for column in {*shared.history} - {"seconds"}:
+        assert shared.history[column] == alone.history[column]
 
 
 def test_what_is_the_same_is_loaded_built_and_described_once(
@@ -244,7 +242,7 @@ def test_a_network_with_a_compiled_function_of_its_own(read: Read, tmp_path: Pat
     changes.append("images.style.height=32")  # one size: what is traced first is used again
     first = run(read(*changes), tmp_path / "first", shared=shared)
     again = run(read(*changes, "losses.look.scale=sum"), tmp_path / "again", shared=shared)
-    plain = run(read(*changes[1:]), tmp_path / "plain")
+    plain = run(read(*changes[1:]), tmp_path / "plain", shared=RunCache())
     assert len(again.history["step"]) == 3
     np.testing.assert_allclose(first.history["total"], plain.history["total"], rtol=1e-4)
 
