@@ -577,6 +577,8 @@ def test_signals_stop_a_run_that_can_go_on(number: int, write: Any, tmp_path: Pa
     assert out.splitlines()[-1] == f"continue with  {again}"
     assert (tmp_path / "out" / "result.png").is_file()
     assert json.loads((tmp_path / "out" / "run.json").read_text())["state"] == "stopped"
+    rows = (tmp_path / "out" / "history.csv").read_text().splitlines()[1:]
+    assert [row.partition(",")[0] for row in rows] == list(map(str, range(1, len(rows) + 1)))
     assert refused.returncode == 2
     assert "another run is at work in this directory" in refused.stderr
 
