@@ -84,7 +84,7 @@ def lines(job: Job) -> list[list[str]]:
     return [line.split() for line in job.folder.read_text().splitlines()]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let other processes import this module by the name that it has here."""
     folder = Path(__file__).parent
@@ -103,13 +103,12 @@ ALL = [
 ]
 
 
-@pytest.mark.usefixtures("_importable")
 @pytest.mark.parametrize("executor", ALL, ids=str)
 def test_every_run_is_made_once(executor: Executor, tmp_path: Path) -> None:
     events: list[JobProgress] = []
     given = jobs(tmp_path)
-    outcomes = list(executor.run(given, note, events.append, Stop()))
-    assert sorted(outcome.name for outcome in outcomes) == [job.name for job in given]
+    results = list(executor.run(given, note, events.append, Stop()))
+    assert sorted(result.name for result in results) == [job.name for job in given]
     assert sorted(event.name for event in events) == [job.name for job in given]
     made = [lines(job) for job in given]
     assert [len(each) for each in made] == [1] * 4
@@ -120,16 +119,15 @@ def test_every_run_is_made_once(executor: Executor, tmp_path: Path) -> None:
     assert len(processes) <= (1 if isinstance(executor, Serial) else executor.workers or 0)
 
 
-@pytest.mark.usefixtures("_importable")
 @pytest.mark.parametrize("executor", ALL, ids=str)
 def test_no_run_begins_after_a_request_to_stop(executor: Executor, tmp_path: Path) -> None:
     stop = Stop()
     stop.request()
     assert list(executor.run(jobs(tmp_path), note, ignore, stop)) == []
     assert not any(tmp_path.iterdir())
+    assert list(executor.run([], note, ignore, Stop())) == []
 
 
-@pytest.mark.usefixtures("_importable")
 @pytest.mark.parametrize("executor", [ALL[0], ALL[1], ALL[3]], ids=str)
 def test_current_runs_are_asked_to_stop(executor: Executor, tmp_path: Path) -> None:
     stop = Stop()
@@ -137,12 +135,11 @@ def test_current_runs_are_asked_to_stop(executor: Executor, tmp_path: Path) -> N
     def tell(_: JobProgress) -> None:
         stop.request()
 
-    outcomes = list(executor.run(jobs(tmp_path), until_stopped, tell, stop))
-    assert {outcome.state for outcome in outcomes} == {"stopped"}
-    assert len(outcomes) in ((1,) if isinstance(executor, Serial) else (1, 2))
+    results = list(executor.run(jobs(tmp_path), until_stopped, tell, stop))
+    assert {result.state for result in results} == {"stopped"}
+    assert len(results) in ((1,) if isinstance(executor, Serial) else (1, 2))
 
 
-@pytest.mark.usefixtures("_importable")
 @pytest.mark.parametrize("executor", [ALL[1], ALL[3]], ids=str)
 @pytest.mark.parametrize("work", [die_once, die_early])
 def test_a_run_is_resumed_in_another_process(
@@ -155,7 +152,6 @@ def test_a_run_is_resumed_in_another_process(
     assert [len(lines(job)) for job in given] == [1] * 4
 
 
-@pytest.mark.usefixtures("_importable")
 def test_a_process_that_dies_while_idle(tmp_path: Path) -> None:
     given = jobs(tmp_path, 3)
     ends = []
@@ -168,18 +164,16 @@ def test_a_process_that_dies_while_idle(tmp_path: Path) -> None:
     assert [(end.name, end.state) for end in ends] == [(job.name, "finished") for job in given]
 
 
-@pytest.mark.usefixtures("_importable")
 def test_a_run_whose_process_dies_twice_has_failed(tmp_path: Path) -> None:
     given = jobs(tmp_path)
-    outcomes = {o.name: o for o in Processes(workers=2).run(given, die, ignore, Stop())}
-    assert {name: each.state for name, each in outcomes.items()} == {
+    results = {o.name: o for o in Processes(workers=2).run(given, die, ignore, Stop())}
+    assert {name: each.state for name, each in results.items()} == {
         **{job.name: "finished" for job in given},
         "job-1": "failed",
     }
-    assert outcomes["job-1"].problems[0].got == "its process died (exit code 3)."
+    assert results["job-1"].problems[0].got == "its process died (exit code 3)."
 
 
-@pytest.mark.usefixtures("_importable")
 def test_no_process_is_left_when_the_caller_stops_asking(tmp_path: Path) -> None:
     running = Processes(workers=2, threads=1).run(jobs(tmp_path), note, ignore, Stop())
     next(running)
@@ -201,15 +195,14 @@ def test_gpus_are_those_that_this_process_may_use(
         assert gpus_here(tmp_path) == expected
 
 
-@pytest.mark.usefixtures("_importable")
 def test_each_process_has_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     given = jobs(tmp_path, 2)
-    outcomes = list(Processes().run(given, report_gpu, ignore, Stop()))
-    assert {outcome.device for outcome in outcomes} == {"5", "7"}
+    results = list(Processes().run(given, report_gpu, ignore, Stop()))
+    assert {result.device for result in results} == {"5", "7"}
     cpu = [Job(job.name, "", job.folder, device="cpu") for job in given]
-    outcomes = list(Processes(workers=1).run(cpu, report_gpu, ignore, Stop()))
-    assert {outcome.device for outcome in outcomes} == {"5,7"}
+    results = list(Processes(workers=1).run(cpu, report_gpu, ignore, Stop()))
+    assert {result.device for result in results} == {"5,7"}
 
 
 def report_gpu(job: Job, tell: Tell, stop: Stop) -> JobResult:  # noqa: ARG001 - what work takes
@@ -217,7 +210,6 @@ def report_gpu(job: Job, tell: Tell, stop: Stop) -> JobResult:  # noqa: ARG001 -
     return JobResult(job.name, "finished", device=os.environ["CUDA_VISIBLE_DEVICES"])
 
 
-@pytest.mark.usefixtures("_importable")
 @pytest.mark.parametrize(
     ("options", "cores", "count", "threads"),
     [
@@ -242,12 +234,6 @@ def test_cores_are_shared(
     assert {lines(job)[0][1] for job in given} == {str(threads)}
 
 
-@pytest.mark.parametrize("executor", ALL, ids=str)
-def test_without_runs_there_is_nothing_to_do(executor: Executor) -> None:
-    assert list(executor.run([], note, ignore, Stop())) == []
-
-
-@pytest.mark.usefixtures("_importable")
 def test_an_existing_cluster(tmp_path: Path) -> None:
     """Each run takes a GPU of those that the workers say they have."""
     from distributed import LocalCluster
@@ -294,12 +280,9 @@ def test_workers_that_can_not_work(
     with pytest.raises(NstflowError) as caught:
         dask._check_workers(Cluster(answers), tmp_path, Stop())
     assert words in str(caught.value)
-
-
-def test_waiting_for_workers_ends_on_a_request_to_stop(tmp_path: Path) -> None:
     stop = Stop()
     stop.request()
-    assert dask._check_workers(Cluster({}), tmp_path, stop) is False
+    assert not dask._check_workers(Cluster({}), tmp_path, stop)  # no need to wait for workers
 
 
 def test_a_worker_that_can_not_use_the_folder(tmp_path: Path) -> None:
