@@ -165,17 +165,18 @@ def test_positions_may_change_places() -> None:
     np.testing.assert_allclose(first["deep"], second["deep"], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", ["mean", "gatys"])
-def test_the_whole_is_the_mean_of_its_halves(scale: str) -> None:
+@pytest.mark.parametrize(("scale", "factor"), [("mean", 0.5), ("gatys", 0.5), ("sum", 1)])
+def test_a_summary_and_those_of_the_halves(scale: str, factor: float) -> None:
+    """The mean of the halves' is that of all points, but their sum for `sum`; the term says so."""
     term = Gram(image="style", layers={"deep": 1.0}, scale=scale)
-    assert term.additive
+    assert term.additive == (scale != "sum")
     points = tf.constant(np.random.default_rng(0).normal(size=(20, 5)), tf.float32)
-    whole = term.summarize(points, tf.fill((20, 1), 1 / 20))
+    summary = term.summarize(points, tf.fill((20, 1), 1 / 20))
     halves = [term.summarize(half, tf.fill((10, 1), 1 / 10)) for half in tf.split(points, 2)]
-    np.testing.assert_allclose(whole, (halves[0] + halves[1]) / 2, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(summary, factor * (halves[0] + halves[1]), rtol=1e-5, atol=1e-5)
 
 
-def test_the_whole_is_the_weighted_mean_of_unequal_parts() -> None:
+def test_a_summary_is_the_weighted_mean_of_unequal_parts() -> None:
     term = Gram(image="style", layers={"deep": 1.0})
     generator = np.random.default_rng(0)
     points = tf.constant(generator.normal(size=(20, 5)), tf.float32)
@@ -186,16 +187,6 @@ def test_the_whole_is_the_weighted_mean_of_unequal_parts() -> None:
     first = term.summarize(points[:6], tf.constant(weights[:6] / share, tf.float32))
     rest = term.summarize(points[6:], tf.constant(weights[6:] / (1 - share), tf.float32))
     np.testing.assert_allclose(whole, share * first + (1 - share) * rest, rtol=1e-5, atol=1e-6)
-
-
-def test_sums_are_not_additive() -> None:
-    """FᵀF of a whole is the sum of its parts', not their mean, and the term says so."""
-    term = Gram(image="style", layers={"deep": 1.0}, scale="sum")
-    assert not term.additive
-    points = tf.constant(np.random.default_rng(0).normal(size=(20, 5)), tf.float32)
-    whole = term.summarize(points, tf.fill((20, 1), 1 / 20))
-    halves = [term.summarize(half, tf.fill((10, 1), 1 / 10)) for half in tf.split(points, 2)]
-    np.testing.assert_allclose(whole, halves[0] + halves[1], rtol=1e-5, atol=1e-5)
 
 
 # total_variation
