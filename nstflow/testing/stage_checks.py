@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from nstflow import (
     Postprocessor,
     Preprocessor,
     Schedule,
+    Size,
     Start,
     Stop,
     Tensor,
@@ -29,37 +32,29 @@ from nstflow.testing.tiny import run_tiny, tiny_images
 def check_loader(stage: Loader) -> None:
     """Check that an image has the planned size, and is the same each time."""
     with tempfile.TemporaryDirectory() as name:
-        image = stage.load(Path(name))
-        _check_size(stage, image, stage.size(Path(name)), "load")
-        _check_same(stage, image, stage.load(Path(name)), "load")
+        folder = Path(name)
+        _check_image(stage, "load", lambda: stage.load(folder), stage.size(folder))
 
 
 def check_preprocessor(stage: Preprocessor) -> None:
     """Check that prepared images have the planned sizes, and are the same each time."""
     images = tiny_images()
     for image in images.values():
-        prepared = stage.apply(image, images)
-        _check_size(stage, prepared, stage.size(image.size), "apply")
-        _check_same(stage, prepared, stage.apply(image, images), "apply")
+        apply = partial(stage.apply, image, images)
+        _check_image(stage, "apply", apply, stage.size(image.size))
 
 
 def check_start(stage: Start) -> None:
     """Check that the canvas has the requested size, and is the same for the same seed."""
     images = tiny_images()
     size = images["content"].size
-    painted = stage.paint(images, size, 3)
-    _check_size(stage, painted, size, "paint")
-    _check_same(stage, painted, stage.paint(images, size, 3), "paint")
+    _check_image(stage, "paint", lambda: stage.paint(images, size, 3), size)
 
 
 def check_postprocessor(stage: Postprocessor) -> None:
     """Check that the result is an image, the same each time."""
     images = tiny_images()
-    finished = stage.apply(images["content"], images)
-    assert isinstance(finished, Image), (
-        f"{_title(stage)}.apply does not return an Image, but {finished!r}."
-    )
-    _check_same(stage, finished, stage.apply(images["content"], images), "apply")
+    _check_image(stage, "apply", lambda: stage.apply(images["content"], images))
 
 
 def check_optimizer(stage: Optimizer) -> None:
@@ -131,17 +126,16 @@ def _title(stage: object) -> str:
     return type(stage).__name__
 
 
-def _check_size(stage: object, image: object, size: tuple[int, int], method: str) -> None:
-    title = _title(stage)
-    assert isinstance(image, Image), f"{title}.{method} does not return an Image, but {image!r}."
-    assert image.size == tuple(size), (
-        f"{title}.{method} returns an image of {image.size} (height, width) instead of {size}."
+def _check_image(
+    stage: object, method: str, make: Callable[[], Image], size: Size | None = None
+) -> None:
+    name = f"{_title(stage)}.{method}"
+    image: object = make()
+    assert isinstance(image, Image), f"{name} does not return an Image, but {image!r}."
+    assert size is None or image.size == tuple(size), (
+        f"{name} returns an image of {image.size} (height, width) instead of {size}."
     )
-
-
-def _check_same(stage: object, first: Image, second: Image, method: str) -> None:
-    same = first.pixels.tobytes() == second.pixels.tobytes()
-    assert same, (
-        f"{_title(stage)}.{method} returns a different image the second time: draw random numbers"
-        " from the given seed, or from a setting."
+    assert image.pixels.tobytes() == make().pixels.tobytes(), (
+        f"{name} returns a different image the second time: draw random numbers from the given"
+        " seed, or from a setting."
     )
