@@ -1,4 +1,4 @@
-"""A recipe made concrete without computing: files found, sizes known, cost counted."""
+"""From a recipe to a plan, without computing: files, sizes, layers, cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nstflow.stages.stage import Extractor, Loader, Preprocessor, Start
 from nstflow.stages.types import PIXELS, Asset, Cost, Phase, Size
 
 Ask = Callable[..., Any]
-"""Calls a method of a stage with arguments, once for what is equal."""
+"""Calls a method of a stage; for the same stage and arguments, only once."""
 
 # Of the memory model, fitted to measured runs: TensorFlow, the compiler, and the factors of `Cost`.
 _EVERY_RUN, _MAPS, _SCRATCH = 780_000_000, 1.5, 2.0
@@ -89,29 +89,29 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """How many epochs all phases have."""
+        """The number of epochs of all phases."""
         return sum(phase.epochs for phase in self.phases)
 
 
 def make_plan(recipe: Recipe) -> Plan:
-    """Look at the files that a recipe names and settle everything that can be settled.
+    """Plan a recipe: look at the files that it names, and make all choices that it leaves open.
 
     Raises:
-        NstflowError: With every problem found: files that can't be read, images too small for the
-            layers, weights that are damaged.
+        NstflowError: With all problems: files that can't be read, images that are too small for
+            the layers, damaged weights.
     """
     return make_plans([Draft(recipe.origin, [], recipe)])[0]
 
 
 def make_plans(drafts: Sequence[Draft]) -> list[Plan]:
-    """Plan what was read, or find every problem of the recipes and of their files together.
+    """Plan the runs of a recipe file, or find all problems of the recipes and their files.
 
-    Stages that are equal in several recipes of one file are asked once.
+    Stages that several runs share are asked once.
 
     Raises:
-        NstflowError: With all of them; one that several runs of a matrix have is there once.
+        NstflowError: With all of them; a problem of several runs is reported once.
     """
-    # bound methods are equal where they are of one object, as equal stages of a file are
+    # bound methods of one object are equal, and equal stages of a file are one object
     ask: Ask = cache(lambda method, *arguments: method(*arguments))
     plans: list[Plan] = []
     problems: list[Problem] = []
@@ -171,7 +171,7 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
 
 
 def _prepared(origin: Origin, name: str, size: Size, ask: Ask) -> Size:
-    """Return the size that an image has after the preprocessors."""
+    """Return the size of an image after preprocessing."""
     for keys, each in origin.stages.items():
         if isinstance(each, Preprocessor) and (each.only is None or name in each.only):
             with origin.asking(*keys) as stage:
@@ -180,7 +180,7 @@ def _prepared(origin: Origin, name: str, size: Size, ask: Ask) -> Size:
 
 
 def scaled(size: Size, scale: float) -> Size:
-    """Return the size that an image has in a phase."""
+    """Return the size of an image in a phase."""
     height, width = (max(1, round(side * scale)) for side in size)
     return height, width
 
@@ -193,9 +193,9 @@ def _size_problems(
     sizes: Mapping[str, Size],
     ask: Ask,
 ) -> list[Problem]:
-    """Return what the extractor and the terms say of the sizes of a phase."""
+    """Check the sizes of a phase with the extractor and the terms."""
     problems: list[Problem] = []
-    # each of these goes through the whole network: the canvas, and what terms refer to
+    # these pass through the network: the canvas, and the references of terms
     described = {start.like, *(term.image for term in terms.values())} - {None}
     with origin.asking("extractor") as extractor:
         for name in [name for name in sizes if name in described]:

@@ -1,4 +1,4 @@
-"""Many runs from one recipe, planned together."""
+"""Planning all runs of a recipe with a matrix."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Matrix:
     """The runs of a recipe with a matrix, planned.
 
     Attributes:
-        cells: What each run is called, and what was put into it.
-        plans: What each run will do, in the same order.
+        cells: The name and the values of each run.
+        plans: The plan of each run, in the same order.
     """
 
     cells: Sequence[Cell] = field(repr=False)
@@ -26,17 +26,17 @@ class Matrix:
 
     @property
     def name(self) -> str:
-        """The recipe's."""
+        """The recipe's name."""
         return self.plans[0].recipe.name
 
     @property
     def summary(self) -> str:
-        """The recipe's."""
+        """The recipe's summary."""
         return self.plans[0].recipe.summary
 
     @property
     def assets(self) -> Sequence[Asset]:
-        """What the runs need beside their own files, each once."""
+        """The other files that the runs need, each once."""
         return list({asset.name: asset for plan in self.plans for asset in plan.assets}.values())
 
     def __len__(self) -> int:
@@ -47,7 +47,7 @@ def plan_recipe(path: str | Path, options: ReadOptions = NO_OPTIONS) -> Plan | M
     """Read and plan a recipe, or every run of one with a matrix.
 
     Raises:
-        NstflowError: With every problem of every run; one that several have is there once.
+        NstflowError: With all problems of all runs; a problem of several runs is reported once.
     """
     drafts = read(path, options)
     plans = make_plans(drafts)

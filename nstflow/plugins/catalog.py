@@ -1,4 +1,4 @@
-"""Everything that recipes can name: slot → name → stage class."""
+"""All stages that are installed: slot → name → stage class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HASH = 64  # digits of sha256
 
 @dataclass(frozen=True)
 class Offer:
-    """A stage, and where it came from.
+    """A stage, and the plugin that offers it.
 
     Attributes:
         plugin: The name that `--block-plugin` takes.
@@ -32,12 +32,12 @@ class Offer:
 
     @property
     def name(self) -> str:
-        """What a recipe writes after `use:`."""
+        """The value of `use:` in a recipe."""
         return name_of(self.stage)
 
 
 def title_of(package: str) -> str:
-    """Return a package and its version for people: a hash for a version is cut short."""
+    """Return a package and its version for people; a hash as a version is shortened."""
     name, _, version = package.partition(" ")
     return f"{name} {version[:12]}" if len(version) == _HASH else package
 
@@ -48,11 +48,11 @@ def name_of(stage: type[Stage]) -> str:
 
 
 class Catalog:
-    """What is installed.
+    """All stages that are installed.
 
     Args:
-        offers: All of them; two of one name in one slot are a collision, and neither can be used.
-        not_loaded: Package → why its plugin offers nothing; a name may be missing because of it.
+        offers: The stages. If two have one name in one slot, neither can be used.
+        not_loaded: Package → why its plugin is not loaded, for hints about missing names.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Catalog:
         return {name: offers[0] for name, offers in self._slots[slot].items() if len(offers) == 1}
 
     def collisions(self) -> Iterator[tuple[str, str, list[Offer]]]:
-        """Yield slot, name and the offers that claim it, for each name claimed twice."""
+        """Yield slot, name and offers, for each name that is offered twice."""
         for slot, names in self._slots.items():
             for name, offers in names.items():
                 if len(offers) > 1:
                     yield slot, name, offers
 
     def explain_missing(self, slot: str, name: str) -> tuple[str, str]:
-        """Say why a name can't be used, and what to do: the two texts of a `Problem`."""
+        """Return why a name can't be used, and what to do: `got` and `hint` of a `Problem`."""
         offers = self._slots[slot].get(name, [])
         if offers:
             both = " and ".join(offer.title for offer in offers)
@@ -93,11 +93,11 @@ class Catalog:
             for name, offer in self[slot].items()
         )
         hint = f"{suggest(name, self[slot])} Installed: {installed or 'none'}.".strip()
-        for package, trouble in self._not_loaded.items():
-            hint += f" Not loaded: {package} ({trouble})."
+        for package, error in self._not_loaded.items():
+            hint += f" Not loaded: {package} ({error})."
         return f"no {ALL_SLOTS[slot].noun} is called '{name}'.", hint
 
     def offer_of(self, stage: Stage) -> Offer | None:
-        """Return where a stage came from, or None for a class that no plugin offered."""
+        """Return the offer of a stage's class, or None if no plugin offers it."""
         offers = (o for names in self._slots.values() for same in names.values() for o in same)
         return next((offer for offer in offers if offer.stage is type(stage)), None)

@@ -1,4 +1,4 @@
-"""The plugins: found one by one, so that a broken one breaks nothing but itself."""
+"""Plugins: loaded one by one, so that an error in one does not affect the others."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _TAKEN = "is loaded already: block one, by its package's name"
 
 @dataclass(frozen=True)
 class PluginRow:
-    """One plugin, as `nstflow plugins` shows it.
+    """A plugin, as `nstflow plugins` shows it.
 
     Attributes:
         package: Its distribution and version.
-        offers: The stages, as `slot: name`, and the hooks that observe.
-        error: Why it was not loaded, or an empty string.
+        offers: Its stages, as `slot: name`, and its other hooks.
+        error: Why it is not loaded, or an empty string.
     """
 
     name: str
@@ -46,37 +46,36 @@ class PluginRow:
 
     @property
     def fix(self) -> str:
-        """What its user can do about it."""
+        """What its user can do about the error."""
         package, _, version = self.package.partition(" ")
         if self.error.endswith(_TAKEN):
             return f"leave one out: --block-plugin {package}"
         if not version:
-            return f"tell its author, or leave it out: --block-plugin {self.name}"
-        how = "install it again, with all that it needs, or update it"
+            return f"report it to its author, or leave it out: --block-plugin {self.name}"
+        how = "install it again, with its dependencies, or update it"
         if not self.error.startswith(_IMPORT):
-            how = "update it, or tell its author"
+            how = "update it, or report it to its author"
         return (
-            f"{how}, from where you had it; `pip uninstall {package}` removes it,"
-            f" --block-plugin {self.name} leaves it out"
+            f"{how}; `pip uninstall {package}` removes it, --block-plugin {self.name} leaves it out"
         )
 
 
 class Plugins:
-    """Everything that is installed, less what is blocked.
+    """The plugins that are installed and not blocked.
 
     Args:
         blocked: Names of plugins, or of their distributions, to leave out.
-        files: Files that are plugins too.
+        files: Files that are plugins, too.
 
     Raises:
-        NstflowError: One of the files is not a valid plugin. A package that is not gets a row.
+        NstflowError: One of the files is not a valid plugin. An invalid package is a row.
 
     Attributes:
         files: Those files.
         blocked: Those names, sorted.
-        rows: All plugins, broken and blocked ones too.
-        catalog: The stages that the valid ones offer.
-        unknown_blocks: Names that block nothing.
+        rows: All plugins, including those that are invalid or blocked.
+        catalog: The stages of the valid ones.
+        unknown_blocks: Blocked names that no plugin has.
     """
 
     def __init__(self, blocked: Collection[str] = (), files: Sequence[PluginFile] = ()) -> None:
@@ -111,13 +110,13 @@ class Plugins:
         self.unknown_blocks = sorted(set(blocked) - names)
 
     def unknown(self, name: str) -> Problem:
-        """Return what to say of one of the `unknown_blocks`."""
+        """Return the problem of one of the `unknown_blocks`."""
         names = [row.name for row in self.rows if row.name != BUILTIN]
         hint = f"{suggest(name, names)} Installed: {', '.join(names) or 'none'}.".strip()
         return Problem(f"--block-plugin {name}", "", f"there is no plugin '{name}' to block.", hint)
 
     def observers(self, extra: Iterable[object] = ()) -> Observers:
-        """Return the observers of one run: the plugins, and the objects given."""
+        """Return the observers of one run: the plugins, and other objects."""
         package = {row.name: row.package for row in self.rows if not row.error}
         plugins = self._manager.list_name_plugin()
         return Observers(
@@ -139,8 +138,8 @@ class Plugins:
             self._add(entry.name, package, plugin)
 
     def _add(self, name: str, package: str, plugin: object) -> None:
-        """Register a plugin, or record why it can't be."""
-        plugins = self._manager.list_name_plugin()  # told apart by identity: == may do anything
+        """Register a plugin, or record why that is not possible."""
+        plugins = self._manager.list_name_plugin()  # compared by identity: a plugin may define ==
         same = next((known for known, other in plugins if known == name or other is plugin), None)
         if same is not None:
             error = f"a plugin '{same}' {_TAKEN}"
@@ -172,7 +171,7 @@ class Plugins:
         self.rows.append(PluginRow(name, package, error=error))
 
     def _check(self, plugin: object) -> list[type[Stage]]:
-        """Return the stages that a registered plugin offers, which are valid."""
+        """Check a registered plugin, and return its stages."""
         hooks = self._manager.hooks_of(plugin)
         if not hooks:
             raise InvalidPluginError("no function of it carries @nstflow.hookimpl")
@@ -196,7 +195,7 @@ class Plugins:
 
 
 def _package_of(entry: metadata.EntryPoint) -> str:
-    """Return the distribution and its version, or the module if its metadata lack a name."""
+    """Return the distribution and its version, or the module if the metadata have no name."""
     try:
         with warnings.catch_warnings():  # of a backport that other packages bring
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -211,22 +210,22 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Lenient(GenerateJsonSchema):
-    """Pydantic's generator, for which a type that it can't describe is one of any values."""
+    """Pydantic's generator, which accepts any value where it can't describe a type."""
 
     def handle_invalid_for_json_schema(
         self,
         schema: Any,  # noqa: ARG002 - pydantic's
         error_info: str,  # noqa: ARG002
     ) -> JsonSchemaValue:
-        """Return what any value fits: only the plugin can judge its own types."""
+        """Return a schema of any value: only the plugin knows its types."""
         return {}
 
 
 def check_stage_class(stage: Any) -> None:
-    """Check that something is a stage class, and has what every one needs.
+    """Check that something is a stage class with a slot, a name and all methods.
 
     Raises:
-        InvalidPluginError: It is not, or lacks something.
+        InvalidPluginError: It is not; the text says why.
     """
     if not (inspect.isclass(stage) and issubclass(stage, Stage)):
         raise InvalidPluginError(
@@ -248,10 +247,10 @@ def check_stage_class(stage: Any) -> None:
 
 
 def check_schema(stage: type[Stage]) -> None:
-    """Check that a stage does not break the schema of all recipes.
+    """Check that the schema of recipes can contain a stage.
 
     Raises:
-        InvalidPluginError: It would.
+        InvalidPluginError: Its settings have no schema.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""The observers of a run: called one by one, so that a broken one breaks nothing but itself."""
+"""The observers of a run: called one by one, so that an error in one does not affect others."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nstflow.hookspecs import HOOKS
 
 
 class InvalidPluginError(Exception):
-    """A plugin that does not keep to the contract; the text says where."""
+    """A plugin that does not meet its contract; the text says why."""
 
 
 class HookManager(pluggy.PluginManager):
-    """Pluggy's manager of nstflow's hooks, which can call those of one plugin."""
+    """Pluggy's manager, for nstflow's hooks; it can call a hook of one plugin."""
 
     def __init__(self) -> None:
         super().__init__(hookspecs.PROJECT)

@@ -1,4 +1,4 @@
-"""A plugin that is a file: the quick way to a stage, without a package."""
+"""Plugins that are single files, without a package."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class PluginFile:
-    """A Python file that offers stages, or observes, for the runs that name it.
+    """A Python file with stages or observers, for the runs that name it.
 
     Attributes:
-        name: The file's, such as `my_terms.py`: what a lock calls it.
-        path: Where it was read from, for tracebacks.
-        source: What it holds.
+        name: The file's name, such as `my_terms.py`, which a lock records.
+        path: Its path, for tracebacks.
+        source: Its bytes.
     """
 
     name: str
@@ -35,11 +35,11 @@ class PluginFile:
 
     @property
     def package(self) -> str:
-        """Name and hash, as a package has a name and a version."""
+        """The name, and the hash in place of a version."""
         return f"{self.name} {self.sha256}"
 
     def load(self) -> ModuleType:
-        """Return the module, which is executed once in a process.
+        """Return the module. It is executed once in a process.
 
         Raises:
             NstflowError: It can't be executed.
@@ -49,7 +49,7 @@ class PluginFile:
             return sys.modules[name]
         module = ModuleType(name)
         module.__file__ = self.path
-        # before it is executed: pydantic looks up there what its annotations mean
+        # before it is executed: pydantic looks up the names of annotations there
         sys.modules[name] = module
         text = self.source.decode(errors="replace")
         linecache.cache[self.path] = len(text), None, text.splitlines(keepends=True), self.path

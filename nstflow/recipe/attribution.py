@@ -1,4 +1,4 @@
-"""Where a recipe came from: what its stages raise gets their place in it, and their package."""
+"""Where a recipe came from, so that errors of its stages name their place and their package."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Origin:
 
     @contextlib.contextmanager
     def asking(self, *keys: str | int, into: list[Problem] | None = None) -> Iterator[Any]:
-        """Yield the stage at a path, to call its methods: what they raise gets its place.
+        """Yield the stage at a path, to call its methods: errors get its place and its package.
 
         Args:
             keys: The stage's path.
-            into: Takes the problems, where several stages are asked before giving up.
+            into: Collects the problems instead of raising them.
 
         Raises:
-            NstflowError: The stage's own, placed, unless `into` takes it.
+            NstflowError: The stage's own, with its place.
         """
         stage = self.stages[keys]
         try:
@@ -67,7 +67,7 @@ class Origin:
             into += placed
         except (Exception, SystemExit) as error:
             raised = error
-            if isinstance(error, SystemExit):  # which would end the command as if all were well
+            if isinstance(error, SystemExit):  # it would end the command without an error
                 raised = RuntimeError(f"it asked Python to exit ({error})")
             if not any(note.startswith(_NOTE) for note in getattr(raised, "__notes__", ())):
                 offer = self.installed.catalog.offer_of(stage)
@@ -90,7 +90,7 @@ class Origin:
 
 
 def check_type(value: Any, kind: type, call: str) -> Any:
-    """Return what a stage's method gave, or raise a `TypeError` that names the method."""
+    """Return what a stage's method returned, or raise a `TypeError` that names the method."""
     if not isinstance(value, kind):
         raise TypeError(f"its {call} should give {kind.__name__}, but gave {value!r:.200}")
     return value

@@ -21,8 +21,8 @@ from nstflow.stages.stage import Name
 def json_schema(catalog: Catalog) -> dict[str, Any]:
     """Return the schema of recipes that use the stages of a catalog.
 
-    The model it is made from, with a union of stages in each slot, serves nothing else: reading
-    a recipe goes stage by stage, so that one mistake does not hide another.
+    It comes from a model with a union of stages in each slot, which is used for nothing else:
+    recipes are read stage by stage, so that one mistake does not hide another.
     """
     fields: dict[str, Any] = {
         name: (_held(SLOTS[name], catalog), Field(DEFAULTS.get(name, ...), description=text))
@@ -60,7 +60,7 @@ def _generator(catalog: Catalog) -> type[GenerateJsonSchema]:
 
         def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
             made = super().dict_schema(schema)
-            if "patternProperties" in made:  # else a bad name would let anything pass
+            if "patternProperties" in made:  # else any value is valid under a bad name
                 made["additionalProperties"] = False
             return made
 
@@ -68,9 +68,9 @@ def _generator(catalog: Catalog) -> type[GenerateJsonSchema]:
 
 
 def _held(slot: Slot, catalog: Catalog) -> Any:
-    """Return the type of what a slot holds."""
+    """Return the type of a slot."""
     stages: list[Any] = [offer.stage for offer in catalog[slot.name].values()]
-    one = reduce(or_, stages) if stages else Any  # none where two packages claim the only one
+    one = reduce(or_, stages) if stages else Any  # two packages may claim the only one
     if len(stages) > 1:
         one = Annotated[one, Field(discriminator="use")]
     if slot.name == "images":

@@ -1,4 +1,4 @@
-"""What a matrix is made of: axes and groups, each a list of choices, and what is left out."""
+"""A recipe with a matrix: its axes and groups, and the runs that it stands for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Cell:
     """One run of a matrix.
 
     Attributes:
-        name: Made of its values: the name of its directory.
+        name: The name of its directory, made from its values.
         values: Setting → value.
     """
 
@@ -41,12 +41,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Choice:
-    """What one axis or group may be.
+    """One of the choices of an axis or a group.
 
     Attributes:
         values: Setting → value.
-        keys: Where it is written.
-        grouped: Whether it is one of a group, its settings keys of a mapping.
+        keys: Its path in the recipe.
+        grouped: Whether it belongs to a group: its settings are then the keys of a mapping.
     """
 
     values: Mapping[str, Any]
@@ -54,12 +54,12 @@ class Choice:
     grouped: bool
 
     def place(self, setting: str) -> Keys:
-        """Return where a setting's value is written."""
+        """Return the path at which a setting's value is written."""
         return (*self.keys, setting) if self.grouped else self.keys
 
 
 class MatrixReader:
-    """Reads the matrix of a recipe; what is wrong with it is in `problems`.
+    """Reads the matrix of a recipe, and collects its problems.
 
     Args:
         source: What was written.
@@ -73,7 +73,7 @@ class MatrixReader:
         self.problems: list[Problem] = []
         self._written = source.data[MATRIX]
         if not isinstance(self._written, dict) or not set(self._written) - {EXCLUDE}:
-            got = f"this should be a mapping of axes, but is {describe_value(self._written)}."
+            got = f"this must be a mapping of axes, but is {describe_value(self._written)}."
             if isinstance(self._written, dict) and self._written:
                 got = "there is no axis to exclude anything from."
             hint = "Write losses.style.weight: [0.03, 0.1], for example."
@@ -88,53 +88,55 @@ class MatrixReader:
                 axes[name] = list(read(name, held))
         count = math.prod(len(axis) for axis in axes.values())
         if count > MOST_CELLS:
-            self.wrong((MATRIX,), f"these are {count:,} runs: {MOST_CELLS:,} are the most.")
+            self.add_problem(
+                (MATRIX,), f"there are {count:,} runs: at most {MOST_CELLS:,} are allowed."
+            )
             return axes
         for index, name in enumerate(axes):
-            self._check_apart(name, dict(itertools.islice(axes.items(), index + 1)))
+            self._check_distinct(name, dict(itertools.islice(axes.items(), index + 1)))
         return axes
 
-    def _check_apart(self, name: str, axes: Mapping[str, Sequence[Choice]]) -> None:
-        """Check that no choice is there twice, and that no other axis sets what this one does."""
+    def _check_distinct(self, name: str, axes: Mapping[str, Sequence[Choice]]) -> None:
+        """Check that no choice is listed twice, and that no earlier axis sets the same setting."""
         choices = axes[name]
         for index, choice in enumerate(choices):
             if any(_alike(earlier.values, choice.values) for earlier in choices[:index]):
-                self.wrong(choice.keys, "this is there already.")
+                self.add_problem(choice.keys, "this is already in the list.")
         for other, others in axes.items():
             theirs = {path for choice in others for path in choice.values}
             for path in dict.fromkeys(path for choice in choices for path in choice.values):
                 if other != name and any(_overlap(path, their) for their in theirs):
                     got = f"'{other}' sets this too."
-                    self.wrong((MATRIX, name), got, "Put both into one group.", key=True)
+                    self.add_problem((MATRIX, name), got, "Put both into one group.", key=True)
 
     def excluded(self, axes: Mapping[str, Sequence[Choice]]) -> list[Mapping[str, Any]]:
         """Return the values that no run may have together."""
         known = {path for axis in axes.values() for choice in axis for path in choice.values}
         found = []
         written = self._written.get(EXCLUDE)
-        for at, unlike in self._mappings((MATRIX, EXCLUDE), [] if written is None else written):
-            for path, value in unlike.items():
+        for at, values in self._mappings((MATRIX, EXCLUDE), [] if written is None else written):
+            for path, value in values.items():
                 place = (*at, path)
                 if path not in known:
                     got = "the matrix does not set this."
-                    self.wrong(place, got, suggest(path, known), key=True)
+                    self.add_problem(place, got, suggest(path, known), key=True)
                 elif not any(
                     _alike(choice.values.get(path, ...), value)
                     for axis in axes.values()
                     for choice in axis
                 ):
-                    self.wrong(place, "no run of the matrix has this value.")
-            found.append(unlike)
+                    self.add_problem(place, "no run of the matrix has this value.")
+            found.append(values)
         return found
 
     def raise_problems(self) -> None:
-        """Raise what was found so far, if anything was."""
+        """Raise the problems that were found so far, if there are any."""
         if self.problems:
             ordered = sorted(self.problems, key=lambda problem: problem.order)
             raise NstflowError(ordered, self.source.label)
 
-    def wrong(self, keys: Keys, got: str, hint: str = "", *, key: bool = False) -> None:
-        """Add a problem, once."""
+    def add_problem(self, keys: Keys, got: str, hint: str = "", *, key: bool = False) -> None:
+        """Add a problem, unless it is known."""
         problem = self.source.problem(keys, got, hint, key=key)
         if problem not in self.problems:
             self.problems.append(problem)
@@ -146,13 +148,15 @@ class MatrixReader:
         elif isinstance(written, list) and written:
             places = [((*keys, index), value) for index, value in enumerate(written)]
         else:
-            self.wrong(keys, f"this should be a list of values, but is {describe_value(written)}.")
+            self.add_problem(
+                keys, f"this must be a list of values, but is {describe_value(written)}."
+            )
             return
         for at, value in places:
             found = self._matching(value) if names_file(name) else [value]
             if not found:
                 hint = "A pattern starts at the recipe's folder."
-                self.wrong(at, f"no file matches '{value}'.", hint)
+                self.add_problem(at, f"no file matches '{value}'.", hint)
             yield from (Choice({name: one}, at, grouped=False) for one in found)
 
     def _group(self, name: str, written: Any) -> Iterator[Choice]:
@@ -160,20 +164,22 @@ class MatrixReader:
         near = suggest(name.partition(".")[0], _FIELDS) if "." in name else ""
         if near or not isinstance(written, list) or not written:
             hint = near or "A group is a list of mappings, setting: value; an axis is a setting."
-            self.wrong(keys, "this is no setting, and no group of settings.", hint, key=True)
+            self.add_problem(
+                keys, "this is neither a setting nor a group of settings.", hint, key=True
+            )
             return
         for at, values in self._mappings(keys, written):
             for path in values:
                 if not _is_setting(path):
                     hint = suggest(path.partition(".")[0], _FIELDS)
-                    self.wrong((*at, path), "a matrix can't set this.", hint, key=True)
+                    self.add_problem((*at, path), "a matrix can't set this.", hint, key=True)
             yield Choice(values, at, grouped=True)
 
     def _mappings(self, keys: Keys, written: Any) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
         """Yield each item of what should be a list of mappings, with its place."""
         if not isinstance(written, list):
-            self.wrong(
-                keys, f"this should be a list of mappings, but is {describe_value(written)}."
+            self.add_problem(
+                keys, f"this must be a list of mappings, but is {describe_value(written)}."
             )
             return
         for index, item in enumerate(written):
@@ -181,25 +187,25 @@ class MatrixReader:
             if isinstance(item, dict) and item:
                 yield at, item
             else:
-                self.wrong(
-                    at, f"this should be a mapping of settings, but is {describe_value(item)}."
+                self.add_problem(
+                    at, f"this must be a mapping of settings, but is {describe_value(item)}."
                 )
 
     def _matching(self, value: Any) -> list[Any]:
-        """Return the files of a pattern, sorted; a value that is no pattern, as it is."""
+        """Return the files of a pattern, sorted, or a value that is not a pattern."""
         if not isinstance(value, str) or not _GLOB.search(value):
             return [value]
-        if os.path.isfile(self.folder / value):  # noqa: PTH113 - which raises nothing
+        if os.path.isfile(self.folder / value):  # noqa: PTH113 - it never raises
             return [value]
         try:
             pattern = Path(value).expanduser()
-        except RuntimeError:  # the home of nobody
+        except RuntimeError:  # there is no such user
             return []
         start = Path(pattern.anchor) if pattern.is_absolute() else self.folder
         within = str(pattern.relative_to(pattern.anchor) if pattern.is_absolute() else pattern)
         try:
             found = sorted(path for path in start.glob(within) if path.is_file() and _utf8(path))
-        except (OSError, ValueError, NotImplementedError):  # what `glob` says of odd patterns
+        except (OSError, ValueError, NotImplementedError):  # of patterns that `glob` can't use
             return []
         return [
             str(path) if pattern.is_absolute() else path.relative_to(start).as_posix()
@@ -214,12 +220,12 @@ def names_file(setting: str) -> bool:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Say whether one of two paths is within the other."""
+    """Return whether one of two paths is within the other."""
     return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _utf8(path: Path) -> bool:
-    """Say whether a file's name can be written into a recipe."""
+    """Return whether a file's name can be written into a recipe."""
     return not any("\ud800" <= letter <= "\udfff" for letter in str(path))
 
 
@@ -228,7 +234,7 @@ def _is_setting(name: str) -> bool:
 
 
 def holds(values: Mapping[str, Any], some: Mapping[str, Any]) -> bool:
-    """Say whether all of some values are among these."""
+    """Return whether some values are all among others."""
     return all(path in values and _alike(values[path], value) for path, value in some.items())
 
 
@@ -258,20 +264,20 @@ def cells_of(source: Source) -> list[tuple[Cell, Source]]:
     names, values, sources = [], [], []
     for choices in itertools.product(*axes.values()):
         chosen = {path: value for choice in choices for path, value in choice.values.items()}
-        if not any(holds(chosen, unlike) for unlike in excluded):
+        if not any(holds(chosen, some) for some in excluded):
             words = (_label(labels[name], c) for name, c in zip(axes, choices, strict=True))
             names.append("_".join(words))
             values.append(chosen)
             sources.append(_source_of(reader, base, choices))
     if not names:
-        reader.wrong((MATRIX, EXCLUDE), "no run is left.")
+        reader.add_problem((MATRIX, EXCLUDE), "no run is left.")
     reader.raise_problems()
     cells = map(Cell, _distinct(names), values)
     return list(zip(cells, sources, strict=True))
 
 
 def _source_of(reader: MatrixReader, source: Source, choices: Sequence[Choice]) -> Source:
-    """Put the values of a run into its recipe."""
+    """Return the recipe with the values of one run."""
     options = reader.source.options
     for choice in choices:
         for setting, value in choice.values.items():
@@ -280,12 +286,12 @@ def _source_of(reader: MatrixReader, source: Source, choices: Sequence[Choice]) 
             try:
                 source = source.with_value(keys, value, reader.source.position(place))
             except LookupError as error:
-                reader.wrong(place, str(error.args[0]))
+                reader.add_problem(place, str(error.args[0]))
             for option in options:
                 if [*map(str, option[: len(keys)])] == keys:
                     got = "the matrix sets this in every run."
                     hint = f"Say which values it takes instead: --set 'matrix.{setting}=[…]'."
-                    reader.wrong(option, got, hint)
+                    reader.add_problem(option, got, hint)
     return source
 
 
@@ -317,12 +323,12 @@ def _word(value: Any) -> str:
 
 
 def _safe(text: str) -> str:
-    """Return a text with nothing in it that means something in a path."""
+    """Return a text without the characters that mean something in a path."""
     return re.sub(r"[^A-Za-z0-9.+_]+", "-", text).strip("-.") or "x"
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Return the names, those that are too long or alike with their number."""
+    """Return the names; those that are too long, or equal, get the number of their run."""
     seen = Counter(name.lower() for name in names)
     width = len(str(len(names)))
     distinct = [

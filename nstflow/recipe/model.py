@@ -51,7 +51,7 @@ DEFAULTS: dict[str, Any] = {
     "postprocess": [],
     "outputs": [{"use": "png"}],
 }
-"""What the slots hold that a recipe leaves out."""
+"""The content of the slots that a recipe leaves out."""
 
 
 def with_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class Recipe(_Section):
     _origin: Origin = PrivateAttr()
 
     def model_post_init(self, origin: Origin, /) -> None:
-        """Keep the context of the validation: where the recipe came from."""
+        """Keep where the recipe came from, which is the context of the validation."""
         self._origin = origin
 
     @property

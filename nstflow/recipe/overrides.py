@@ -36,7 +36,7 @@ def override(source: Source, settings: Sequence[str]) -> Source:
             if flaw := flaw_of(path):
                 raise LookupError(f"this path has {flaw}.")
             source = source.with_value(_split(source.data, path), value, Position(f"--set {path}"))
-        except NstflowError as error:  # a line and column of its own value help nobody
+        except NstflowError as error:  # its line and column are those of the value alone
             problems += [replace(problem, where=label) for problem in error.problems]
         except LookupError as error:
             problems.append(Problem(label, path, str(error.args[0])))

@@ -12,7 +12,7 @@ Keys = tuple[str | int, ...]
 """A path in a recipe: `("losses", "style", "weight")`."""
 
 MATRIX = "matrix"
-"""The key of the settings that many runs take in turn."""
+"""The key of a recipe's axes and groups."""
 
 MAX_DEPTH = 32
 """How deep a recipe may be nested."""
@@ -26,7 +26,7 @@ def format_path(keys: Keys) -> str:
 def parse_path(data: Any, setting: str) -> Keys:
     """Return the path in data that a text means: numbers are indices of lists alone.
 
-    Its last part need not be there.
+    Its last part need not exist.
     """
     keys: Keys = ()
     for part in setting.split("."):
@@ -48,10 +48,10 @@ def with_value(data: Any, path: Sequence[str | int], value: Any) -> tuple[Any, K
     The index after the last of a list adds an item. What does not change is shared with `data`.
 
     Raises:
-        LookupError: The path leads nowhere; the text says where it ends.
+        LookupError: There is no such path; the text says where it ends.
     """
     if len(path) > MAX_DEPTH:
-        raise LookupError(f"this path has {len(path)} parts: {MAX_DEPTH} are the most.")
+        raise LookupError(f"this path has {len(path)} parts: at most {MAX_DEPTH} are allowed.")
     changed = data = copy.copy(data)
     keys: Keys = ()
     for index, part in enumerate(path):

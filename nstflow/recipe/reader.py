@@ -1,4 +1,4 @@
-"""From a recipe file to validated stages: a plain recipe is a matrix of one."""
+"""Reading recipes: from a file to validated stages. A plain recipe is a matrix of one."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from nstflow.recipe.validation import check, explain
 from nstflow.stages.slots import SLOTS
 from nstflow.stages.stage import Name, Stage
 
-MAX_STAGES = 1000  # in one slot: looking for their files, and for names like theirs, takes time
+MAX_STAGES = 1000  # in one slot: their files and their names are looked up
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What is read beside the recipe file.
+    """What else decides how a recipe is read.
 
     Attributes:
         overrides: `PATH=VALUE` each, such as `losses.style.weight=0.3`.
@@ -51,8 +51,8 @@ class Draft:
 
     Attributes:
         origin: What was written, with its defaults, and the stages that are valid by themselves.
-        problems: All that was found, in the order of the file.
-        recipe: The recipe, or None where there are problems.
+        problems: All problems, in the order of the file.
+        recipe: The recipe, or None if there are problems.
     """
 
     origin: Origin
@@ -63,7 +63,7 @@ class Draft:
         """Return the recipe.
 
         Raises:
-            NstflowError: With every problem that was found.
+            NstflowError: With all problems.
         """
         if self.recipe is None:
             raise NstflowError(self.problems, self.origin.source.label)
@@ -86,8 +86,7 @@ def load_recipe(
         plugins: Files that are plugins, from `read_plugin`.
 
     Raises:
-        NstflowError: With every problem that the text has. Files that it names are looked at by
-            `make_plan`.
+        NstflowError: With all problems of the text. `make_plan` looks at the files that it names.
     """
     options = ReadOptions(tuple(overrides), tuple(block), tuple(plugins))
     return read(path, options, single=True)[0].recipe_or_raise()
@@ -96,11 +95,11 @@ def load_recipe(
 def read(
     recipe: str | Path | Source, options: ReadOptions = NO_OPTIONS, *, single: bool = False
 ) -> list[Draft]:
-    """Read a recipe as far as possible: every run of one with a matrix.
+    """Read all runs of a recipe, each as far as possible; without a matrix it is one run.
 
     Args:
-        recipe: The YAML file, or what was written elsewhere.
-        options: What is read beside it.
+        recipe: The YAML file, or the text of another place.
+        options: What else decides how it is read.
         single: Refuse a matrix.
 
     Raises:
@@ -114,7 +113,7 @@ def read(
     if source.data.get(MATRIX) is not None:
         if single:
             hint = "`nstflow run` makes them all; run the recipe.yaml of one in its directory."
-            got = "this recipe is many runs, and one is asked for."
+            got = "this recipe has a matrix, but a single run is needed."
             raise source.error((MATRIX,), got, hint, key=True)
         if source.data.get("lock") is not None:
             got = "a lock is of a single run."
@@ -127,7 +126,7 @@ def read(
 
 
 def parse(source: Source, options: ReadOptions = NO_OPTIONS) -> Draft:
-    """Read a single run from what was written elsewhere, as far as possible.
+    """Read a single run from the text of another place, such as a lock, as far as possible.
 
     Raises:
         NstflowError: An override can't be applied, or the recipe has a matrix.
@@ -138,7 +137,7 @@ def parse(source: Source, options: ReadOptions = NO_OPTIONS) -> Draft:
 def _draft(
     source: Source, installed: Plugins, cell: Cell | None, known: dict[tuple[str, str], Stage]
 ) -> Draft:
-    """Read data that has its defaults, stage by stage, then what lies between the stages."""
+    """Read data that has its defaults, stage by stage, and check that the stages fit together."""
     data = dict(source.data)
     images, start = data.get("images"), data.get("start")
     if (
@@ -146,7 +145,7 @@ def _draft(
         and isinstance(start, dict)
         and "content" not in images
         and start.get("image") in [*images]
-    ):  # the canvas has the size of the image that it starts as
+    ):  # the canvas has the size of the image that it starts from
         data["start"] = {**start, "like": start.get("like", start["image"])}
         source = replace(source, data=dict(data))
     stages, problems = _read_stages(source, installed.catalog, known)
@@ -164,13 +163,13 @@ def _draft(
     try:
         recipe = Recipe.model_validate(data, strict=True, context=origin)
     except ValidationError as error:
-        slots = {keys[0] for keys in broken}  # what is wrong with these is known already
+        slots = {keys[0] for keys in broken}  # their problems are known already
         problems += [p for p in explain(error, source, (), Recipe) if p.what not in slots]
     if broken:
         problems += _names_of_broken(source, broken)
     problems += check(source, stages)
     if installed.unknown_blocks and "lock" not in source.data:
-        # a lock blocks what was there where it was written
+        # a lock may name plugins of the machine that wrote it
         problems += _unknown_blocks(source, installed)
     problems.sort(key=lambda problem: problem.order)
     return Draft(origin, problems, None if problems else recipe)
@@ -179,13 +178,13 @@ def _draft(
 def _read_stages(
     source: Source, catalog: Catalog, known: dict[tuple[str, str], Stage]
 ) -> tuple[dict[Keys, Stage], list[Problem]]:
-    """Return path → stage of those that are valid by themselves, and what is wrong with others."""
+    """Return path → stage of the valid ones, and the problems of the others."""
     stages: dict[Keys, Stage] = {}
     problems: list[Problem] = []
     for slot in SLOTS.values():
         items = slot.items(source.data.get(slot.name))
         if len(items) > MAX_STAGES:
-            got = f"these are {len(items)} stages, and {MAX_STAGES} are the most."
+            got = f"there are {len(items)} stages: at most {MAX_STAGES} are allowed."
             problems.append(source.problem((slot.name,), got))
             continue
         for keys, item in items.items():
@@ -200,14 +199,14 @@ def _read_stages(
 def read_stage(
     source: Source, keys: Keys, item: Any, catalog: Catalog, known: dict[tuple[str, str], Stage]
 ) -> Stage | list[Problem]:
-    """Return the stage that an item of the data means, or what is wrong with it.
+    """Return the stage that an item of the data describes, or its problems.
 
     Args:
         source: What was written.
         keys: Where the item is.
         item: Its data.
         catalog: The stages there are.
-        known: Slot and settings → stages that were read before; equal ones are one.
+        known: Slot and settings → stage, of those that were read before; equal ones are shared.
     """
     slot = str(keys[0])
     offers = catalog[slot]
@@ -227,17 +226,17 @@ def read_stage(
         return [source.problem(path, *catalog.explain_missing(slot, use))]
     names = ", ".join(offers)
     if not isinstance(item, dict):
-        got = f"this should be a mapping of settings, but is {describe_value(item)}."
+        got = f"this must be a mapping of settings, but is {describe_value(item)}."
         return [source.problem(keys, got, f"Write {{use: …}} with one of {names}.")]
     if use is None:
-        got = "`use:` is needed, to say which stage."
+        got = "`use:` is required: the name of a stage."
         return [source.problem(keys, got, f"Installed: {names}.")]
-    got = f"this should be the name of a stage, but is {describe_value(use)}."
+    got = f"this must be the name of a stage, but is {describe_value(use)}."
     return [source.problem(path, got, f"Installed: {names}.")]
 
 
 def _names_of_broken(source: Source, broken: Sequence[Keys]) -> list[Problem]:
-    """Return what is wrong with the names of broken stages: the recipe is read without them."""
+    """Check the names of stages that are not valid: the recipe is read without them."""
     names: dict[str, dict[Any, None]] = {}
     for slot, *name in broken:
         if name and SLOTS[str(slot)].holds == "mapping":
@@ -250,7 +249,7 @@ def _names_of_broken(source: Source, broken: Sequence[Keys]) -> list[Problem]:
 
 
 def _blocked(source: Source) -> dict[str, Keys]:
-    """Return what the recipe blocks → where; if it is written wrongly, the draft will say so."""
+    """Return name of a blocked plugin → its path; if that is not valid, the draft says so."""
     choice = source.data.get("plugins")
     names = choice.get("block") if isinstance(choice, dict) else None
     places: dict[str, Keys] = {}

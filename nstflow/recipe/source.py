@@ -36,11 +36,11 @@ class Source:
 
     @property
     def options(self) -> Mapping[Keys, str]:
-        """Path → the option that wrote it, of all that options wrote."""
+        """Path → the `--set` option that wrote it."""
         return {keys: at.file for keys, (at, _) in self.positions.items() if not at.line}
 
     def folder_of(self, keys: Keys = ()) -> Path:
-        """Return where a relative path written at `keys` starts: that of the nearest parent."""
+        """Return where a relative path at `keys` starts: the folder of the nearest parent."""
         parents = (keys[:length] for length in range(len(keys), -1, -1))
         return next((self.folders[each] for each in parents if each in self.folders), Path())
 
@@ -64,10 +64,10 @@ class Source:
         """Return the source with a value at a path, as if it were written at a position.
 
         Raises:
-            LookupError: The path leads nowhere; the text says where it ends.
+            LookupError: There is no such path; the text says where it ends.
         """
         data, keys = with_value(self.data, path, value)
-        # what was written below the path before is gone
+        # this replaces all that was written below the path
         kept = {old: places for old, places in self.positions.items() if old[: len(keys)] != keys}
         return replace(self, data=with_defaults(data), positions={**kept, keys: (at, at)})
 

@@ -1,4 +1,4 @@
-"""A stage in words, read off its class: what it does, its settings, an example to paste."""
+"""The documentation of a stage, from its class: its docstring, its settings, an example."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Setting(NamedTuple):
     """One setting of a stage.
 
     Attributes:
-        type: As a person would say it.
-        default: As YAML; `needed`, `none` for what is left out, `made` for what others decide.
+        type: In words, such as `whole number`.
+        default: As YAML; or `needed`, `none`, or `made` if it depends on other settings.
     """
 
     name: str
@@ -36,31 +36,26 @@ class Setting(NamedTuple):
 
 
 def summary_of(stage: type[Stage]) -> str:
-    """Return the first line of what it does."""
+    """Return the first line of a stage's docstring."""
     return docstring_of(stage).partition("\n")[0] or "(it has no docstring)"
 
 
 def docstring_of(stage: type[Stage]) -> str:
-    """Return what it does: its formula, its errors, its source."""
-    return inspect.cleandoc(stage.__doc__ or "")  # its own: that of its base says something else
+    """Return a stage's docstring."""
+    return inspect.cleandoc(stage.__doc__ or "")  # not inspect.getdoc: it takes a base's
 
 
 def settings_of(stage: type[Stage]) -> list[Setting]:
-    """Return its settings, in their order, all but `use`."""
+    """Return a stage's settings, in their order, without `use`."""
     return [
-        Setting(
-            name,
-            _type(field.annotation),
-            _default(field),
-            field.description or "",
-        )
+        Setting(name, _type(field.annotation), _default(field), field.description or "")
         for name, field in stage.model_fields.items()
         if name != "use"
     ]
 
 
 def example_of(stage: type[Stage], slot: Slot) -> str:
-    """Return how a recipe, or the command line, names it, with all settings that have a value."""
+    """Return an example for a recipe or the command line, with all settings that have a value."""
     settings: dict[str, Any] = {"use": name_of(stage)}
     for name, field in stage.model_fields.items():
         if field.is_required():
@@ -78,7 +73,7 @@ def example_of(stage: type[Stage], slot: Slot) -> str:
 
 
 def _entry(before: str, settings: Mapping[str, Any], indent: int) -> str:
-    """Return settings on one line, or on one each where that would be long."""
+    """Return settings on one line, or on a line each if that is too long."""
     line = before + to_yaml_line(settings)
     if len(line) <= _WIDTH:
         return line
@@ -98,7 +93,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _plain(field: FieldInfo) -> Any:
-    """Return a default as data of YAML; `_OPEN` where only making the stage can tell it."""
+    """Return a default as data of YAML, or `_OPEN` if it depends on other settings."""
     try:
         default = field.get_default(call_default_factory=True, validated_data={})
         return json.loads(to_json(default, inf_nan_mode="strings"))
@@ -107,7 +102,7 @@ def _plain(field: FieldInfo) -> Any:
 
 
 def _sample(field: FieldInfo) -> Any:
-    """Return a value for a setting that needs one: the field's first example, if it has any."""
+    """Return a value for a required setting: the field's first example, if it has any."""
     if field.examples:
         return field.examples[0]
     if IMAGE_REF in field.metadata:
@@ -121,7 +116,7 @@ def _sample(field: FieldInfo) -> Any:
 
 
 def _type(annotation: Any) -> str:
-    """Return a type as a person would say it."""
+    """Return a type in words."""
     arguments = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:

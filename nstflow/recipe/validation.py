@@ -1,4 +1,4 @@
-"""What no stage can see by itself: names that others declare."""
+"""Checks between stages, and the errors of a single one in plain words."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _MOST_HINTS = 50  # of a recipe's mistakes: finding the nearest name takes time
 
 
 def check(source: Source, stages: Mapping[Keys, Stage]) -> list[Problem]:
-    """Return what is wrong between stages, each of which is right by itself.
+    """Check that stages fit together, each of which is valid by itself.
 
     Args:
-        source: The recipe as written; images that are broken are declared all the same.
-        stages: Path → stage, of those that validated.
+        source: The recipe as written; an image that is not valid is declared all the same.
+        stages: Path → stage, of those that are valid.
     """
     problems: list[Problem] = []
     images, losses = source.data.get("images"), source.data.get("losses")
     outputs: dict[tuple[str, Any], Keys] = {}
     for keys, stage in stages.items():
         for image, setting in image_refs(stage).items():
-            # images that are not a mapping are the mistake themselves
+            # if the images are not a mapping, that is the mistake
             if isinstance(images, dict) and image not in images:
                 hint = _hint(image, images, f"Declared: {_listed(images)}.", problems)
                 got = f"no image is called '{image}'."
@@ -58,7 +58,7 @@ def check(source: Source, stages: Mapping[Keys, Stage]) -> list[Problem]:
 def _check_layers(
     source: Source, extractor: Extractor, terms: Mapping[Keys, LossTerm]
 ) -> list[Problem]:
-    """Return what is wrong with groups of layers, and with the layers that terms name."""
+    """Check the groups of layers, and the layers that terms name."""
     problems: list[Problem] = []
     known = extractor.layer_names()
     lists: dict[Keys, Collection[str]] = {
@@ -92,7 +92,7 @@ def _check_layers(
 
 
 def _hint(got: str, choices: Iterable[str], there_are: str, earlier: Sized) -> str:
-    """Return the nearest choice, and what there is; not the nearest after many mistakes."""
+    """Return the nearest choice, unless there are many mistakes, and all choices."""
     near = suggest(got, choices) if len(earlier) < _MOST_HINTS else ""
     return f"{near} {there_are}".strip()
 
@@ -133,7 +133,7 @@ _WANTED = {
 def explain(
     error: ValidationError, source: Source, keys: Keys, model: type[BaseModel]
 ) -> list[Problem]:
-    """Return the problems of a model whose data stands at `keys` of the source."""
+    """Return the problems of a model whose data is at `keys` of the source."""
     data = get_path(source.data, keys)
     grouped: dict[Keys, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
@@ -142,13 +142,13 @@ def explain(
     return [
         _problem(source, keys, path, items, model)
         for path, items in grouped.items()
-        # of a union's branches, the one that got furthest is the one that was meant
+        # of a union's branches, the one with the longest path is the one that was meant
         if path not in above or items[0]["type"] in ("extra_forbidden", "missing")
     ]
 
 
 def _path(data: Any, item: Mapping[str, Any]) -> Keys:
-    """Return the part of an error's location that the data has; pydantic mixes in its own."""
+    """Return the part of an error's location that is in the data; pydantic adds its own keys."""
     path: Keys = ()
     for key in item["loc"]:
         if (isinstance(data, dict) and key in data) or (
@@ -174,13 +174,13 @@ def _problem(
     if kind == "missing":
         field = _model_at(model, path[:-1]).model_fields.get(str(path[-1]))
         hint = (field.description or "") if field else ""
-        return source.problem(full, "this is needed, and missing.", hint)
+        return source.problem(full, "this is required, but missing.", hint)
     if kind == "value_error":
         return source.problem(full, _sentence(item["ctx"]["error"]))
     is_key = item["loc"][-1:] == ("[key]",)
     got = describe_value(path[-1] if is_key else item["input"])
     if wanted := " or ".join(dict.fromkeys(_wanted(items))):
-        got = f"this should be {wanted}, but is {got}."
+        got = f"this must be {wanted}, but is {got}."
     else:
         got = f"{item['msg']}; this is {got}."
     return source.problem(full, got, _near(items), key=is_key)
@@ -201,7 +201,7 @@ def _near(items: list[Mapping[str, Any]]) -> str:
 
 
 def _model_at(model: type[BaseModel], path: Keys) -> type[BaseModel]:
-    """Return the model that a path inside a model leads to, or the outermost known."""
+    """Return the model at a path inside a model, or the last one that is known."""
     for key in path:
         field = model.model_fields.get(str(key))
         inner = field.annotation if field else None
@@ -212,5 +212,5 @@ def _model_at(model: type[BaseModel], path: Keys) -> type[BaseModel]:
 
 
 def _sentence(text: object) -> str:
-    """Return a stage's own words as a sentence, which a suggestion may have made a question."""
+    """Return a stage's own words as a sentence; a suggestion at the end may be a question."""
     return str(text) if str(text).endswith("?") else f"{text}."

@@ -64,7 +64,7 @@ _FORBIDDEN = {  # whether control characters may pass -> what may not
 IMPLICIT = [
     (_TAG + name, re.compile(f"(?:{pattern})$"), first) for name, (pattern, first) in _CORE.items()
 ]
-"""What PyYAML needs to tell a plain scalar's kind: tag, pattern, first characters."""
+"""How PyYAML finds the type of a plain scalar: tag, pattern, first characters."""
 
 
 class _CoreLoader(yaml.SafeLoader):
@@ -113,7 +113,7 @@ class _Builder:
     nodes: int = 0
 
     def build(self, node: yaml.Node, keys: Keys = (), key: yaml.Node | None = None) -> Any:
-        """Return the data of a node at a path, whose own key in a mapping is the node `key`."""
+        """Return the data of a node at a path; `key` is the node of its key in a mapping."""
         self.nodes += 1
         if len(keys) > MAX_DEPTH or self.nodes > MAX_NODES:
             limit = (
@@ -146,7 +146,7 @@ class _Builder:
         for key_node, value_node in node.value:
             key = key_node.value
             if not isinstance(key_node, yaml.ScalarNode) or key == "<<":
-                self.refuse(key_node, keys, "a key is a word here; YAML 1.2 has no merge keys.")
+                self.refuse(key_node, keys, "a key must be a word; YAML 1.2 has no merge keys.")
             if _FORBIDDEN[self.controls].search(key):
                 flaw = flaw_of(key, controls=self.controls)
                 self.refuse(key_node, keys, f"this key has {flaw}.")
@@ -164,7 +164,7 @@ class _Builder:
 
 
 def flaw_of(text: str, *, controls: bool = False) -> str:
-    """Return what a text holds that no file or no terminal should be given, or nothing."""
+    """Return which character of a text must not reach a file or a terminal, or an empty string."""
     found = _FORBIDDEN[controls].search(text)
     if found and _HALF_A_LETTER.search(text):
         return "half of a surrogate pair, which is not a letter"
@@ -190,7 +190,7 @@ def _hint(error: yaml.MarkedYAMLError) -> str:
 
 
 class CoreDumper(yaml.SafeDumper):
-    """Quotes what this project's reader, or one of YAML 1.1, would not take for a text."""
+    """Quotes what this project's reader, or one of YAML 1.1, would not read as a string."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002, D102 - of PyYAML
         return True

@@ -94,15 +94,15 @@ LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in ran
         ),
         (
             changed("weight: 10", "weight: heavy"),
-            ":8:49  losses.keep.weight\n    this should be a number, but is the text 'heavy'.",
+            ":8:49  losses.keep.weight\n    this must be a number, but is the text 'heavy'.",
         ),
         (
             changed("weight: 10", "weight: 1e999"),
-            ":8:49  losses.keep.weight\n    this should be a finite number, but is ",
+            ":8:49  losses.keep.weight\n    this must be a finite number, but is ",
         ),
         (
             changed("preprocess: []", "preprocess: [{use: resize, longest_side: -1}]"),
-            ":5:42  preprocess.0.longest_side\n    this should be at least 1, but is -1.",
+            ":5:42  preprocess.0.longest_side\n    this must be at least 1, but is -1.",
         ),
         (
             changed("style, layers: [image]", "style, layers: [image, block5_conv5]"),

@@ -64,12 +64,12 @@ def test_an_observer_is_shown_with_its_hooks_in_the_order_of_a_run(call: Any, in
         (
             "import nowhere_at_all",
             "import failed: ModuleNotFoundError: No module named 'nowhere_at_all' (",
-            "install it again, with all that it needs",
+            "install it again, with its dependencies",
         ),
         (
             GREY.replace("def nstflow_stages", "def nstflow_stage"),
             "there is no hook nstflow_stage. Did you mean 'nstflow_stages'?",
-            "update it, or tell its author",
+            "update it, or report it to its author",
         ),
     ],
 )

@@ -598,4 +598,4 @@ def test_lock_of_a_recipe() -> None:
     assert lock.device_kind == "cpu"
     with pytest.raises(NstflowError) as caught:
         lock_of(parse_source(recipe(files="{a: 5}"), "r"), needed=False)
-    assert str(caught.value) == "r:5:14  lock.files.a\n    this should be a mapping, but is 5."
+    assert str(caught.value) == "r:5:14  lock.files.a\n    this must be a mapping, but is 5."

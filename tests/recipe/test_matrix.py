@@ -188,13 +188,14 @@ def test_overrides_come_before_the_matrix(cells: Cells) -> None:
 @pytest.mark.parametrize(
     ("matrix", "expected"),
     [
-        ("seed: 3\n", ["1:9 matrix.seed: this should be a list of values, but is 3."]),
-        ("seed: []\n", ["1:9 matrix.seed: this should be a list of values, but is an empty list."]),
+        ("seed: 3\n", ["1:9 matrix.seed: this must be a list of values, but is 3."]),
+        ("seed: []\n", ["1:9 matrix.seed: this must be a list of values, but is an empty list."]),
         (
             "losse.look.weight: [1]\n",
             [
                 (
-                    "1:3 matrix.losse.look.weight: this is no setting, and no group of settings."
+                    "1:3 matrix.losse.look.weight: this is neither a setting nor a group"
+                    " of settings."
                     " Did you mean 'losses'?"
                 )
             ],
@@ -203,7 +204,7 @@ def test_overrides_come_before_the_matrix(cells: Cells) -> None:
             "pair: {seed: 1}\n",
             [
                 (
-                    "1:3 matrix.pair: this is no setting, and no group of settings."
+                    "1:3 matrix.pair: this is neither a setting nor a group of settings."
                     " A group is a list of mappings, setting: value; an axis is a setting."
                 )
             ],
@@ -211,8 +212,8 @@ def test_overrides_come_before_the_matrix(cells: Cells) -> None:
         (
             "pair: [{seed: 1}, 5, {}]\n",
             [
-                "1:21 matrix.pair.1: this should be a mapping of settings, but is 5.",
-                "1:24 matrix.pair.2: this should be a mapping of settings, but is an empty mapping.",  # noqa: E501
+                "1:21 matrix.pair.1: this must be a mapping of settings, but is 5.",
+                "1:24 matrix.pair.2: this must be a mapping of settings, but is an empty mapping.",
             ],
         ),
         (
@@ -227,14 +228,14 @@ def test_overrides_come_before_the_matrix(cells: Cells) -> None:
             [
                 "2:14 matrix.exclude.0.sed: the matrix does not set this. Did you mean 'seed'?",
                 "2:30 matrix.exclude.1.seed: no run of the matrix has this value.",
-                "2:34 matrix.exclude.2: this should be a mapping of settings, but is 3.",
+                "2:34 matrix.exclude.2: this must be a mapping of settings, but is 3.",
             ],
         ),
         (
             "seed: [1]\nexclude: {seed: 1}\n",
-            ["2:12 matrix.exclude: this should be a list of mappings, but is a mapping."],
+            ["2:12 matrix.exclude: this must be a list of mappings, but is a mapping."],
         ),
-        ("seed: [1, 2, 1]\n", ["1:16 matrix.seed.2: this is there already."]),
+        ("seed: [1, 2, 1]\n", ["1:16 matrix.seed.2: this is already in the list."]),
         (
             "seed: [1]\npair: [{seed: 2, summary: x}]\n",
             ["2:3 matrix.pair: 'seed' sets this too. Put both into one group."],
@@ -247,7 +248,7 @@ def test_overrides_come_before_the_matrix(cells: Cells) -> None:
         ),
         (
             "seed: [1]\nexclude: 0\n",
-            ["2:12 matrix.exclude: this should be a list of mappings, but is 0."],
+            ["2:12 matrix.exclude: this must be a list of mappings, but is 0."],
         ),
         (
             "images.style.path: '~nobody_is_called_so/*'\n",
@@ -279,7 +280,7 @@ def test_overrides_come_before_the_matrix(cells: Cells) -> None:
         ),
         (
             f"seed: {list(range(40))}\nimages.style.seed: {list(range(40))}\n",
-            [f"0:1 matrix: these are 1,600 runs: {MOST_CELLS:,} are the most."],
+            [f"0:1 matrix: there are 1,600 runs: at most {MOST_CELLS:,} are allowed."],
         ),
     ],
 )
@@ -295,7 +296,7 @@ def test_what_is_wrong_with_a_matrix(
 @pytest.mark.parametrize("matrix", ["{}", "5", "[1]"])
 def test_a_matrix_that_is_none(write: Callable[[str], Path], matrix: str) -> None:
     path = write(BASE.replace("matrix:", f"matrix: {matrix}"))
-    with pytest.raises(NstflowError, match="this should be a mapping of axes"):
+    with pytest.raises(NstflowError, match="this must be a mapping of axes"):
         read(path)
 
 
@@ -307,7 +308,7 @@ def test_a_recipe_without_a_matrix_is_one_run(write: Callable[[str], Path]) -> N
 
 def test_one_run_is_not_read_from_a_matrix(write: Callable[[str], Path]) -> None:
     path = write(f"{BASE}  seed: [1]\n")
-    with pytest.raises(NstflowError, match="this recipe is many runs") as told:
+    with pytest.raises(NstflowError, match="this recipe has a matrix") as told:
         load_recipe(path)
     assert told.value.problems[0].where.endswith(f":{FIRST - 1}:1")
 

@@ -131,7 +131,7 @@ def test_path_that_leads_nowhere(setting: str, words: list[str]) -> None:
 def test_path_that_is_too_deep(count: int) -> None:
     assert put(f"new{'.a' * (MAX_DEPTH - 1)}=1")["new"]
     (problem,) = problems_of(f"new{'.a' * (count - 1)}=1")
-    assert f"has {count} parts: {MAX_DEPTH} are the most" in problem.got
+    assert f"has {count} parts: at most {MAX_DEPTH} are allowed" in problem.got
 
 
 @pytest.mark.parametrize("letter", ["\x1b", "\x9b", "\r", "\x7f", "\udc80"])

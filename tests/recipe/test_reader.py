@@ -165,7 +165,7 @@ def test_stage_of_another_slot_is_unknown() -> None:
 def test_use_that_is_no_name(use: str) -> None:
     problem = loss(f"use: {use}")
     assert places([problem]) == [("4:15", "losses.keep.use")]
-    assert problem.got.startswith("this should be the name of a stage, but is ")
+    assert problem.got.startswith("this must be the name of a stage, but is ")
     assert "gram" in problem.hint
 
 
@@ -173,7 +173,7 @@ def test_use_that_is_no_name(use: str) -> None:
 def test_use_that_is_missing(settings: str) -> None:
     problem = loss(settings)
     assert problem.what == "losses.keep"
-    assert "`use:` is needed" in problem.got
+    assert "`use:` is required" in problem.got
     assert "content, gram" in problem.hint
 
 
@@ -181,7 +181,7 @@ def test_use_that_is_missing(settings: str) -> None:
 def test_stage_that_is_no_mapping(item: str) -> None:
     problem = only(f"{HEAD}losses:\n  keep: {item}\n")
     assert places([problem]) == [("4:9", "losses.keep")]
-    assert "this should be a mapping of settings" in problem.got
+    assert "this must be a mapping of settings" in problem.got
     assert "{use: …}" in problem.hint
 
 
@@ -710,7 +710,7 @@ def test_stages_of_a_slot_are_limited() -> None:
     assert problems_of(f"{HEAD}losses:\n{lines}") == []
     problem = only(f"{HEAD}losses:\n{lines}  more: {{use: contents}}\n")
     assert places([problem]) == [("4:3", "losses")]
-    assert problem.got == f"these are {MAX_STAGES + 1} stages, and {MAX_STAGES} are the most."
+    assert problem.got == f"there are {MAX_STAGES + 1} stages: at most {MAX_STAGES} are allowed."
     problem = only(f"{HEAD}{LOSSES}outputs: [{'5, ' * 2000}5]\n")
     assert places([problem]) == [("5:10", "outputs")]
 

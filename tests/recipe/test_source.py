@@ -152,7 +152,7 @@ def test_text_is_kept_as_written(tmp_path: Path) -> None:
         ("a: 1\nb: [2, 3\nc: 4\n", "3:2", "", "not valid YAML"),
         ("name: x\n---\nname: y\n", "2:1", "", "document"),
         ("a: &a {x: 1}\nb:\n  <<: *a\n", "3:3", "b", "merge"),
-        ("? [a, b]\n: c\n", "1:3", "", "a key is a word"),
+        ("? [a, b]\n: c\n", "1:3", "", "a key must be a word"),
         ("a: !!int abc", "1:4", "a", ""),
         ("a: !!float abc", "1:4", "a", ""),
         ("a: !!bool 5", "1:4", "a", ""),
