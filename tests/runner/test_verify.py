@@ -14,8 +14,6 @@ import PIL.Image
 import pytest
 
 import nstflow
-from nstflow.errors import NstflowError
-from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.runner.verify import Comparison, compare, verify
 from nstflow.stages.result import Result
@@ -93,8 +91,8 @@ def test_pixels_that_differ(call: Any, run: Path) -> None:
     )
 
 
-def test_what_a_run_is_measured_by_is_its_own_lock(run: Path) -> None:
-    """Not the recipe beside it, nor what it says of the picture."""
+def test_the_lockfile_of_the_run_is_what_counts(run: Path) -> None:
+    """Not the recipe beside it."""
     (run / "recipe.yaml").write_text("name: [")
     (run.parent / "recipe.yaml").unlink()
     lock = run / "recipe.lock.yaml"
@@ -114,7 +112,7 @@ def test_picture_without_metadata_is_the_same(ended: Result, run: Path) -> None:
     assert found[0] == Comparison("result.png", 0, 0.0, equal=True)
 
 
-def test_input_that_was_changed_is_told(call: Any, run: Path) -> None:
+def test_input_that_was_changed_is_a_warning(call: Any, run: Path) -> None:
     draw(run.parent / "photo.png", seed=1)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
@@ -125,61 +123,52 @@ def test_input_that_was_changed_is_told(call: Any, run: Path) -> None:
     assert "differs by" in answer.out
 
 
-def test_run_that_was_stopped_has_nothing_to_show(
-    call: Any, ended: Result, asking: Any, tmp_path: Path
-) -> None:
-    asks = asking()
-    plan = make_plan(load_recipe(ended.folder.parent / "recipe.yaml"))
-    result = nstflow.run(plan, tmp_path / "out", observers=[asks], stop=asks.stop)
-    assert result.interrupted
-    answer = call("verify", "out")
-    assert answer.code == 2
-    assert "out\n    this run has not ended. Resume it first, with --resume.\n" in answer.err
-
-
 def test_verifying_can_be_stopped(ended: Result, asking: Any) -> None:
     asks = asking()
     assert verify(ended.folder, observers=[asks], stop=asks.stop) is None
 
 
-@pytest.mark.parametrize("lost", ["result.png", "small.jpg"])
-def test_file_that_is_missing_is_told_before_the_steps(
-    lost: str, run: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("empty", "this folder holds no run. Name a run directory."),
+        ("nowhere", "there is no such folder. Name a run directory."),
+        ("copy/photo.png", "this is a file. Name a run directory."),
+        ("stopped", "this run has not ended. Resume it first, with --resume."),
+        ("failed", "this run failed. `nstflow run` on its recipe says why."),
+        ("outside", "this folder holds no run. Name a run directory."),
+        ("lost", "this file of the run is missing. Restore it, or run the lockfile again with"),
+    ],
+)
+@pytest.mark.usefixtures("run")
+def test_what_can_not_be_verified(
+    path: str, problem: str, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is found before any step is taken."""
+    for name, record in {
+        "stopped": {"state": "stopped", "files": ["result.png"]},
+        "failed": {"state": "failed"},
+        "outside": {"state": "finished", "files": ["../copy/photo.png"]},
+        "lost": {"state": "finished", "files": ["result.png"]},
+        "empty": {},
+    }.items():
+        (tmp_path / name).mkdir()
+        if record:
+            (tmp_path / name / "run.json").write_text(json.dumps(record))
     monkeypatch.setattr("nstflow.runner.verify.run", pytest.fail)
-    (run / lost).unlink()
-    with pytest.raises(NstflowError) as caught:
-        verify(run)
-    assert str(caught.value) == (
-        f"{run / lost}\n    this file of the run is missing."
-        " Restore it, or run the lockfile again with --overwrite."
-    )
+    answer = call("verify", path)
+    assert answer.code == 2
+    where = "lost/result.png" if path == "lost" else path
+    assert answer.err.startswith(f"{where}\n    {problem}")
 
 
 @pytest.mark.parametrize("lost", ["photo.png", "out/recipe.lock.yaml"])
-def test_what_it_needs_is_not_there(lost: str, call: Any, run: Path) -> None:
+def test_run_that_lacks_an_input(lost: str, call: Any, run: Path) -> None:
     (run.parent / lost).unlink()
     answer = call("verify", run)
     assert answer.code == 2
     assert Path(lost).name in answer.err
     assert "Traceback" not in answer.err
-
-
-@pytest.mark.parametrize(
-    ("path", "told"),
-    [
-        (".", "this folder holds no run."),
-        ("nowhere", "there is no such folder."),
-        ("photo.png", "this is a file."),
-        ("empty", "this folder holds no run."),
-    ],
-)
-def test_what_is_no_run(path: str, told: str, call: Any, tmp_path: Path) -> None:
-    draw(tmp_path / "photo.png")
-    (tmp_path / "empty").mkdir()
-    answer = call("verify", path)
-    assert answer.code == 2
-    assert f"{path}\n    {told} Name a run directory.\n" in answer.err
 
 
 @pytest.mark.parametrize("command", [["verify"], ["show"], ["diff", "out"]])
@@ -190,15 +179,6 @@ def test_a_folder_of_many_runs(command: list[str], call: Any, tmp_path: Path) ->
     answer = call(*command, "out")
     assert answer.code == 2
     assert "out\n    this folder holds 2 runs. Name one of them, such as out/one.\n" in answer.err
-
-
-def test_names_outside_the_run_are_not_followed(call: Any, run: Path) -> None:
-    facts = json.loads((run / "run.json").read_text())
-    facts["files"] = ["../photo.png"]
-    (run / "run.json").write_text(json.dumps(facts))
-    answer = call("verify", run)
-    assert answer.code == 2
-    assert "this folder holds no run" in answer.err
 
 
 # two files
@@ -219,49 +199,42 @@ def test_largest_and_mean_difference(tmp_path: Path) -> None:
     assert (back.largest, back.mean) == (found.largest, found.mean)
 
 
-def test_how_pixels_are_packed_does_not_matter(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    first = save(tmp_path / "a.png", pixels, compress_level=0)
-    second = save(tmp_path / "b.bmp", pixels)
-    assert first.read_bytes() != second.read_bytes()
-    assert compare(first, second) == Comparison("a.png", 0, 0.0, equal=True)
+PIXELS = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
+BLACK, LESS_OPAQUE = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 4), 255, np.uint8)
+LESS_OPAQUE[0, 0, 3] = 55
+DEEP = np.full((4, 4), 600, np.uint16)
 
 
-def test_opacity_is_compared_too(tmp_path: Path) -> None:
-    one = np.full((4, 4, 4), 255, np.uint8)
-    other = one.copy()
-    other[0, 0, 3] = 55
-    found = compare(save(tmp_path / "a.png", one), save(tmp_path / "b.png", other))
-    assert found == Comparison("a.png", 200, 200 / 64, equal=False)
-    opaque = compare(save(tmp_path / "a.png", one), save(tmp_path / "b.png", one[..., :3].copy()))
-    assert opaque.equal
-
-
-def test_images_of_two_sizes_differ(tmp_path: Path) -> None:
-    for size in ((4, 5), (5, 4)):
-        second = save(tmp_path / "b.png", np.zeros((*size, 3), np.uint8))
-        found = compare(save(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8)), second)
-        assert found == Comparison("a.png", None, None, equal=False)
-
-
-def test_images_of_more_than_eight_bits_are_compared_by_their_bytes(tmp_path: Path) -> None:
-    """Brought to eight bits, these would be equal."""
-    one, other = np.full((4, 4), 600, np.uint16), np.full((4, 4), 700, np.uint16)
-    first, second = save(tmp_path / "a.png", one), save(tmp_path / "b.png", other)
-    assert compare(first, second) == Comparison("a.png", None, None, equal=False)
-    assert compare(first, save(tmp_path / "b.png", one)).equal
-
-
-def test_what_is_no_image_is_compared_by_its_bytes(tmp_path: Path) -> None:
-    for name, content in {"a.txt": b"same", "b.txt": b"same", "c.txt": b"Same"}.items():
-        (tmp_path / name).write_bytes(content)
-    assert compare(tmp_path / "a.txt", tmp_path / "b.txt").equal
-    found = compare(tmp_path / "a.txt", tmp_path / "c.txt")
-    assert found == Comparison("a.txt", None, None, equal=False)
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (("a.png", PIXELS), ("b.bmp", PIXELS), (0, 0.0, True)),
+        (("a.png", LESS_OPAQUE), ("b.png", LESS_OPAQUE * 0 + 255), (200, 200 / 64, False)),
+        (("a.png", LESS_OPAQUE * 0 + 255), ("b.png", BLACK + 255), (0, 0.0, True)),
+        (("a.png", BLACK), ("b.png", BLACK[:, :3]), (None, None, False)),
+        (("a.png", BLACK), ("b.png", BLACK[:3]), (None, None, False)),
+        # in eight bits, these would be equal
+        (("a.png", DEEP), ("b.png", DEEP + 100), (None, None, False)),
+        (("a.png", DEEP), ("b.png", DEEP), (None, None, True)),
+        (("a.txt", b"same"), ("b.txt", b"same"), (None, None, True)),
+        (("a.txt", b"same"), ("b.txt", b"Same"), (None, None, False)),
+        (("a.png", BLACK), ("b.png", None), (None, None, False)),
+    ],
+)
+def test_comparison(first: Any, second: Any, expected: Any, tmp_path: Path) -> None:
+    """By the pixels, however they are stored; by the bytes if they are not images of one size."""
+    for name, content in (first, second):
+        if isinstance(content, bytes):
+            (tmp_path / name).write_bytes(content)
+        elif content is not None:
+            save(tmp_path / name, content)
+    largest, mean, equal = expected
+    found = compare(tmp_path / first[0], tmp_path / second[0])
+    assert found == Comparison(first[0], largest, mean, equal)
 
 
 def test_damaged_image_differs(tmp_path: Path) -> None:
-    whole = save(tmp_path / "b.png", np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8))
+    whole = save(tmp_path / "b.png", PIXELS)
     for length in (0, 20, 60, len(whole.read_bytes()) - 30):
         (tmp_path / "a.png").write_bytes(whole.read_bytes()[:length])
         found = compare(tmp_path / "a.png", whole)
@@ -275,8 +248,3 @@ def test_image_that_pillow_takes_for_a_bomb(
     first = save(tmp_path / "a.png", np.zeros((40, 40, 3), np.uint8))
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
     assert compare(first, first) == Comparison("a.png", None, None, equal=True)
-
-
-def test_file_that_was_not_made_again_differs(tmp_path: Path) -> None:
-    first = save(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
-    assert not compare(first, tmp_path / "none.png").equal
