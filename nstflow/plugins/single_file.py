@@ -11,9 +11,6 @@ from types import ModuleType
 
 from nstflow.errors import NstflowError, Problem, describe_exception
 
-MAX_BYTES = 1 << 20
-
-
 @dataclass(frozen=True)
 class PluginFile:
     """A Python file with stages or observers, for the runs that name it.
@@ -75,20 +72,10 @@ def read_plugin(path: str | Path) -> PluginFile:
         NstflowError: There is no such file, or it is not a Python file.
     """
     path = Path(path)
-
-    def refuse(got: str) -> NstflowError:
-        return NstflowError(Problem(f"--plugin {path}", "", got, "Name a Python file."))
-
-    if path.suffix != ".py":
-        raise refuse("this is not a .py file.")
     try:
-        if path.exists() and not path.is_file():
-            raise refuse("this is not a regular file.")
-        with path.open("rb") as file:
-            source = file.read(MAX_BYTES + 1)
+        if path.suffix == ".py" and (path.is_file() or not path.exists()):
+            return PluginFile(path.name, str(path), path.read_bytes())
+        got = "this is not a .py file."
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        why = getattr(error, "strerror", None) or error
-        raise refuse(f"the file can't be read ({why}).") from error
-    if len(source) > MAX_BYTES:
-        raise refuse(f"the file is larger than {MAX_BYTES >> 10} KiB.")
-    return PluginFile(path.name, str(path), source)
+        got = f"the file can't be read ({getattr(error, 'strerror', None) or error})."
+    raise NstflowError(Problem(f"--plugin {path}", "", got, "Name a Python file."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
 import math
 import os
@@ -16,6 +17,7 @@ from nstflow.errors import NstflowError, Problem, describe_value, suggest
 from nstflow.recipe.model import Recipe
 from nstflow.recipe.paths import MATRIX, Keys
 from nstflow.recipe.source import Source
+from nstflow.recipe.yaml import flaw_of
 
 EXCLUDE = "exclude"
 
@@ -45,17 +47,15 @@ class Choice:
 
     Attributes:
         values: Setting → value.
-        keys: Its path in the recipe.
-        grouped: Whether it belongs to a group: its settings are then the keys of a mapping.
+        places: Setting → the path in the recipe at which its value is written.
     """
 
     values: Mapping[str, Any]
-    keys: Keys
-    grouped: bool
+    places: Mapping[str, Keys]
 
-    def place(self, setting: str) -> Keys:
-        """Return the path at which a setting's value is written."""
-        return (*self.keys, setting) if self.grouped else self.keys
+
+Axes = Mapping[str, Sequence[Choice]]
+"""Axis or group → its choices."""
 
 
 class MatrixReader:
@@ -69,7 +69,7 @@ class MatrixReader:
     """
 
     def __init__(self, source: Source) -> None:
-        self.source, self.folder = source, source.folder_of((MATRIX,))
+        self.source = source
         self.problems: list[Problem] = []
         self._written = source.data[MATRIX]
         if not isinstance(self._written, dict) or not set(self._written) - {EXCLUDE}:
@@ -79,7 +79,7 @@ class MatrixReader:
             hint = "Write losses.style.weight: [0.03, 0.1], for example."
             raise source.error((MATRIX,), got, hint)
 
-    def axes(self) -> dict[str, list[Choice]]:
+    def axes(self) -> Axes:
         """Return axis or group → its choices, in the order of the recipe."""
         axes: dict[str, list[Choice]] = {}
         for name, held in self._written.items():
@@ -88,45 +88,39 @@ class MatrixReader:
                 axes[name] = list(read(name, held))
         count = math.prod(len(axis) for axis in axes.values())
         if count > MOST_CELLS:
-            self.add_problem(
-                (MATRIX,), f"there are {count:,} runs: at most {MOST_CELLS:,} are allowed."
-            )
+            got = f"there are {count:,} runs: at most {MOST_CELLS:,} are allowed."
+            self.add_problem((MATRIX,), got)
             return axes
-        for index, name in enumerate(axes):
-            self._check_distinct(name, dict(itertools.islice(axes.items(), index + 1)))
-        return axes
-
-    def _check_distinct(self, name: str, axes: Mapping[str, Sequence[Choice]]) -> None:
-        """Check that no choice is listed twice, and that no earlier axis sets the same setting."""
-        choices = axes[name]
-        for index, choice in enumerate(choices):
-            if any(_alike(earlier.values, choice.values) for earlier in choices[:index]):
-                self.add_problem(choice.keys, "this is already in the list.")
-        for other, others in axes.items():
-            theirs = {path for choice in others for path in choice.values}
-            for path in dict.fromkeys(path for choice in choices for path in choice.values):
-                if other != name and any(_overlap(path, their) for their in theirs):
+        earlier: dict[str, set[str]] = {}
+        for name, choices in axes.items():
+            for index, choice in enumerate(choices):
+                if any(_alike(other.values, choice.values) for other in choices[:index]):
+                    place = next(iter(choice.places.values()))
+                    self.add_problem(place, "this is already in the list.")
+            settings = {setting for choice in choices for setting in choice.values}
+            for other, theirs in earlier.items():
+                if any(_overlap(one, their) for one in settings for their in theirs):
                     got = f"'{other}' sets this too."
                     self.add_problem((MATRIX, name), got, "Put both into one group.", key=True)
+            earlier[name] = settings
+        return axes
 
-    def excluded(self, axes: Mapping[str, Sequence[Choice]]) -> list[Mapping[str, Any]]:
+    def excluded(self, axes: Axes) -> list[Mapping[str, Any]]:
         """Return the values that no run may have together."""
-        known = {path for axis in axes.values() for choice in axis for path in choice.values}
-        found = []
+        choices = [choice.values for axis in axes.values() for choice in axis]
+        known = {setting for values in choices for setting in values}
         written = self._written.get(EXCLUDE)
-        for at, values in self._mappings((MATRIX, EXCLUDE), [] if written is None else written):
-            for path, value in values.items():
-                place = (*at, path)
-                if path not in known:
-                    got = "the matrix does not set this."
-                    self.add_problem(place, got, suggest(path, known), key=True)
-                elif not any(
-                    _alike(choice.values.get(path, ...), value)
-                    for axis in axes.values()
-                    for choice in axis
-                ):
-                    self.add_problem(place, "no run of the matrix has this value.")
-            found.append(values)
+        found = []
+        for at, some in self._mappings((MATRIX, EXCLUDE), [] if written is None else written):
+            for setting, value in some.items():
+                if setting not in known:
+                    hint = suggest(setting, known)
+                    self.add_problem(
+                        (*at, setting), "the matrix does not set this.", hint, key=True
+                    )
+                elif not any(_alike(values.get(setting, ...), value) for values in choices):
+                    self.add_problem((*at, setting), "no run of the matrix has this value.")
+            found.append(some)
         return found
 
     def raise_problems(self) -> None:
@@ -148,72 +142,63 @@ class MatrixReader:
         elif isinstance(written, list) and written:
             places = [((*keys, index), value) for index, value in enumerate(written)]
         else:
-            self.add_problem(
-                keys, f"this must be a list of values, but is {describe_value(written)}."
-            )
+            self._refuse_type(keys, "a list of values", written)
             return
         for at, value in places:
-            found = self._matching(value) if names_file(name) else [value]
+            found = self._matching(value) if _names_file(name) else [value]
             if not found:
                 hint = "A pattern starts at the recipe's folder."
                 self.add_problem(at, f"no file matches '{value}'.", hint)
-            yield from (Choice({name: one}, at, grouped=False) for one in found)
+            yield from (Choice({name: one}, {name: at}) for one in found)
 
     def _group(self, name: str, written: Any) -> Iterator[Choice]:
         keys: Keys = (MATRIX, name)
         near = suggest(name.partition(".")[0], _FIELDS) if "." in name else ""
         if near or not isinstance(written, list) or not written:
+            got = "this is neither a setting nor a group of settings."
             hint = near or "A group is a list of mappings, setting: value; an axis is a setting."
-            self.add_problem(
-                keys, "this is neither a setting nor a group of settings.", hint, key=True
-            )
+            self.add_problem(keys, got, hint, key=True)
             return
         for at, values in self._mappings(keys, written):
-            for path in values:
-                if not _is_setting(path):
-                    hint = suggest(path.partition(".")[0], _FIELDS)
-                    self.add_problem((*at, path), "a matrix can't set this.", hint, key=True)
-            yield Choice(values, at, grouped=True)
+            for setting in values:
+                if not _is_setting(setting):
+                    hint = suggest(setting.partition(".")[0], _FIELDS)
+                    self.add_problem((*at, setting), "a matrix can't set this.", hint, key=True)
+            yield Choice(values, {setting: (*at, setting) for setting in values})
 
     def _mappings(self, keys: Keys, written: Any) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
         """Yield each item of what should be a list of mappings, with its place."""
         if not isinstance(written, list):
-            self.add_problem(
-                keys, f"this must be a list of mappings, but is {describe_value(written)}."
-            )
+            self._refuse_type(keys, "a list of mappings", written)
             return
         for index, item in enumerate(written):
-            at = (*keys, index)
             if isinstance(item, dict) and item:
-                yield at, item
+                yield (*keys, index), item
             else:
-                self.add_problem(
-                    at, f"this must be a mapping of settings, but is {describe_value(item)}."
-                )
+                self._refuse_type((*keys, index), "a mapping of settings", item)
+
+    def _refuse_type(self, keys: Keys, wanted: str, value: Any) -> None:
+        self.add_problem(keys, f"this must be {wanted}, but is {describe_value(value)}.")
 
     def _matching(self, value: Any) -> list[Any]:
         """Return the files of a pattern, sorted, or a value that is not a pattern."""
+        folder = self.source.folder_of((MATRIX,))
         if not isinstance(value, str) or not _GLOB.search(value):
             return [value]
-        if os.path.isfile(self.folder / value):  # noqa: PTH113 - it never raises
+        if os.path.isfile(folder / value):  # noqa: PTH113 - it never raises
             return [value]
+        pattern = os.path.expanduser(value)  # noqa: PTH111 - Path's raises if there is no such user
         try:
-            pattern = Path(value).expanduser()
-        except RuntimeError:  # there is no such user
+            found = glob.glob(  # noqa: PTH207 - Path's can't have an absolute pattern
+                pattern, root_dir=folder, recursive=True, include_hidden=True
+            )
+        except ValueError:  # of a null byte
             return []
-        start = Path(pattern.anchor) if pattern.is_absolute() else self.folder
-        within = str(pattern.relative_to(pattern.anchor) if pattern.is_absolute() else pattern)
-        try:
-            found = sorted(path for path in start.glob(within) if path.is_file() and _utf8(path))
-        except (OSError, ValueError, NotImplementedError):  # of patterns that `glob` can't use
-            return []
-        return [
-            str(path) if pattern.is_absolute() else path.relative_to(start).as_posix()
-            for path in found
-        ]
+        files = sorted(path for path in map(Path, found) if (folder / path).is_file())
+        return [path.as_posix() for path in files if not flaw_of(str(path), controls=True)]
 
 
-def names_file(setting: str) -> bool:
+def _names_file(setting: str) -> bool:
     """Return whether a setting is the path of a file: `images.content` is short for its path."""
     parts = setting.split(".")
     return parts[-1] == "path" or (parts[0] == "images" and len(parts) == len(("images", "x")))
@@ -224,16 +209,11 @@ def _overlap(one: str, other: str) -> bool:
     return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
-def _utf8(path: Path) -> bool:
-    """Return whether a file's name can be written into a recipe."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in str(path))
-
-
 def _is_setting(name: str) -> bool:
     return name.partition(".")[0] in _FIELDS
 
 
-def holds(values: Mapping[str, Any], some: Mapping[str, Any]) -> bool:
+def _holds(values: Mapping[str, Any], some: Mapping[str, Any]) -> bool:
     """Return whether some values are all among others."""
     return all(path in values and _alike(values[path], value) for path, value in some.items())
 
@@ -264,8 +244,8 @@ def cells_of(source: Source) -> list[tuple[Cell, Source]]:
     names, values, sources = [], [], []
     for choices in itertools.product(*axes.values()):
         chosen = {path: value for choice in choices for path, value in choice.values.items()}
-        if not any(holds(chosen, some) for some in excluded):
-            words = (_label(labels[name], c) for name, c in zip(axes, choices, strict=True))
+        if not any(_holds(chosen, some) for some in excluded):
+            words = (_label(name, labels[name], c) for name, c in zip(axes, choices, strict=True))
             names.append("_".join(words))
             values.append(chosen)
             sources.append(_source_of(reader, base, choices))
@@ -281,8 +261,7 @@ def _source_of(reader: MatrixReader, source: Source, choices: Sequence[Choice]) 
     options = reader.source.options
     for choice in choices:
         for setting, value in choice.values.items():
-            place = choice.place(setting)
-            keys = setting.split(".")
+            place, keys = choice.places[setting], setting.split(".")
             try:
                 source = source.with_value(keys, value, reader.source.position(place))
             except LookupError as error:
@@ -306,11 +285,11 @@ def _short_names(settings: Sequence[str]) -> dict[str, str]:
     return {name: next((e for e in ends[name] if shared[e] == 1), name) for name in settings}
 
 
-def _label(name: str, choice: Choice) -> str:
+def _label(axis: str, short_name: str, choice: Choice) -> str:
     """Return a choice as a part of a directory's name."""
     words = "-".join(map(_word, choice.values.values()))
-    bare = choice.grouped or all(map(names_file, choice.values))
-    return words if bare else f"{_safe(name)}-{words}"
+    is_group = axis not in choice.values
+    return words if is_group or _names_file(axis) else f"{_safe(short_name)}-{words}"
 
 
 def _word(value: Any) -> str:
