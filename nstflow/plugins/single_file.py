@@ -11,6 +11,7 @@ from types import ModuleType
 
 from nstflow.errors import NstflowError, Problem, describe_exception
 
+
 @dataclass(frozen=True)
 class PluginFile:
     """A Python file with stages or observers, for the runs that name it.
