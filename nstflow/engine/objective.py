@@ -34,7 +34,7 @@ class Objective:
     Attributes:
         given: Tensors: the weights `(terms,)`, the seeds `(terms,)`, and those of the targets.
         kind: What a run must have in common with another to share its program, but for the
-            network; None where that can't be told.
+            network; None if that is not known.
     """
 
     def __init__(
@@ -47,10 +47,13 @@ class Objective:
     ) -> None:
         self._network, self._attributed = network, attributed
         self._terms = {name: term.computing() for name, term in terms.items()}
-        leaves = tf.nest.flatten(targets)
+        try:
+            leaves = tf.nest.flatten(targets)
+            self._nesting = tf.nest.map_structure(lambda _: 0, targets)
+        except TypeError:  # a mapping that TensorFlow can't rebuild: no program is shared
+            leaves, self._nesting = [targets], 0
         tensors = [leaf for leaf in leaves if tf.is_tensor(leaf)]
         self._leaves = [_TENSOR if tf.is_tensor(leaf) else leaf for leaf in leaves]
-        self._nesting = tf.nest.map_structure(lambda _: 0, targets)
         seeds = tf.constant([_term_seed(seed, name) for name in terms])
         weights = tf.constant([term.weight for term in terms.values()], tf.float32)
         self.given = (weights, seeds, *tensors)
@@ -92,7 +95,7 @@ class Objective:
 
 
 _TENSOR = object()
-"""Stands for a tensor of a target, of which `Objective.given` has the value."""
+"""In place of a tensor of a target: its value is in `Objective.given`."""
 
 _PLAIN = (str, bytes, bool, int, float)
 

@@ -1,4 +1,4 @@
-"""The parts of a phase put together: the network, the first canvas, what every step evaluates."""
+"""Builds the parts of a phase: the network, the first canvas, the objective, the loop."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class BuiltNetwork:
-    """A network as a plan needs it, and what tells it from others.
+    """A network with the layers that a plan needs.
 
     Attributes:
-        network: None where no term needs a layer beyond the pixels.
-        key: Equal for networks that are equal; None where that can't be told.
+        network: The function; None if no term needs a layer beyond the pixels.
+        key: Equal for networks that are equal; None if that is not known.
     """
 
     network: Network | None
@@ -36,7 +36,7 @@ class BuiltNetwork:
 
 
 def build_network(plan: Plan, shared: RunCache) -> BuiltNetwork:
-    """Build the network, and hold it to the layers that it promised."""
+    """Build the network, which raises an error if it lacks a layer."""
     if not plan.layers:
         return BuiltNetwork(None, ("pixels",))
     assets = [asset.sha256 for asset in plan.assets]
@@ -58,7 +58,7 @@ def build_network(plan: Plan, shared: RunCache) -> BuiltNetwork:
 
 
 def at_scale(images: Mapping[str, Image], scale: float) -> dict[str, Image]:
-    """Return the prepared images as a phase has them."""
+    """Return the prepared images at the scale of a phase."""
     from nstflow.engine.resampling import resize_image
 
     return {name: resize_image(image, scaled(image.size, scale)) for name, image in images.items()}
@@ -80,7 +80,7 @@ def first_canvas(plan: Plan, images: Mapping[str, Image], size: Size) -> Tensor:
 def build_objective(
     plan: Plan, images: Mapping[str, Image], built: BuiltNetwork, shared: RunCache
 ) -> Objective:
-    """Describe the references, and return what every step evaluates."""
+    """Compute the targets, and return what every step evaluates."""
     from nstflow.engine.features import Describer
     from nstflow.engine.objective import Objective
 
@@ -89,7 +89,7 @@ def build_objective(
     targets: dict[str, Any] = dict.fromkeys(terms)
     named = {name: term.image for name, term in plan.terms.items() if term.image is not None}
     for image in dict.fromkeys(named.values()):
-        # one image at a time: features of a large one fill the memory
+        # one image at a time: the features of a large one fill the memory
         key = built.key and (built.key, images[image].size)
         describer = shared.descriptions.get(key, partial(Describer, network))
         features = cache(partial(describer, images[image]))
@@ -98,10 +98,8 @@ def build_objective(
             if named.get(name) == image:
                 with plan.recipe.asking("losses", name):
                     known = built.key and (term, name, seed, pixels, built.key)
-                    targets[name] = shared.targets.get(
-                        known,
-                        partial(_target, term, name, seed, features),
-                    )
+                    make = partial(_target, term, name, seed, features)
+                    targets[name] = shared.targets.get(known, make)
     return Objective(network, plan.terms, targets, seed, partial(plan.recipe.asking, "losses"))
 
 
@@ -109,29 +107,38 @@ def build_loop(
     plan: Plan,
     objective: Objective,
     built: BuiltNetwork,
-    now: tuple[Tensor, State, int],
+    canvas: Tensor,
+    state: State,
+    step: int,
     shared: RunCache,
 ) -> Loop:
-    """Return the loop of a phase, with a program that may be an earlier run's.
+    """Return the loop of a phase, with the program of an earlier run if that computes the same.
 
     Args:
         plan: The run's.
         objective: What every step evaluates.
         built: The network.
-        now: Canvas, the optimizer's state, and the steps taken so far.
+        canvas: The canvas as it is now.
+        state: The optimizer's state.
+        step: Steps taken so far.
         shared: Where programs are kept.
     """
     from nstflow.engine.loop import Loop
 
-    optimizer, (canvas, state, step) = plan.recipe.optimizer, now
+    optimizer = plan.recipe.optimizer
     loop = Loop(
-        *(optimizer, objective, len(plan.terms), canvas, state, step),
+        optimizer,
+        objective,
+        len(plan.terms),
+        canvas,
+        state,
+        step,
         given=objective.given,
         attributed=partial(plan.recipe.asking, "optimizer"),
     )
-    alike = objective.kind is not None and built.key is not None
+    known = objective.kind is not None and built.key is not None
     with plan.recipe.asking("optimizer"):  # whose state may be anything
-        key = (objective.kind, optimizer, loop.shapes, built.key) if alike else None
+        key = (objective.kind, optimizer, loop.shapes, built.key) if known else None
     loop.program = shared.programs.get(key, loop.trace)
     return loop
 
@@ -143,7 +150,7 @@ def _target(term: LossTerm, name: str, seed: int, features: Callable[[], Feature
 
 
 def _digest(image: Image) -> bytes:
-    """Return a hash of all that an image holds."""
+    """Return a hash of an image's pixels and opacity."""
     digest = hashlib.sha256(repr(image.size).encode())
     for array in (image.pixels, image.alpha):
         digest.update(b"" if array is None else array.tobytes())

@@ -23,7 +23,7 @@ class LRU:
         self._kept: list[tuple[Any, Any]] = []  # a list: keys are compared, not all can be hashed
 
     def get(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return what is kept for a key, or make it; a key of None is for a thing of its own."""
+        """Return what is kept for a key, or make it; with a key of None it is always made."""
         if key is None:
             return make()
         for index, (known, thing) in enumerate(self._kept):
@@ -38,17 +38,16 @@ class LRU:
 
 
 class RunCache:
-    """Where the runs of one process share what they have in common.
+    """What the runs of one process share.
 
-    A run alone has one of its own. Nothing in it changes a byte of a picture: what is shared is
-    what would be made again, equal.
+    Sharing changes no byte of a picture: what is shared would be made again, equal.
 
     Attributes:
         images: Loaded images, by their loader and their files' hashes.
         networks: Built networks, by the extractor, its layers and its files' hashes.
-        targets: What terms keep of a reference, by term, network and the reference's pixels.
+        targets: The targets of terms, by term, network and the reference's pixels.
         programs: Compiled steps, by what they compute and its shapes.
-        descriptions: Compiled descriptions of references, by network and size.
+        descriptions: Compiled programs that compute a reference's features, by network and size.
     """
 
     def __init__(self) -> None:
@@ -56,7 +55,7 @@ class RunCache:
         self._clear()
 
     def on(self, where: object) -> None:
-        """Forget what was made for another device, or another way to compute on it."""
+        """Drop everything if it was made for another device, or another way to compute on it."""
         if where != self._where:
             self._where = where
             self._clear()

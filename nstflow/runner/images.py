@@ -17,7 +17,7 @@ from nstflow.storage.run_directory import RunDirectory
 
 
 def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
-    """Load and prepare the images, and hold the stages to the sizes that they promised."""
+    """Load and prepare the images, which must have the sizes that the plan has."""
     recipe = plan.recipe
     images: dict[str, Image] = {}
     for name in recipe.images:

@@ -81,7 +81,7 @@ class Optimization:
         return {column: values[: self.step] for column, values in self._history.items()}
 
     def checkpoint(self) -> Checkpoint:
-        """Return what a run needs to go on from here; a step has been taken.
+        """Return what a run needs to continue from here; a step has been taken.
 
         Raises:
             NstflowError: A number of the canvas or of the optimizer's state is not finite.
@@ -192,8 +192,15 @@ class Optimization:
             self._now = _Moment(canvas, state, step, index, step)
         began = time.perf_counter()
         objective = build_objective(self.plan, images, self._network, self._shared)
-        now = (self._now.canvas, self._now.state, self._now.step)
-        loop = build_loop(self.plan, objective, self._network, now, self._shared)
+        loop = build_loop(
+            self.plan,
+            objective,
+            self._network,
+            self._now.canvas,
+            self._now.state,
+            self._now.step,
+            self._shared,
+        )
         self.compile_seconds += time.perf_counter() - began
         self.compile_seconds += loop.compile()
         return loop

@@ -17,7 +17,7 @@ _STEP = 32
 
 @contextlib.contextmanager
 def explain_out_of_memory(plan: Plan, kind: Literal["cpu", "gpu"]) -> Iterator[None]:
-    """Raise an `NstflowError` with what to do where memory runs out in here.
+    """Turn an error because memory ran out into an `NstflowError` that says what to do.
 
     Args:
         plan: The run's.
@@ -39,12 +39,12 @@ def out_of_memory(plan: Plan, there_is: int | None) -> NstflowError:
         there_is: Bytes that the device has for it, or None where that is not known.
     """
     needed = plan.memory
-    facts = []
+    known = []
     if needed is not None:
-        facts.append(f"this run needs about {_gigabytes(needed)}")
+        known.append(f"this run needs about {_gigabytes(needed)}")
     if there_is is not None:
-        facts.append(f"{_gigabytes(there_is)} are free")
-    got = ": ".join(["there is not enough memory", *filter(None, [", ".join(facts)])])
+        known.append(f"{_gigabytes(there_is)} are free")
+    got = ": ".join(["there is not enough memory", *filter(None, [", ".join(known)])])
     return NstflowError(Problem("", "", f"{got}.", _advice(plan, needed, there_is)))
 
 

@@ -177,6 +177,25 @@ def test_a_target_sees_its_layers_alone() -> None:
     assert list(target) == ["double"]
 
 
+class Whole(Distance):
+    """Keep all features of the reference as they are."""
+
+    def target(self, features: Features) -> Any:
+        """Return the features."""
+        return features
+
+
+@pytest.mark.parametrize("term", [Distance(image="content"), Whole(image="content")])
+def test_a_target_may_be_any_mapping(term: LossTerm) -> None:
+    """A program is shared only if the target can be taken apart."""
+    features = Describer(None)(Image(PIXELS[0]))
+    target = make_target(term, "it", 0, features)
+    objective = Objective(None, {"it": term}, {"it": target}, 0, anyone)
+    losses, _ = objective(tf.constant(PIXELS + 0.5), tf.constant(1))
+    np.testing.assert_allclose(losses, [0.25 * PIXELS.size], rtol=1e-5)
+    assert (objective.kind is None) == isinstance(term, Whole)
+
+
 class Mean(StatisticTerm):
     """Match the mean of the points' powers; counts how often it summarises."""
 
