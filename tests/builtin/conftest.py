@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from nstflow import NstflowError, Problem
 from nstflow.builtin.loaders.file import File
-
-Chunk = tuple[bytes, bytes]
+from png_files import Chunk, png_of
 
 SRGB_PRIMARIES = ((0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
 
@@ -51,11 +50,7 @@ def write_png(tmp_path: Path) -> Callable[..., str]:
         scanlines = b"".join(b"\0" + row.tobytes() for row in big_endian)
         head = struct.pack(">IIBBBBB", width, height, rows.itemsize * 8, colour, 0, 0, 0)
         chunks = [(b"IHDR", head), *before, (b"IDAT", zlib.compress(scanlines)), *after]
-        data = b"".join(
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-            for kind, body in (*chunks, (b"IEND", b""))
-        )
-        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+        (tmp_path / name).write_bytes(png_of([*chunks, (b"IEND", b"")]))
         return name
 
     return write

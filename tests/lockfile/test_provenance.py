@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import struct
 import sys
 import warnings
 import zlib
@@ -30,6 +29,7 @@ from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import parse_source
 from nstflow.recipe.yaml import parse_yaml
 from nstflow.stages.result import Result
+from png_files import chunks_of, png_of
 
 Picture = Callable[..., Path]
 
@@ -466,50 +466,33 @@ def test_control_characters_do_not_reach_the_terminal(call: Any, put: Picture) -
 # pictures that are damaged, or none
 
 
-def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the name and content of each chunk of a PNG file."""
-    found, at = [], 8
-    while at < len(data):
-        (length,) = struct.unpack(">I", data[at : at + 4])
-        found.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
-        at += 12 + length
-    return found
-
-
-def png(parts: list[tuple[bytes, bytes]]) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in parts
-    )
-
-
 def test_text_behind_the_pixels_is_found(made: Result, tmp_path: Path) -> None:
     """Other programs put it there when they save."""
     content = made.files[0].read_bytes()
-    parts = chunks(content)
-    assert png(parts) == content
+    parts = chunks_of(content)
+    assert png_of(parts) == content
     text = next(part for part in parts if part[0] == b"iTXt")
     rest = [part for part in parts if part[0] != b"iTXt"]
-    (tmp_path / "a.png").write_bytes(png([*rest[:-1], text, rest[-1]]))
+    (tmp_path / "a.png").write_bytes(png_of([*rest[:-1], text, rest[-1]]))
     assert read_record(tmp_path / "a.png") == read_record(made.files[0])
 
 
 def test_text_of_the_older_kinds_is_read(draw: Any, tmp_path: Path) -> None:
-    head, *rest = chunks(draw(tmp_path / "a.png").read_bytes())
+    head, *rest = chunks_of(draw(tmp_path / "a.png").read_bytes())
     for kind, text in (
         (b"tEXt", b"nstflow\0seed: 1"),
         (b"zTXt", b"nstflow\0\0" + zlib.compress(b"seed: 1")),
         (b"iTXt", b"nstflow\0\1\0\0\0" + zlib.compress(b"seed: 1")),
     ):
-        (tmp_path / "a.png").write_bytes(png([head, (kind, text), *rest]))
+        (tmp_path / "a.png").write_bytes(png_of([head, (kind, text), *rest]))
         assert read_record(tmp_path / "a.png") == "seed: 1"
 
 
 def test_text_that_unpacks_to_too_much(call: Any, draw: Any, tmp_path: Path) -> None:
-    head, *rest = chunks(draw(tmp_path / "a.png").read_bytes())
+    head, *rest = chunks_of(draw(tmp_path / "a.png").read_bytes())
     bomb = b"nstflow\0\0" + zlib.compress(bytes(1 << 28), 9)
     assert len(bomb) < 1 << 19
-    (tmp_path / "a.png").write_bytes(png([head, (b"zTXt", bomb), *rest]))
+    (tmp_path / "a.png").write_bytes(png_of([head, (b"zTXt", bomb), *rest]))
     answer = call("show", "a.png")
     assert answer.code == 2
     assert "Traceback" not in answer.err

@@ -21,16 +21,21 @@ from hypothesis import strategies as some
 
 from nstflow import NstflowError, NstflowWarning
 from nstflow.builtin.loaders.file import File
+from png_files import SIGNATURE, chunks_of, png_of
 
 pytestmark = pytest.mark.fuzz
 
 Tried = Callable[..., Counter[str]]
 Outcome = Callable[[bytes], str]
-Chunks = list[tuple[bytes, bytes]]
 
-PNG = b"\x89PNG\r\n\x1a\n"
 MAGIC = [
-    *(b"", PNG, PNG + b"\0\0\0\rIHDR", b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\0\x10JFIF\0"),
+    *(
+        b"",
+        SIGNATURE,
+        SIGNATURE + b"\0\0\0\rIHDR",
+        b"\xff\xd8\xff",
+        b"\xff\xd8\xff\xe0\0\x10JFIF\0",
+    ),
     *(b"\xff\xd8\xff\xe1\0\x40Exif\0\0", b"RIFF\x40\0\0\0WEBPVP8 ", b"RIFF\x40\0\0\0WEBPVP8X"),
     *(b"RIFF\x40\0\0\0WEBPVP8L", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"MM\0+\0\x08\0\0"),
     *(b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0", b"BM\x40\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"),
@@ -92,23 +97,7 @@ ODD = [(1 << n) + k for n in (0, 1, 2, 3, 4, 7, 8, 15, 16, 24, 31, 32, 63, 64) f
 blobs = some.builds(bytes.__add__, some.sampled_from(MAGIC), some.binary(max_size=300))
 
 
-def chunks(data: bytes) -> Chunks:
-    found, at = [], len(PNG)
-    while at < len(data):
-        length, kind = struct.unpack(">I4s", data[at : at + 8])
-        found.append((kind, data[at + 8 : at + 8 + length]))
-        at += length + 12
-    return found
-
-
-def as_png(parts: Chunks) -> bytes:
-    return PNG + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in parts
-    )
-
-
-PNGS = [chunks(data) for data in FILES if data.startswith(PNG)]
+PNGS = [chunks_of(data) for data in FILES if data.startswith(SIGNATURE)]
 KINDS = [
     *(b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"IDAT", b"gAMA", b"cHRM", b"pHYs", b"sRGB")
 ]
@@ -146,10 +135,10 @@ def odd_pngs(draw: Any) -> bytes:
             case "lose":
                 del parts[at]
                 if not parts:
-                    return PNG
+                    return SIGNATURE
             case "double":
                 parts.insert(at, parts[at])
-    return as_png(parts)
+    return png_of(parts)
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +168,7 @@ def picture_or_refused() -> Iterator[Outcome]:
 
 def test_whole_files_are_pictures(picture_or_refused: Outcome) -> None:
     assert {picture_or_refused(data) for data in FILES} == {"picture"}
-    assert {picture_or_refused(as_png(parts)) for parts in PNGS} == {"picture"}
+    assert {picture_or_refused(png_of(parts)) for parts in PNGS} == {"picture"}
 
 
 def test_any_bytes(tried: Tried, picture_or_refused: Outcome) -> None:

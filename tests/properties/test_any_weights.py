@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import pickle
 import struct
 import tempfile
 import zipfile
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,13 @@ from hypothesis import strategies as some
 
 from nstflow.engine.weights import formats, hdf5, load_weights
 from nstflow.errors import NstflowError
+from torch_files import SHAPES, torch_file
 
 pytestmark = pytest.mark.fuzz
 
 Tried = Callable[..., Counter[str]]
 Outcome = Callable[[bytes], str]
 
-SHAPES: dict[str, formats.Shape] = {"one": (3, 3, 3, 4), "two": (3, 3, 4, 2)}
 ODD = [(1 << n) + k for n in (0, 1, 2, 3, 4, 7, 8, 15, 16, 24, 31, 32, 63, 64) for k in (-1, 0)]
 
 
@@ -52,59 +51,6 @@ def h5(**options: Any) -> bytes:
             file.create_dataset(name, data=array, **(packed if array.ndim > 1 else {}))
         file["one"].attrs["weight_names"] = [b"one_W_1:0", b"one_b_1:0"]
     return buffer.getvalue()
-
-
-class Name:
-    """Pickles as something of a module, called where there are arguments."""
-
-    def __init__(self, module: str, name: str, *arguments: Any) -> None:
-        self.module, self.name, self.arguments = module, name, arguments
-
-
-class TorchPickler(pickle._Pickler):
-    """Writes the names of torch without torch."""
-
-    def persistent_id(self, obj: Any) -> Any:
-        return obj[1] if isinstance(obj, tuple) and obj[:1] == ("stored",) else None
-
-    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
-        if not isinstance(obj, Name):
-            super().save(obj, save_persistent_id)
-            return
-        self.write(f"c{obj.module}\n{obj.name}\n".encode())
-        if obj.arguments:
-            super().save(obj.arguments)
-            self.write(pickle.REDUCE)
-
-
-def dumped(value: Any) -> bytes:
-    buffer = io.BytesIO()
-    TorchPickler(buffer, 2).dump(value)
-    return buffer.getvalue()
-
-
-def torch_file() -> bytes:
-    """Return 8-bit weights as they are fetched."""
-    generator = np.random.default_rng(1)
-    tensors, stored = OrderedDict(), {}
-    for layer, (rows, columns, inputs, outputs) in SHAPES.items():
-        for name, array in (
-            ("W_table", generator.normal(size=256).astype("<f4")),
-            ("W_q", generator.integers(0, 256, (outputs, inputs, rows, columns)).astype("u1")),
-            ("b", generator.normal(size=outputs).astype("<f4")),
-        ):
-            key, kind = str(len(stored)), "Byte" if array.dtype == "u1" else "Float"
-            place = Name("torch", f"{kind}Storage"), key, "cpu", array.size, None
-            strides = tuple(step // array.itemsize for step in array.strides)
-            tensors[f"{layer}_{name}"] = Name(
-                *("torch._utils", "_rebuild_tensor_v2", ("stored", ("storage", *place)), 0),
-                *(array.shape, strides, False, OrderedDict()),
-            )
-            stored[key] = array
-    head = [formats._TORCH_MAGIC, formats._TORCH_PROTOCOL, {"little_endian": True}]
-    return b"".join(map(dumped, [*head, tensors, list(stored)])) + b"".join(
-        struct.pack("<q", array.size) + array.tobytes() for array in stored.values()
-    )
 
 
 FILES = {
