@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -26,7 +27,6 @@ from nstflow.lockfile.check import warn_differences
 from nstflow.lockfile.provenance import lock_of, read_anything, read_record, recipe_of
 from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
-from nstflow.recipe.source import parse_source
 from nstflow.recipe.yaml import parse_yaml
 from nstflow.stages.result import Result
 from png_files import chunks_of, png_of
@@ -287,6 +287,17 @@ def recipe(images: str = "{content: {use: noise}}", files: str = "{}", more: str
     )
 
 
+def refused(call: Any, command: str, name: str, images: str = ".") -> str:
+    """Return what a command says of a picture that it can't use."""
+    rest = {"rerun": ["--images", images, "--out", "out"], "diff": [name]}
+    answer = call(command, name, *rest.get(command, []))
+    assert (answer.code, answer.out) == (2, "")
+    assert "Traceback" not in answer.err
+    assert name in answer.err
+    assert not Path("out").exists()
+    return str(answer.err)
+
+
 def hashed(path: Path) -> str:
     data = path.read_bytes()
     return f"{{sha256: {sha256(data).hexdigest()}, bytes: {len(data)}}}"
@@ -373,12 +384,9 @@ def test_no_weights_are_opened_that_a_picture_leads_to(
     (tmp_path / "images").mkdir()
     for suffix in ("h5", "npz"):
         (tmp_path / f"secret.{suffix}").write_bytes(b"secret")
-    picture = put(recipe(more=f"extractor: {{weights: {weights}}}\n"))
+    put(recipe(more=f"extractor: {{weights: {weights}}}\n"))
     opened.clear()
-    answer = call("rerun", picture, "--images", "images", "--out", "out")
-    assert answer.code == 2
-    assert "extractor.weights" in answer.err
-    assert "Traceback" not in answer.err
+    assert "extractor.weights" in refused(call, "rerun", "hostile.png", "images")
     assert not [name for name in opened if "secret" in name or name == "/etc/passwd"]
 
 
@@ -415,15 +423,9 @@ BAD_LOCKS = {
 
 @pytest.mark.parametrize("command", ["show", "rerun", "diff"])
 @pytest.mark.parametrize("kind", BAD_LOCKS)
-def test_bad_lock(kind: str, command: str, call: Any, put: Picture, tmp_path: Path) -> None:
+def test_bad_lock(kind: str, command: str, call: Any, put: Picture) -> None:
     put(BAD_LOCKS[kind])
-    rest = {"rerun": ["--images", ".", "--out", "out"], "diff": ["hostile.png"]}
-    answer = call(command, "hostile.png", *rest.get(command, []))
-    assert answer.code == 2, answer.out
-    assert answer.out == ""
-    assert "hostile.png" in answer.err
-    assert "Traceback" not in answer.err
-    assert not (tmp_path / "out").exists()
+    refused(call, command, "hostile.png")
 
 
 ODD_RECIPES = {
@@ -445,9 +447,7 @@ def test_odd_recipe_with_a_valid_lock(kind: str, call: Any, put: Picture) -> Non
     answer = call("show", "hostile.png")
     assert (answer.code, answer.err) == (0, "")
     assert "made with" in answer.out
-    answer = call("rerun", "hostile.png", "--images", ".", "--out", "out")
-    assert answer.code == 2
-    assert "Traceback" not in answer.err
+    refused(call, "rerun", "hostile.png")
 
 
 def test_control_characters_do_not_reach_the_terminal(call: Any, put: Picture) -> None:
@@ -493,38 +493,23 @@ def test_text_that_unpacks_to_too_much(call: Any, draw: Any, tmp_path: Path) -> 
     bomb = b"nstflow\0\0" + zlib.compress(bytes(1 << 28), 9)
     assert len(bomb) < 1 << 19
     (tmp_path / "a.png").write_bytes(png_of([head, (b"zTXt", bomb), *rest]))
-    answer = call("show", "a.png")
-    assert answer.code == 2
-    assert "Traceback" not in answer.err
+    refused(call, "show", "a.png")
 
 
-def test_picture_that_was_cut_off(made: Result, tmp_path: Path) -> None:
+def test_picture_that_was_cut_off_or_altered(made: Result, tmp_path: Path) -> None:
     """Wherever: the record is whole, or there is an error."""
     content, record = made.files[0].read_bytes(), read_record(made.files[0])
-    path = tmp_path / "cut.png"
-    whole = 0
+    path, whole = tmp_path / "damaged.png", 0
     for length in [*range(0, len(content), 97), 8, len(content) - 1]:
         path.write_bytes(content[:length])
-        try:
+        with contextlib.suppress(NstflowError):
             assert read_record(path) == record
             whole += 1
-        except NstflowError as error:
-            assert error.problems[0].where == str(path)  # noqa: PT017 - either way is right
     assert 0 < whole < len(content) // 97
-
-
-def test_picture_with_a_byte_that_is_wrong(made: Result, tmp_path: Path) -> None:
-    content = made.files[0].read_bytes()
-    path = tmp_path / "wrong.png"
     for at in range(0, 1000, 7):
-        data = bytearray(content)
-        data[at] ^= 0x55
-        path.write_bytes(data)
-        try:
-            source, _ = read_anything(path)
-            lock_of(source, needed=True)
-        except NstflowError as error:
-            assert error.problems  # noqa: PT017 - either way is right
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x55]) + content[at + 1 :])
+        with contextlib.suppress(NstflowError):
+            lock_of(read_anything(path)[0], needed=True)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "plain.png", "cut.png", "empty.png", "text.png", "."])
@@ -535,13 +520,8 @@ def test_what_has_no_lock(command: str, name: str, call: Any, draw: Any, tmp_pat
     (tmp_path / "cut.png").write_bytes(plain[:20])
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "text.png").write_bytes("größer".encode("latin-1"))
-    rest = ["--images", "."] if command == "rerun" else []
-    answer = call(command, name, *rest)
-    assert answer.code == 2
-    assert answer.out == ""
-    assert "Traceback" not in answer.err
-    if name == "a.jpg":
-        assert "Only PNG files say how they were made." in answer.err
+    problem = refused(call, command, name)
+    assert name != "a.jpg" or "Only PNG files say how they were made." in problem
 
 
 # what read_anything takes
@@ -572,13 +552,3 @@ def test_run_directory_without_its_lock(made: Result, tmp_path: Path) -> None:
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(NstflowError, match="this folder holds no run"):
         read_anything(tmp_path / "run")
-
-
-def test_lock_of_a_recipe() -> None:
-    assert lock_of(parse_source("name: x\n", "r"), needed=False) is None
-    lock = lock_of(parse_source(recipe(), "r"), needed=False)
-    assert lock is not None
-    assert lock.device_kind == "cpu"
-    with pytest.raises(NstflowError) as caught:
-        lock_of(parse_source(recipe(files="{a: 5}"), "r"), needed=False)
-    assert str(caught.value) == "r:5:14  lock.files.a\n    this must be a mapping, but is 5."
