@@ -76,48 +76,31 @@ def test_input_that_was_changed(locked: Locked, folder: Path, draw: Any) -> None
     assert problem.hint == "Restore them, or leave --locked out."
 
 
-def test_input_that_was_renamed_is_the_same(locked: Locked, folder: Path) -> None:
+def test_renamed_input_and_empty_section_that_is_left_out_make_no_difference(
+    locked: Locked, folder: Path
+) -> None:
     lock = locked()
     (folder / "photo.png").rename(folder / "b.png")
     replace(lock, "path: photo.png", "path: b.png")
+    replace(lock, "  weights: {}\n", "")
     with silence():
         check(lock)
 
 
 def test_weights_that_were_changed(
-    locked: Locked, planned: Any, monkeypatch: pytest.MonkeyPatch
+    locked: Locked, recipe_text: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def assets(sha256: str) -> Any:
-        return lambda *_: [nstflow.Asset("net", present=True, sha256=sha256)]
-
-    extractor = type(planned().recipe.extractor)
-    monkeypatch.setattr(extractor, "assets", assets("ab" * 32))
-    lock = locked()
-    with silence():
-        check(lock)
-    monkeypatch.setattr(extractor, "assets", assets("cd" * 32))
-    (problem,) = refused(lock)
-    assert problem.what == "lock.weights.net"
-    assert problem.got == "the lock has abababababab…, here it is cdcdcdcdcdcd…."
-
-
-def test_weights_in_a_file_of_the_user_that_were_changed(
-    locked: Locked, recipe_text: str, folder: Path
-) -> None:
+    """Those with a name, and those in a file of the user."""
     np.savez(folder / "mine.npz", a=np.zeros(1))
     lock = locked(recipe_text.replace("random", "mine.npz"))
+    replace(lock, "weights: {}", f"weights: {{net: {'ab' * 32}}}")
+    asset = nstflow.Asset("net", present=True, sha256="cd" * 32)
+    monkeypatch.setattr(type(load_recipe(lock).extractor), "assets", lambda *_: [asset])
     np.savez(folder / "mine.npz", a=np.ones(1))
-    assert [problem.what for problem in refused(lock)] == ["lock.files.extractor.weights"]
-
-
-def test_plugin_of_another_version(locked: Locked, with_term: str, folder: Path) -> None:
-    lock = locked(with_term)
-    info = folder / "site" / "nstflow_term-2.5.dist-info"
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nstflow-term\nVersion: 2.6\n")
-    info.rename(info.with_name("nstflow_term-2.6.dist-info"))
-    (problem,) = refused(lock)
-    assert problem.what == "lock.plugins.nstflow-term"
-    assert problem.got == "the lock has 2.5, here it is 2.6."
+    first, second = refused(lock)
+    assert first.what == "lock.files.extractor.weights"
+    assert second.what == "lock.weights.net"
+    assert second.got == "the lock has abababababab…, here it is cdcdcdcdcdcd…."
 
 
 def test_every_difference_is_listed(
@@ -152,13 +135,6 @@ def test_image_that_is_not_in_the_lock(locked: Locked) -> None:
     replace(lock, r"  files:\n    images\.content\.path: .*\n", "")
     (problem,) = refused(lock)
     assert problem.what == "lock.files"
-
-
-def test_lock_that_leaves_out_what_is_empty(locked: Locked) -> None:
-    lock = locked()
-    replace(lock, "  weights: {}\n", "")
-    with silence():
-        check(lock)
 
 
 def test_other_versions_of_python_and_tensorflow_are_warnings(locked: Locked) -> None:
@@ -338,12 +314,9 @@ def test_stored_lock_is_compared_with_versions_and_device(locked: Locked, folder
     assert "has 1.0.0, now it is " in caught.value.problems[0].got
 
 
-def test_lock_that_was_never_written(tmp_path: Path) -> None:
-    assert stored_lock(tmp_path) is None
-
-
 @pytest.mark.parametrize("text", ["name: x\n", "name: x\nlock: 5\n", "lock: {files: 1}\n", "["])
 def test_stored_lock_that_was_damaged(text: str, tmp_path: Path) -> None:
+    assert stored_lock(tmp_path) is None
     (tmp_path / LOCK_FILE).write_text(text)
     with pytest.raises(NstflowError) as caught:
         stored_lock(tmp_path)
