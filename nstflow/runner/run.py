@@ -99,8 +99,7 @@ def run(
             with chosen.scope(), explain_out_of_memory(lockfile.plan, chosen.kind):
                 shared = shared or RunCache()
                 shared.on((chosen, plan.recipe.compute.deterministic))
-                has_lock = stored is not None
-                result = _compute(lockfile, directory, hooks, stop, shared, has_lock=has_lock)
+                result = _compute(lockfile, directory, hooks, stop, shared)
                 result = replace(result, total_seconds=time.perf_counter() - began)
                 if metadata:
                     stopped_at = len(result.history["step"]) if result.interrupted else None
@@ -149,30 +148,16 @@ def _choose_device(
 
 
 def _compute(
-    lockfile: Lockfile,
-    directory: RunDirectory,
-    hooks: Observers,
-    stop: Stop,
-    shared: RunCache,
-    *,
-    has_lock: bool,
+    lockfile: Lockfile, directory: RunDirectory, hooks: Observers, stop: Stop, shared: RunCache
 ) -> Result:
-    """Make the picture on the chosen device; the outputs are not written yet.
-
-    Args:
-        lockfile: What to run.
-        directory: Where to write.
-        hooks: What watches the run.
-        stop: Asks to stop.
-        shared: What the run shares with others.
-        has_lock: The directory has this lockfile already.
-    """
+    """Make the picture on the chosen device; the outputs are not written yet."""
     plan, checkpoint = lockfile.plan, directory.read_checkpoint()
     try:
         optimization = Optimization(plan, checkpoint, shared)
     except DamagedCheckpointError as error:
         raise directory.checkpoint_error(error) from error
-    lock_text = "" if has_lock else lockfile.to_text()
+    keep_lock = directory.resuming and (directory.path / LOCK_FILE).is_file()
+    lock_text = "" if keep_lock else lockfile.to_text()
     directory.begin(plan.recipe.source.text, lock_text, optimization.history)
     _stop_if_asked(stop)
     images = prepare(plan, shared)
