@@ -42,7 +42,7 @@ def test_an_executor_by_name_or_as_a_stage(
         ("processes", {"workers": 0}, "--workers", "at least 1"),
         ("processes", {"scheduler": "tcp://x:1"}, "--scheduler", "unknown setting"),
         ("{use: processes, wokers: 2}", {}, "--executor", "Did you mean 'workers'?"),
-        ("[serial]", {}, "--executor", "should be the name of a stage"),
+        ("[serial]", {}, "--executor", "must be the name of a stage"),
         ("{", {}, "--executor", ""),
         ("''", {}, "--executor", "no executor is called ''"),
     ],
