@@ -246,7 +246,7 @@ def test_plan_of_a_recipe_and_of_its_file_agree(plan: Make, tmp_path: Path) -> N
 # problems
 
 
-def test_problems_of_several_files_are_told_at_once(problems: Fail, tmp_path: Path) -> None:
+def test_problems_of_several_files_are_reported_at_once(problems: Fail, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
     np.savez(tmp_path / "w.npz")
@@ -262,14 +262,11 @@ def test_problems_of_several_files_are_told_at_once(problems: Fail, tmp_path: Pa
         ("r.yaml:5:3", "images.a.path"),
         ("r.yaml:6:13", "images.b.path"),
     ]
-    told = [problem.got for problem in found]
-    assert "no file" in told[0]
-    assert "no file" in told[1]
-    assert "is not an image" in told[2]
-    assert "is a folder" in told[3]
+    words = ("no file", "no file", "is not an image", "is a folder")
+    assert all(text in problem.got for text, problem in zip(words, found, strict=True))
 
 
-def test_problems_of_files_are_told_with_those_of_the_text(problems: Fail) -> None:
+def test_problems_of_files_are_reported_with_those_of_the_text(problems: Fail) -> None:
     found = problems(
         "name: X\n",
         "images:\n  content: nowhere.png\n  style: {use: nosie}\n",
@@ -379,7 +376,7 @@ def test_schedule_without_phases_is_a_bug_of_its_package(plan: Make, install: An
 @pytest.mark.parametrize(
     "arguments", [(0, 1), (1, 0), (-5, 1), (1, 1, 0.0), (1, 1, -1.0), (1, 1, float("nan"))]
 )
-def test_phase_that_is_none(arguments: tuple[Any, ...]) -> None:
+def test_phase_that_is_not_valid(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match="above 0"):
         Phase(*arguments)
 
@@ -409,7 +406,7 @@ def nstflow_stages():
 """
 
 
-def test_extractor_that_can_not_say_yet(plan: Make, install: Any) -> None:
+def test_extractor_that_does_not_know_yet(plan: Make, install: Any) -> None:
     install("nstflow-quiet", EXTRACTOR)
     made = plan(
         "name: x\nextractor: {use: quiet}\n",
@@ -436,7 +433,7 @@ def test_memory_grows_with_the_maps_and_the_weights(plan: Make) -> None:
     assert large.memory - fixed == 16 * (small.memory - fixed) > 0
 
 
-def test_plan_tells_convolutions_memory_and_time(write: Any, call: Any) -> None:
+def test_plan_shows_convolutions_memory_and_time(write: Any, call: Any) -> None:
     text = f"{HEAD}preprocess: [{{use: resize, longest_side: 64}}]\n{IMAGES}{LOSSES}"
     shown = call("plan", write(text)).out
     assert "direct: block1_conv1, block1_conv2" in shown

@@ -234,7 +234,7 @@ PIXELS = {"look": {"use": "gram", "image": "style", "layers": ["image"]}}
 STILL = {"use": "adam", "learning_rate": 1e-6}
 MEANS = {"look": {"use": "mean", "image": "style", "layers": ["image"]}}
 
-# slot -> what else the recipe has, so that the effect of the package's stage can be told
+# slot -> what else the recipe has, so that the effect of the package's stage can be seen
 MORE: dict[str, dict[str, Any]] = {
     "extractor": {**BARE, "losses": {"look": {"use": "gram", "image": "style", "layers": "style"}}},
     "start": {**BARE, "losses": PIXELS, "optimizer": STILL},

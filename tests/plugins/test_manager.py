@@ -375,7 +375,7 @@ def test_block_that_names_nothing(install: Any) -> None:
     assert Plugins(["nope", "grey", "nstflow"]).unknown_blocks == ["nope", "nstflow"]
 
 
-def test_block_that_names_nothing_is_told_with_the_nearest(install: Any, write: Any) -> None:
+def test_block_that_names_nothing_is_reported_with_the_nearest(install: Any, write: Any) -> None:
     install("nstflow-grey", LOSS, plugin="grey")
     with pytest.raises(NstflowError, match=r"no plugin 'gray' to block\. Did you mean 'grey'\?"):
         load_recipe(write(RECIPE), block=["gray"])
@@ -385,30 +385,30 @@ def test_block_that_names_nothing_is_told_with_the_nearest(install: Any, write: 
 
 
 class Watch:
-    """Notes what it is told."""
+    """Records the hooks that are called."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.events: list[str] = []
 
     @hookimpl
     def nstflow_run_started(self) -> None:
-        self.told.append("started")
+        self.events.append("started")
 
     @hookimpl
     def nstflow_progress(self, progress: Any) -> None:
-        self.told.append(f"progress {progress}")
+        self.events.append(f"progress {progress}")
 
     @hookimpl
     def nstflow_run_finished(self, result: Any) -> None:
-        self.told.append(f"finished {result}")
+        self.events.append(f"finished {result}")
 
     @hookimpl
     def nstflow_run_failed(self, plan: Any, error: BaseException) -> None:
-        self.told.append(f"failed {plan} {error}")
+        self.events.append(f"failed {plan} {error}")
 
 
 class Raises:
-    """Fails at its second news."""
+    """Raises at its second call."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -424,17 +424,17 @@ class Raises:
         self.count += 100
 
 
-def test_observers_are_told_in_turn() -> None:
+def test_observers_are_reported_in_turn() -> None:
     watch = Watch()
     observers = Plugins({"tensorboard"}).observers([watch])
     observers.tell("nstflow_run_started", plan=1, folder=Path())
     observers.tell("nstflow_progress", progress=2, folder=Path())
     observers.tell("nstflow_run_finished", result=3)
     observers.tell("nstflow_run_failed", plan=4, error=5, folder=Path())
-    assert watch.told == ["started", "progress 2", "finished 3", "failed 4 5"]
+    assert watch.events == ["started", "progress 2", "finished 3", "failed 4 5"]
 
 
-def test_observer_that_raises_is_switched_off_and_the_others_are_told() -> None:
+def test_observer_that_raises_is_switched_off_and_the_others_are_reported() -> None:
     first, bad, last = Watch(), Raises(), Watch()
     observers = Plugins({"tensorboard"}).observers([first, bad, last])
     observers.tell("nstflow_progress", progress=1, folder=Path())
@@ -450,8 +450,8 @@ def test_observer_that_raises_is_switched_off_and_the_others_are_told() -> None:
         observers.tell("nstflow_progress", progress=3, folder=Path())
         observers.tell("nstflow_run_finished", result=4)
     assert bad.count == 2
-    news = ["progress 1", "progress 2", "progress 3", "finished 4"]
-    assert first.told == last.told == news
+    events = ["progress 1", "progress 2", "progress 3", "finished 4"]
+    assert first.events == last.events == events
 
 
 def test_plugin_that_raises_while_it_watches_is_named(install: Any) -> None:

@@ -143,9 +143,9 @@ def test_a_traceback_shows_the_file(write: Write) -> None:
 )
 def test_a_file_that_is_no_plugin(write: Write, text: str | bytes, words: str) -> None:
     path = write(text if isinstance(text, bytes) else textwrap.dedent(text), "bad.py")
-    with pytest.raises(NstflowError) as told:
+    with pytest.raises(NstflowError) as caught:
         Plugins(files=[read_plugin(path)])
-    (problem,) = told.value.problems
+    (problem,) = caught.value.problems
     assert problem.where == f"--plugin {path}"
     assert words.replace("PATH", str(path)) in problem.got
 

@@ -47,10 +47,10 @@ def problems(write: Callable[[str], Path]) -> Callable[[str], list[str]]:
 
     def problems(matrix: str) -> list[str]:
         path = write(BASE + textwrap.indent(textwrap.dedent(matrix), "  "))
-        with pytest.raises(NstflowError) as told:
+        with pytest.raises(NstflowError) as caught:
             read(path)
         found = []
-        for problem in told.value.problems:
+        for problem in caught.value.problems:
             _, line, column = problem.where.rsplit(":", 2)
             text = f"{problem.got} {problem.hint}".strip()
             what = problem.what.removeprefix("matrix").removeprefix(".")
@@ -106,7 +106,7 @@ def test_what_is_excluded_is_left_out(cells: Cells) -> None:
     assert names(found) == ["weight-1_seed-0", "weight-2_seed-3"]
 
 
-def test_axes_of_one_end_are_told_apart(cells: Cells) -> None:
+def test_axes_of_one_end_are_reported_apart(cells: Cells) -> None:
     found = cells("losses.look.weight: [1]\nlosses.keep.weight: [2]\nimages.style.seed: [3]\n")
     assert names(found) == ["look.weight-1_keep.weight-2_seed-3"]
 
@@ -276,12 +276,12 @@ def test_a_recipe_without_a_matrix_is_one_run(write: Callable[[str], Path]) -> N
 
 def test_one_run_is_not_read_from_a_matrix(write: Callable[[str], Path]) -> None:
     path = write(f"{BASE}  seed: [1]\n")
-    with pytest.raises(NstflowError, match="this recipe has a matrix") as told:
+    with pytest.raises(NstflowError, match="this recipe has a matrix") as caught:
         load_recipe(path)
-    assert told.value.problems[0].where.endswith(f":{FIRST - 1}:1")
+    assert caught.value.problems[0].where.endswith(f":{FIRST - 1}:1")
 
 
-def test_mistakes_in_values_are_told_at_the_matrix(write: Callable[[str], Path]) -> None:
+def test_mistakes_in_values_are_reported_at_the_matrix(write: Callable[[str], Path]) -> None:
     path = write(f"{BASE}  seed: [1, x, 2]\n  losses.look.wieght: [1]\n")
     found = read(path)
     wheres = {(p.where.rsplit(":", 2)[1], p.what) for draft in found for p in draft.problems}
@@ -340,9 +340,9 @@ def test_what_the_matrix_sets_can_not_be_set_in_vain(
     cells: Cells, option: str, setting: str
 ) -> None:
     matrix = "losses.look.weight: [1, 2]\nimages.style.seed: [3, 4]\n"
-    with pytest.raises(NstflowError) as told:
+    with pytest.raises(NstflowError) as caught:
         cells(matrix, option)
-    (problem,) = told.value.problems
+    (problem,) = caught.value.problems
     assert problem.where == f"--set {setting}"
     assert problem.got == "the matrix sets this in every run."
     assert problem.hint == f"Say which values it takes instead: --set 'matrix.{setting}=[…]'."

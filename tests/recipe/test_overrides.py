@@ -135,9 +135,9 @@ def test_a_deep_path() -> None:
     assert put(f"new{'.a' * (MAX_DEPTH - 1)}=1")["new"]
 
 
-def test_all_mistakes_are_told_at_once() -> None:
-    told = problems_of("name", "name.x=1", "seed=1", "images=[")
-    assert [problem.where for problem in told] == ["--set name", "--set name.x=1", "--set images=["]
+def test_all_mistakes_are_reported_at_once() -> None:
+    found = problems_of("name", "name.x=1", "seed=1", "images=[")
+    assert [problem.where for problem in found] == ["--set name", "--set name.x=1", "--set images=["]
 
 
 RECIPE = """\

@@ -68,7 +68,7 @@ outputs:
 """
 
 
-def test_ten_mistakes_are_told_at_once() -> None:
+def test_ten_mistakes_are_reported_at_once() -> None:
     problems = problems_of(TEN_MISTAKES)
     assert places(problems) == [
         ("1:7", "name"),
@@ -86,22 +86,22 @@ def test_ten_mistakes_are_told_at_once() -> None:
         ("14:33", "schedule.epochs"),
         ("17:5", "outputs.1"),
     ]
-    told = {problem.what: f"{problem.got} {problem.hint}" for problem in problems}
-    assert "small letters" in told["name"]
-    assert "the text 'My Recipe'" in told["name"]
-    assert "Did you mean 'images'?" in told["imagse"]
-    assert "a whole number, but is the text '32'" in told["images.content.height"]
-    assert "no loss is called 'contents'. Did you mean 'content'?" in told["losses.keep.use"]
-    assert "column of the history" in told["losses.total"]
-    assert "Did you mean 'weight'?" in told["losses.total.wieght"]
-    assert "no image is called 'styl'. Did you mean 'Style'?" in told["losses.look.image"]
-    assert "Declared: content, Style" in told["losses.look.image"]
-    assert "no layer 'block9_conv9'" in told["losses.look.layers.1"]
-    assert "at least one layer" in told["losses.smooth.layers"]
-    assert "at least 1, but is -5" in told["preprocess.0.longest_side"]
-    assert "a number, but is true" in told["optimizer.learning_rate"]
-    assert "a whole number, but is nan" in told["schedule.epochs"]
-    assert "outputs.0 writes the same file" in told["outputs.1"]
+    text = {problem.what: f"{problem.got} {problem.hint}" for problem in problems}
+    assert "small letters" in text["name"]
+    assert "the text 'My Recipe'" in text["name"]
+    assert "Did you mean 'images'?" in text["imagse"]
+    assert "a whole number, but is the text '32'" in text["images.content.height"]
+    assert "no loss is called 'contents'. Did you mean 'content'?" in text["losses.keep.use"]
+    assert "column of the history" in text["losses.total"]
+    assert "Did you mean 'weight'?" in text["losses.total.wieght"]
+    assert "no image is called 'styl'. Did you mean 'Style'?" in text["losses.look.image"]
+    assert "Declared: content, Style" in text["losses.look.image"]
+    assert "no layer 'block9_conv9'" in text["losses.look.layers.1"]
+    assert "at least one layer" in text["losses.smooth.layers"]
+    assert "at least 1, but is -5" in text["preprocess.0.longest_side"]
+    assert "a number, but is true" in text["optimizer.learning_rate"]
+    assert "a whole number, but is nan" in text["schedule.epochs"]
+    assert "outputs.0 writes the same file" in text["outputs.1"]
 
 
 def test_load_recipe_raises_them_all() -> None:
@@ -113,7 +113,7 @@ def test_load_recipe_raises_them_all() -> None:
     assert "r.yaml:7:15  losses.keep.use\n    no loss is called 'contents'." in str(caught.value)
 
 
-def test_all_that_is_missing_is_told() -> None:
+def test_all_that_is_missing_is_reported() -> None:
     assert places(problems_of("summary: hello\n")) == [
         ("1:1", "name"),
         ("1:1", "images"),
@@ -381,7 +381,7 @@ def test_reserved_loss_names(settings: str) -> None:
         ),
     ],
 )
-def test_one_mistake_is_not_told_as_two(text: str, found: Found) -> None:
+def test_one_mistake_is_not_reported_as_two(text: str, found: Found) -> None:
     assert places(problems_of(f"{text}name: x\n")) == found
 
 
@@ -459,7 +459,7 @@ def test_canvas_without_a_content_has_the_size_of_what_it_starts_from() -> None:
     assert load_recipe("r.yaml", ["start.like=other"]).start.like == "other"
 
 
-def test_with_defaults_leaves_what_is_wrong_to_be_told() -> None:
+def test_with_defaults_leaves_what_is_wrong_to_be_reported() -> None:
     data = {"images": {"a": "x.png", "b": 5}, "losses": [1], "extractor": "vgg19"}
     full = with_defaults(data)
     assert full["images"] == {"a": {"use": "file", "path": "x.png"}, "b": 5}
@@ -523,7 +523,7 @@ IMAGES = "".join(f"  image{number}: {{use: noise}}\n" for number in range(MAX_ST
     ],
     ids=lambda text: text[-12:].strip(),
 )
-def test_thousands_of_mistakes_are_told_soon(text: str) -> None:
+def test_thousands_of_mistakes_are_reported_soon(text: str) -> None:
     start = time.process_time()
     problems = problems_of(text)
     assert time.process_time() - start < 4
