@@ -64,7 +64,7 @@ class Observers:
             except InvalidPluginError as error:
                 raise TypeError(f"the observer '{name}' can't be used: {error}") from error
 
-    def tell(self, hook: str, **arguments: Any) -> None:
+    def notify(self, hook: str, **arguments: Any) -> None:
         """Call a hook of every observer."""
         for name, plugin in self._manager.list_name_plugin():
             try:

@@ -92,7 +92,7 @@ def run(
         try:
             if stored is None and not directory.replacing:
                 directory.write_record(state="running")  # before an observer writes into the folder
-            hooks.tell("nstflow_run_started", plan=plan, folder=folder)
+            hooks.notify("nstflow_run_started", plan=plan, folder=folder)
             chosen, lockfile = _choose_device(device, lockfile, stored, directory)
             if locked:
                 warn_device(lockfile)
@@ -108,10 +108,10 @@ def run(
             _record_end(directory, result)
             if chosen.whole and not result.resumed_from:
                 timings.record(result)
-            hooks.tell("nstflow_run_finished", result=result)
+            hooks.notify("nstflow_run_finished", result=result)
         except BaseException as error:
             _fail(directory, error)
-            hooks.tell("nstflow_run_failed", plan=plan, error=error, folder=folder)
+            hooks.notify("nstflow_run_failed", plan=plan, error=error, folder=folder)
             raise
         finally:
             stop.polled = polled
@@ -200,7 +200,7 @@ def _take_steps(
         for progress in optimization.steps(often.every_steps):
             stop.polled = True
             schedule.after(progress)
-            hooks.tell("nstflow_progress", progress=progress, folder=directory.path)
+            hooks.notify("nstflow_progress", progress=progress, folder=directory.path)
             if stop.requested and progress.step < progress.steps:
                 schedule.now()
                 return True

@@ -427,19 +427,19 @@ class Raises:
 def test_observers_are_reported_in_turn() -> None:
     watch = Watch()
     observers = Plugins({"tensorboard"}).observers([watch])
-    observers.tell("nstflow_run_started", plan=1, folder=Path())
-    observers.tell("nstflow_progress", progress=2, folder=Path())
-    observers.tell("nstflow_run_finished", result=3)
-    observers.tell("nstflow_run_failed", plan=4, error=5, folder=Path())
+    observers.notify("nstflow_run_started", plan=1, folder=Path())
+    observers.notify("nstflow_progress", progress=2, folder=Path())
+    observers.notify("nstflow_run_finished", result=3)
+    observers.notify("nstflow_run_failed", plan=4, error=5, folder=Path())
     assert watch.events == ["started", "progress 2", "finished 3", "failed 4 5"]
 
 
 def test_observer_that_raises_is_switched_off_and_the_others_are_reported() -> None:
     first, bad, last = Watch(), Raises(), Watch()
     observers = Plugins({"tensorboard"}).observers([first, bad, last])
-    observers.tell("nstflow_progress", progress=1, folder=Path())
+    observers.notify("nstflow_progress", progress=1, folder=Path())
     with pytest.warns(NstflowWarning) as caught:
-        observers.tell("nstflow_progress", progress=2, folder=Path())
+        observers.notify("nstflow_progress", progress=2, folder=Path())
     (warning,) = caught
     text = str(warning.message)
     assert "the observer 'Raises' is switched off: its nstflow_progress raised" in text
@@ -447,8 +447,8 @@ def test_observer_that_raises_is_switched_off_and_the_others_are_reported() -> N
     assert "test_manager.py:" in text
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        observers.tell("nstflow_progress", progress=3, folder=Path())
-        observers.tell("nstflow_run_finished", result=4)
+        observers.notify("nstflow_progress", progress=3, folder=Path())
+        observers.notify("nstflow_run_finished", result=4)
     assert bad.count == 2
     events = ["progress 1", "progress 2", "progress 3", "finished 4"]
     assert first.events == last.events == events
@@ -467,11 +467,11 @@ def test_plugin_that_raises_while_it_watches_is_named(install: Any) -> None:
     )
     observers = Plugins().observers()
     with pytest.warns(NstflowWarning, match=r"'nstflow-watch' \(nstflow-watch 1.0\) is .*no room"):
-        observers.tell("nstflow_progress", progress=1, folder=Path())
+        observers.notify("nstflow_progress", progress=1, folder=Path())
     # another run of the same plugins asks it again
     observers = Plugins().observers()
     with pytest.warns(NstflowWarning, match="nstflow-watch"):
-        observers.tell("nstflow_progress", progress=1, folder=Path())
+        observers.notify("nstflow_progress", progress=1, folder=Path())
 
 
 def test_interrupt_is_no_error_of_an_observer() -> None:
@@ -481,7 +481,7 @@ def test_interrupt_is_no_error_of_an_observer() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Plugins({"tensorboard"}).observers([Interrupts()]).tell(
+        Plugins({"tensorboard"}).observers([Interrupts()]).notify(
             "nstflow_progress", progress=1, folder=Path()
         )
 
@@ -567,4 +567,4 @@ def test_observer_that_is_a_module_is_named() -> None:
     exec("import nstflow\n@nstflow.hookimpl\ndef nstflow_run_finished(): 1 / 0", module.__dict__)  # noqa: S102
     observers = Plugins({"tensorboard"}).observers([module])
     with pytest.warns(NstflowWarning, match=r"'my_watch' is switched off.*ZeroDivisionError"):
-        observers.tell("nstflow_run_finished", result=1)
+        observers.notify("nstflow_run_finished", result=1)

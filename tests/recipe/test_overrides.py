@@ -137,7 +137,11 @@ def test_a_deep_path() -> None:
 
 def test_all_mistakes_are_reported_at_once() -> None:
     found = problems_of("name", "name.x=1", "seed=1", "images=[")
-    assert [problem.where for problem in found] == ["--set name", "--set name.x=1", "--set images=["]
+    assert [problem.where for problem in found] == [
+        "--set name",
+        "--set name.x=1",
+        "--set images=[",
+    ]
 
 
 RECIPE = """\
