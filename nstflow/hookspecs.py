@@ -1,4 +1,4 @@
-"""Every hook there is, in the order in which a run calls them: a plugin author's table of contents.
+"""All hooks, in the order in which a run calls them.
 
 A plugin is a module, or any object, with functions that have one of these names and the decorator
 `@nstflow.hookimpl`. It is found through an entry point in the group `nstflow`. A hook can leave out

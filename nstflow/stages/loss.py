@@ -103,8 +103,8 @@ class StatisticTerm(LossTerm):
 
     def target(self, features: Features) -> Any:
         """Return the summary of each layer."""
-        # Terms that differ in their image, layers and weight alone summarise alike: two styles
-        # share one summary of the canvas, and one pass of its gradient.
+        # Terms that differ only in image, layers and weight compute the same summary: two styles
+        # share one summary of the canvas and one gradient pass.
         shared = [item for item in self if item[0] not in ("image", "layers", "weight")]
         return {
             layer: features.once(

@@ -52,10 +52,14 @@ class Stage(BaseModel, ABC):
     use: str = Field(description="The name of the stage.")
 
     def files(self, folder: Path) -> Mapping[str, Path]:
-        """Return the files that the settings name: setting → where it is; `folder` is the recipe's.
+        """Return the files that the settings name, as a mapping setting → path.
 
-        A lock records their hashes, and rewrites the settings where it lies elsewhere. By default,
-        every setting that is or holds a `Path` names one, such as `paths.0`.
+        A lockfile records the hashes of these files; if it is in another folder than the recipe,
+        the paths in it are rewritten to match. By default these are all `Path` values in the
+        settings, including those in lists and mappings (for example `paths.0`).
+
+        Args:
+            folder: The recipe's folder.
         """
         return {
             setting: folder / os.path.expanduser(path)  # noqa: PTH111 - Path's raises for nobody's home
@@ -66,7 +70,7 @@ class Stage(BaseModel, ABC):
 
 @cache
 def _image_fields(stage: type[Stage]) -> Sequence[str]:
-    """Return the fields that are, or hold, an `ImageRef`, a stage's own before its contract's."""
+    """Return the fields that are or contain an `ImageRef`, those of the class before its base's."""
     found = []
     for name, field in reversed(stage.model_fields.items()):
         parts = [field.annotation, *field.metadata]
@@ -90,7 +94,7 @@ def image_refs(stage: Stage) -> dict[str, str]:
 
 
 def _paths(setting: str, value: object) -> Iterator[tuple[str, Path]]:
-    """Yield every path in a value, with the format_path setting that it is."""
+    """Yield each path in a value, with the name of its setting, such as `paths.0`."""
     if isinstance(value, Path):
         yield setting, value
     elif isinstance(value, dict):
@@ -207,7 +211,7 @@ class Optimizer(Stage):
         """
 
     def carry(self, state: State, canvas: Tensor, steps: int) -> State:  # noqa: ARG002 - the contract
-        """Return the state after the canvas changed its size; by default that of `start`."""
+        """Return the state to continue with at another size; by default a new one from `start`."""
         return self.start(canvas, steps)
 
 
