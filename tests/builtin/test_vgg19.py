@@ -16,6 +16,7 @@ from nstflow import Size, Tensor, tf
 from nstflow.builtin.extractors import vgg19
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.builtin.loaders.file import File
+from nstflow.engine import convolution
 from nstflow.toolkit import Method, conv3x3, load_weights
 
 ROOT = Path(__file__).parents[2]
@@ -277,6 +278,7 @@ def test_constants_are_those_that_are_built(monkeypatch: pytest.MonkeyPatch) -> 
 
     stage = VGG19(weights="random", convolution={"block2_conv1": "winograd"})
     with monkeypatch.context() as patch:
+        patch.setattr(convolution, "_alive", {})  # else kernels of other tests are shared
         patch.setattr(tf, "constant", note)
         stage.build(["block2_conv1"], NOWHERE)
     assert sum(made) == stage.cost(["block2_conv1"], (16, 16)).constants

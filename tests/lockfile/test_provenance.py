@@ -104,7 +104,8 @@ def test_nothing_of_the_makers_home_is_in_the_picture(made: Result, home: Path) 
     """The lock in the run directory has paths: there they are needed."""
     content = made.files[0].read_bytes()
     assert b"gr\xc3\xb6\xc3\x9fer photo.png" in content
-    for part in [*home.parts[1:], "private photos", "weights/", "recipes", str(home)]:
+    folders = [part for part in home.parts if len(part) > 4]
+    for part in [*folders, "private photos", "weights/", "recipes", str(home)]:
         assert part.encode() not in content, part
     assert not re.search(r"\.\.|[/~]", read_record(made.files[0]))
     assert b"private photos" in (made.folder / "recipe.lock.yaml").read_bytes()
