@@ -21,6 +21,7 @@ from nstflow import hookimpl
 from nstflow.engine.loop import Loop
 from nstflow.errors import NstflowError, NstflowWarning
 from nstflow.recipe.reader import load_recipe
+from nstflow.runner.cache import RunCache
 from nstflow.stages.result import Progress, Result
 
 TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text()
@@ -130,7 +131,8 @@ def test_the_choice_of_convolutions_is_recorded_and_can_be_repeated(
     ways = load_recipe(first.folder / "recipe.lock.yaml").extractor.model_dump()["convolution"]
     assert ways == {"block1_conv1": "direct", "block1_conv2": "direct", "block2_conv1": "winograd"}
     asked = deep.replace("weights: random", f"weights: random, convolution: {json.dumps(ways)}")
-    again = nstflow.run(load_recipe(write(asked, "b.yaml")), tmp_path / "again")
+    recipe = load_recipe(write(asked, "b.yaml"))
+    again = nstflow.run(recipe, tmp_path / "again", shared=RunCache())
     assert again.image.pixels.tobytes() == first.image.pixels.tobytes()
 
 
@@ -178,7 +180,7 @@ def test_progress_reports_every_step_once(ended: tuple[Result, Watch]) -> None:
 
 
 def test_same_bytes_each_time(ended: tuple[Result, Watch], run: Run) -> None:
-    first, second = ended[0], run()
+    first, second = ended[0], run(shared=RunCache())
     assert first.files[0].read_bytes() == second.files[0].read_bytes()
     assert first.image.pixels.tobytes() == second.image.pixels.tobytes()
     for column in ("step", "total", "keep", "look"):
