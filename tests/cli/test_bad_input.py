@@ -17,18 +17,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-VALID = """\
-name: tiny
-images:
-  content: {use: noise, height: 32, width: 24}
-  style: {use: noise, height: 16, width: 16, seed: 1}
-preprocess: []
-extractor: {weights: random}
-losses:
-  keep: {use: content, layers: [image], weight: 10}
-  look: {use: gram, image: style, layers: [image]}
-schedule: {use: epochs, epochs: 1, steps_per_epoch: 1}
-"""
+VALID = (Path(__file__).parents[1] / "tiny.yaml").read_text()
 
 Refused = Callable[..., str]
 

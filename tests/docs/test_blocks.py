@@ -33,11 +33,12 @@ PAGES = [
 # What a reader does not see: the same commands at a size that a test can afford.
 BENCHMARKS = {
     "benchmarks/peers.py": "--programs nstflow tutorial --sizes 48x32 --rounds 1 --steps 1",
-    "benchmarks/scaling.py": "--sizes 32 48 --styles 1 2 --styles-size 32 --rounds 1 --steps 1",
-    "benchmarks/many.py": "--longest-side 48 --weights 1 --steps 1 --rounds 1",
+    "benchmarks/scaling.py": "--sizes 32 --styles 2 --styles-size 32 --rounds 1 --steps 1",
+    "benchmarks/many.py": "--longest-side 32 --weights 1 --steps 1 --rounds 1",
     "benchmarks/roofline.py": "--size 32x32 --iterations 1 --repeats 1",
 }
-SMALLER = ["preprocess.0.longest_side=48", "schedule.epochs=1", "schedule.steps_per_epoch=3"]
+SMALLER = ["preprocess.0.longest_side=32", "schedule.epochs=1", "schedule.steps_per_epoch=3"]
+SMALLER += ["extractor.layers={content: [block2_conv2], style: [block1_conv1, block2_conv1]}"]
 
 
 class Block(NamedTuple):

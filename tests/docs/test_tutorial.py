@@ -18,6 +18,7 @@ PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
 # What a reader does not see: the same runs at a size that a test can afford.
 SMALLER = ["preprocess.0.longest_side=32", "schedule.epochs=1", "schedule.steps_per_epoch=5"]
+SMALLER += ["extractor.layers={content: [block2_conv2], style: [block1_conv1, block2_conv1]}"]
 
 
 class Block(NamedTuple):

@@ -88,21 +88,14 @@ def test_an_executor_has_plain_jobs_and_its_order_does_not_matter(
     matrix: Matrix, tmp_path: Path
 ) -> None:
     heard: list[Any] = []
-    outcomes = run_matrix(
-        *(matrix, Backwards(), tmp_path / "out"),
-        resume=True,
-        device="cpu",
-        metadata=False,
-        tell=heard.append,
-        ended=heard.append,
-    )
+    options: dict[str, Any] = {"resume": True, "device": "cpu", "metadata": False}
+    hear = heard.append
+    outcomes = run_matrix(matrix, Backwards(), tmp_path / "out", **options, tell=hear, ended=hear)
     assert [outcome.name for outcome in outcomes] == NAMES
     assert [each.name for each in heard[::2]] == NAMES[::-1]
     assert [each.name for each in heard[1::2]] == NAMES[::-1]
     folder = tmp_path / "out" / NAMES[0]
-    assert outcomes[0].device == repr(
-        Job(NAMES[0], "", folder, resume=True, device="cpu", metadata=False)
-    )
+    assert outcomes[0].device == repr(Job(NAMES[0], "", folder, **options))
 
 
 def test_a_run_that_fails_does_not_stop_the_others(grid: Path, tmp_path: Path) -> None:
@@ -111,9 +104,8 @@ def test_a_run_that_fails_does_not_stop_the_others(grid: Path, tmp_path: Path) -
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / NAMES[1]).write_text("in the way")
     outcomes = run_matrix(planned, Serial(), tmp_path / "out")
-    assert [outcome.state for outcome in outcomes] == [
-        *("finished", "failed", "finished", "finished")
-    ]
+    states = [outcome.state for outcome in outcomes]
+    assert states == ["finished", "failed", "finished", "finished"]
     assert outcomes[1].problems
     (tmp_path / "out" / NAMES[1]).unlink()
     again = run_matrix(planned, Serial(), tmp_path / "out", resume=True)

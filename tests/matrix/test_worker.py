@@ -177,8 +177,10 @@ work(pickle.loads(sys.stdin.buffer.read()), tell, Stop())
 """
 
 
-@pytest.mark.parametrize("old", ["none", "same", "other"])
-@pytest.mark.parametrize("step", [0, 1, 6])
+@pytest.mark.parametrize(
+    ("old", "step"),
+    [("none", 0), ("none", 1), ("none", 6), ("same", 0), ("other", 1), ("other", 6)],
+)
 def test_a_job_whose_worker_was_lost(jobs: Jobs, old: str, step: int) -> None:
     """Killed when it began, at its first step, at its last; where there was a run or none."""
     job = jobs()[0]

@@ -28,18 +28,11 @@ pytestmark = pytest.mark.fuzz
 Tried = Callable[..., Counter[str]]
 Outcome = Callable[[bytes], str]
 
-MAGIC = [
-    *(
-        b"",
-        SIGNATURE,
-        SIGNATURE + b"\0\0\0\rIHDR",
-        b"\xff\xd8\xff",
-        b"\xff\xd8\xff\xe0\0\x10JFIF\0",
-    ),
-    *(b"\xff\xd8\xff\xe1\0\x40Exif\0\0", b"RIFF\x40\0\0\0WEBPVP8 ", b"RIFF\x40\0\0\0WEBPVP8X"),
-    *(b"RIFF\x40\0\0\0WEBPVP8L", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"MM\0+\0\x08\0\0"),
-    *(b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0", b"BM\x40\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"),
-]
+MAGIC = [b"", SIGNATURE, SIGNATURE + b"\0\0\0\rIHDR", b"\xff\xd8\xff", b"II*\0\x08\0\0\0"]
+MAGIC += [b"\xff\xd8\xff\xe0\0\x10JFIF\0", b"\xff\xd8\xff\xe1\0\x40Exif\0\0", b"MM\0*\0\0\0\x08"]
+MAGIC += [b"RIFF\x40\0\0\0WEBPVP8" + kind for kind in (b" ", b"X", b"L")]
+MAGIC += [b"MM\0+\0\x08\0\0", b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0"]
+MAGIC += [b"BM\x40\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"]
 
 
 def saved(picture: PIL.Image.Image, kind: str, **options: Any) -> bytes:

@@ -68,12 +68,48 @@ def names(drafts: Sequence[Draft]) -> list[str]:
     return [draft.origin.cell.name for draft in drafts if draft.origin.cell]
 
 
-def test_the_product_of_the_axes_the_last_one_fastest(cells: Cells) -> None:
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        # the last axis is the fastest
+        (
+            "losses.look.weight: [1, 2.5]\nseed: [0, 3]\n",
+            "weight-1_seed-0 weight-1_seed-3 weight-2.5_seed-0 weight-2.5_seed-3",
+        ),
+        # axes of one end are told apart
+        (
+            "losses.look.weight: [1]\nlosses.keep.weight: [2]\nimages.style.seed: [3]\n",
+            "look.weight-1_keep.weight-2_seed-3",
+        ),
+        ("seed: [1, 2]\nimages.style.seed: [3]\n", "seed-1_style.seed-3 seed-2_style.seed-3"),
+        ("weight: [{seed: 1}]\nlosses.look.weight: [3]\n", "1_look.weight-3"),
+        # names that are alike get numbers
+        (
+            "images.style.seed: [1]\nsummary: [a/b, a b, A-B, c]\n",
+            "seed-1_summary-a-b_1 seed-1_summary-a-b_2 seed-1_summary-A-B_3 seed-1_summary-c",
+        ),
+    ],
+)
+def test_names_of_runs(matrix: str, expected: str, cells: Cells) -> None:
+    assert names(cells(matrix)) == expected.split()
+
+
+def test_what_is_excluded_is_left_out(cells: Cells) -> None:
+    found = cells("""\
+        losses.look.weight: [1, 2]
+        seed: [0, 3]
+        exclude: [{losses.look.weight: 2, seed: 0}, {seed: 3, losses.look.weight: 1.0}]
+        """)
+    assert names(found) == ["weight-1_seed-0", "weight-2_seed-3"]
+
+
+def test_a_long_name_is_cut(cells: Cells) -> None:
+    (name,) = names(cells(f"summary: [{'x' * 300}]\n"))
+    assert len(name) <= 120
+
+
+def test_each_run_has_its_values(cells: Cells) -> None:
     found = cells("losses.look.weight: [1, 2.5]\nseed: [0, 3, 5]\n")
-    assert names(found) == [
-        *("weight-1_seed-0", "weight-1_seed-3", "weight-1_seed-5"),
-        *("weight-2.5_seed-0", "weight-2.5_seed-3", "weight-2.5_seed-5"),
-    ]
     assert values(found)[4] == {"losses.look.weight": 2.5, "seed": 3}
     assert [cell.origin.source.data["losses"]["look"]["weight"] for cell in found[::3]] == [1, 2.5]
     assert all("matrix" not in cell.origin.source.data for cell in found)
@@ -87,28 +123,8 @@ def test_a_group_sets_its_settings_together(cells: Cells) -> None:
         seed: [4, 5]
         """)
     assert names(found) == ["1-20_seed-4", "1-20_seed-5", "2_seed-4", "2_seed-5"]
-    assert [cell.origin.source.data["images"]["style"]["height"] for cell in found] == [
-        20,
-        20,
-        16,
-        16,
-    ]
-
-
-def test_what_is_excluded_is_left_out(cells: Cells) -> None:
-    found = cells("""\
-        losses.look.weight: [1, 2]
-        seed: [0, 3]
-        exclude:
-          - {losses.look.weight: 2, seed: 0}
-          - {seed: 3, losses.look.weight: 1.0}
-        """)
-    assert names(found) == ["weight-1_seed-0", "weight-2_seed-3"]
-
-
-def test_axes_of_one_end_are_reported_apart(cells: Cells) -> None:
-    found = cells("losses.look.weight: [1]\nlosses.keep.weight: [2]\nimages.style.seed: [3]\n")
-    assert names(found) == ["look.weight-1_keep.weight-2_seed-3"]
+    heights = [cell.origin.source.data["images"]["style"]["height"] for cell in found]
+    assert heights == [20, 20, 16, 16]
 
 
 def test_values_of_any_kind_and_items_of_lists(cells: Cells) -> None:
@@ -123,31 +139,12 @@ def test_values_of_any_kind_and_items_of_lists(cells: Cells) -> None:
     assert len(set(names(found))) == 8
 
 
-def test_one_path_may_end_like_another(cells: Cells) -> None:
-    assert names(cells("seed: [1, 2]\nimages.style.seed: [3]\n")) == [
-        "seed-1_style.seed-3",
-        "seed-2_style.seed-3",
-    ]
-    found = cells("weight: [{seed: 1}]\nlosses.look.weight: [3]\n")
-    assert names(found) == ["1_look.weight-3"]
-
-
 def test_runs_share_what_is_equal(cells: Cells) -> None:
     one, two, three = (draft.recipe_or_raise() for draft in cells("losses.look.weight: [1, 2, 3]"))
     assert one.extractor is two.extractor is three.extractor
     assert one.losses["keep"] is two.losses["keep"]
     assert one.losses["look"] != two.losses["look"]
     assert one.installed is two.installed
-
-
-def test_names_that_are_alike_or_too_long_get_numbers(cells: Cells) -> None:
-    found = cells("images.style.seed: [1]\nsummary: [a/b, a b, A-B, c]\n")
-    assert names(found) == [
-        *("seed-1_summary-a-b_1", "seed-1_summary-a-b_2", "seed-1_summary-A-B_3"),
-        "seed-1_summary-c",
-    ]
-    (long,) = names(cells(f"summary: [{'x' * 300}]\n"))
-    assert len(long) <= 120
 
 
 @pytest.mark.parametrize("name", ["../../up", "/etc", "a\\b", "..", ".", "~", "\u00e4", "con:"])

@@ -368,9 +368,8 @@ def test_phases_change_the_size_and_carry_the_state(run: Run, install: Any, tmp_
     assert [by_step[step].phase for step in sorted(by_step)] == [
         0 if step <= 4 else 1 for step in sorted(by_step)
     ]
-    assert [(news.step, news.epoch) for news in watch.news if news.ends_epoch] == [
-        *((2, 1), (4, 2), (6, 3), (7, 4)),
-    ]
+    ends = [(news.step, news.epoch) for news in watch.news if news.ends_epoch]
+    assert ends == [(2, 1), (4, 2), (6, 3), (7, 4)]
     sizes = {
         (news.phase, canvas.size) for news, canvas in zip(watch.news, watch.canvases, strict=True)
     }
@@ -465,10 +464,10 @@ def test_interrupt_before_the_first_step_leaves_nothing(
 # what goes wrong
 
 NAN = "return tf.math.log(tf.reduce_mean(features['image']) - 0.45)"
-SINKING = (
-    *("losses={sink: {use: term, layers: [image]}, dull: {use: total_variation, weight: 0}}",),
-    *("optimizer={learning_rate: 0.1, epsilon: 1e-8}",),
-)
+SINKING = [
+    "losses={sink: {use: term, layers: [image]}, dull: {use: total_variation, weight: 0}}",
+    "optimizer={learning_rate: 0.1, epsilon: 1e-8}",
+]
 
 
 def test_loss_that_is_not_finite_stops_the_run(run: Run, install: Any, tmp_path: Path) -> None:
