@@ -74,10 +74,10 @@ def test_a_lock_holds_to_the_file(call: Call, write: Write, tmp_path: Path) -> N
 
 def test_runs_of_a_matrix_take_the_file_along(call: Call, write: Write, tmp_path: Path) -> None:
     recipe = write(RECIPE + "matrix: {losses.look.weight: [1, 2]}\n")
-    command = ["run", recipe, "--plugin", write(TERM, "my_terms.py"), "--threads", "1"]
+    command = ["run", recipe, "--plugin", write(TERM, "my_terms.py")]
     pictures = []
-    for executor in ("serial", "processes"):
-        done = call(*command, "--executor", executor, "--out", executor)
+    for executor, *options in (["serial"], ["processes", "--workers", "1"]):  # as many threads
+        done = call(*command, "--executor", executor, "--out", executor, *options)
         assert done.code == 0, done.err
         files = sorted((tmp_path / executor).glob("*/result.png"))
         pictures.append([file.read_bytes() for file in files])
