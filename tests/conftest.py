@@ -1,7 +1,5 @@
 """What several tests need: recipes on disk, the command line in this process, small packages."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """What import-linter does not see: names, words, imports of what is heavy."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """A recipe made concrete: sizes, shares, cost, and the problems of its files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

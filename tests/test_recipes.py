@@ -1,7 +1,5 @@
 """Every recipe that ships is sound, and the committed schema is current."""
 
-from __future__ import annotations
-
 import json
 from importlib import metadata
 from pathlib import Path

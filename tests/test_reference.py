@@ -3,8 +3,6 @@
 `../shared/reference` was computed in PyTorch from three small PNGs with the same weights.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -1,7 +1,5 @@
 """Image files made byte by byte, so that a test knows what is in them."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Callable, Sequence

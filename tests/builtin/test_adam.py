@@ -1,7 +1,5 @@
 """Adam against a float64 implementation in NumPy, written from its formula."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

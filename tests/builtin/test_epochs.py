@@ -1,7 +1,5 @@
 """The schedule `epochs`."""
 
-from __future__ import annotations
-
 import pytest
 from pydantic import ValidationError
 

@@ -1,7 +1,5 @@
 """Executors: each run is made once, whatever happens to the processes."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -1,7 +1,5 @@
 """Damaged image files: what is refused, in which words, and what it may cost."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import io

@@ -1,7 +1,5 @@
 """The loader `file`: formats, sizes from the header, and which files it refuses."""
 
-from __future__ import annotations
-
 import os
 import zlib
 from collections.abc import Callable

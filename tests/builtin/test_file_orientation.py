@@ -1,7 +1,5 @@
 """Every picture comes in as a person would see it, and its size is known before it is read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

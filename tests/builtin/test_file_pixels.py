@@ -1,7 +1,5 @@
 """Every kind of pixel becomes RGB in [0, 1], with a warning where something is lost."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Colour profiles are converted to sRGB: closed forms of curves and primaries, and littleCMS."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from contextlib import nullcontext

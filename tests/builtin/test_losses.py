@@ -1,7 +1,5 @@
 """`content`, `gram` and `total_variation` against formulas written out in NumPy."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

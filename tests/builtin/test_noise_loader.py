@@ -1,7 +1,5 @@
 """The loader `noise`: the same numbers everywhere, uniform, no file needed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The files that a run leaves."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """`keep_color` and `resize`: finishing the picture."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray

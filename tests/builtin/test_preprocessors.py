@@ -1,7 +1,5 @@
 """`resize` and `crop`: what `size` says is what `apply` makes; `only` says of which images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

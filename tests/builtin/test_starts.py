@@ -1,7 +1,5 @@
 """What the first step sees: an image, noise, or both."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """VGG-19: its table of layers, what it costs, and what it says of images."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Mapping

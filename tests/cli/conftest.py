@@ -1,7 +1,5 @@
 """What the tests of printed text need: a terminal of a given width."""
 
-from __future__ import annotations
-
 import io
 import re
 import sys

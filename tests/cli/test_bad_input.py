@@ -3,8 +3,6 @@
 Each ends with status 2, says where and what, shows no traceback, and leaves nothing behind.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import os

@@ -1,7 +1,5 @@
 """What is printed of finished runs."""
 
-from __future__ import annotations
-
 import re
 from importlib.metadata import version
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is shown of many runs: no number is cut, however narrow the terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """New plugin packages: each kind is generated, passes its own test, and runs its own recipe."""
 
-from __future__ import annotations
-
 import csv
 import os
 import subprocess

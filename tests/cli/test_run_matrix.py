@@ -1,7 +1,5 @@
 """The command line with a recipe of many runs."""
 
-from __future__ import annotations
-
 import csv
 import os
 import signal

@@ -1,7 +1,5 @@
 """What `nstflow plugins` and `nstflow stages` print."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from typing import Any

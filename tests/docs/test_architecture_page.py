@@ -1,7 +1,5 @@
 """The pages on the architecture and on reliability name what exists."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every command and code block of the README and the docs does what it says."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess

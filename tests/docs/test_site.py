@@ -1,7 +1,5 @@
 """The documentation as pages: built without a warning, complete."""
 
-from __future__ import annotations
-
 import dataclasses
 import html
 import os

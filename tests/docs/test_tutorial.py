@@ -1,7 +1,5 @@
 """The tutorial, followed word for word: each file saved, each line run, in their order."""
 
-from __future__ import annotations
-
 import csv
 import os
 import re

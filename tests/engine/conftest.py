@@ -1,7 +1,5 @@
 """What tests of compiled operations share: random arrays, gradients, an exact convolution."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

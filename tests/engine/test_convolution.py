@@ -1,7 +1,5 @@
 """Convolution against its definition, pooling against TensorFlow's; values and gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

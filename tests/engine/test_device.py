@@ -1,7 +1,5 @@
 """Where the engine computes, with a GPU and without."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What loss terms see of an image: maps, weights of positions, seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

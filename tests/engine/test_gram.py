@@ -1,7 +1,5 @@
 """The Gram matrix against NumPy, and its gradient against the plain products' own."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray

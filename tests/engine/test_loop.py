@@ -1,7 +1,5 @@
 """The loop: every byte is the same however the steps are grouped; how they are grouped."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """Advice about memory: given where the system takes it, and never missed."""
 
-from __future__ import annotations
-
 import mmap
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The sum of the terms, its gradient, and the seeds that terms draw from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, Literal

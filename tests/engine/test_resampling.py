@@ -1,7 +1,5 @@
 """Resampling against the definition of each filter, in float64."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

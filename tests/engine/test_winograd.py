@@ -1,7 +1,5 @@
 """Winograd's convolution: its matrices exactly, its values and gradients against float64."""
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 from typing import Any

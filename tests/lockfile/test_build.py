@@ -1,7 +1,5 @@
 """The lockfile: everything that a run depends on, as a recipe that runs."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

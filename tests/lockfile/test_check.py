@@ -1,7 +1,5 @@
 """Whether what is to be run agrees with a lock: `--locked`, `--resume`, `rerun`."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import warnings

@@ -1,7 +1,5 @@
 """`nstflow lock` and `nstflow diff`."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version

@@ -1,7 +1,5 @@
 """What differs between the data of two recipes or locks."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

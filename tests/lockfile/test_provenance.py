@@ -1,7 +1,5 @@
 """How a picture says that it was made, its inputs found again, and pictures that lie."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Many runs from one recipe: planned together, each in a directory of its own."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

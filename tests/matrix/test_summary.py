@@ -1,7 +1,5 @@
 """What is written of many runs in the end."""
 
-from __future__ import annotations
-
 import csv
 import io
 from dataclasses import replace

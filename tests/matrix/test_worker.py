@@ -1,7 +1,5 @@
 """One run of many, made from plain data: how each kind of end is told."""
 
-from __future__ import annotations
-
 import pickle
 import signal
 import subprocess

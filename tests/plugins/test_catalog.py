@@ -1,7 +1,5 @@
 """What recipes can name."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import pytest

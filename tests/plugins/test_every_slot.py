@@ -1,7 +1,5 @@
 """Any stage can be swapped: a package replaces each slot's built-in one, alone and all at once."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Plugins, as real installed packages: valid, broken, colliding, blocked, observing."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 import types

@@ -1,7 +1,5 @@
 """A file as a plugin: the quick way, recorded and checked like a package."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import textwrap

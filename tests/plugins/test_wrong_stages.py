@@ -1,7 +1,5 @@
 """A stage that returns the wrong thing, or raises: the error names it, its package and version."""
 
-from __future__ import annotations
-
 import textwrap
 import traceback
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How a property is tried: on how many examples, from which seed, for how long."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import re

@@ -1,7 +1,5 @@
 """Any bytes for an image file: a picture of the size that its header says, or words."""
 
-from __future__ import annotations
-
 import io
 import struct
 import tempfile

@@ -1,7 +1,5 @@
 """Any text for a recipe: it is planned, or refused in words; nothing crashes, nothing hangs."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Any bytes for a file of weights: arrays of the shapes asked for, all finite, or words."""
 
-from __future__ import annotations
-
 import io
 import struct
 import tempfile

@@ -1,7 +1,5 @@
 """Any value at any place of a valid recipe, in the file or by `--set`: planned, or refused."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections import Counter

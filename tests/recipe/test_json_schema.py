@@ -1,7 +1,5 @@
 """The JSON schema of recipes agrees with the program, whatever is installed."""
 
-from __future__ import annotations
-
 import contextlib
 from importlib import metadata
 from typing import Any

@@ -1,7 +1,5 @@
 """A recipe with a matrix: which runs it stands for, and what is wrong with one, at its line."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path

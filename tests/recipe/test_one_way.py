@@ -1,7 +1,5 @@
 """From a recipe to its plan: few functions, and nothing that is read, found or asked twice."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`--set PATH=VALUE`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From data to stages: every mistake is found, at its place, and none hides another."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

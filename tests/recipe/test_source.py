@@ -1,7 +1,5 @@
 """The text of a recipe: YAML 1.2's core schema, places, and text that means harm."""
 
-from __future__ import annotations
-
 import math
 import time
 from pathlib import Path

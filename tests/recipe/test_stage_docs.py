@@ -1,7 +1,5 @@
 """A stage in words: its settings, and an example that can be pasted."""
 
-from __future__ import annotations
-
 import enum
 from pathlib import Path
 from typing import Any, Literal

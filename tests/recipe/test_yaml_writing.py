@@ -1,7 +1,5 @@
 """From data to YAML that reads back as the same data."""
 
-from __future__ import annotations
-
 import math
 import string
 from pathlib import Path

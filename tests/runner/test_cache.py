@@ -1,7 +1,5 @@
 """What runs of one process share, and that sharing changes no byte."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import weakref

@@ -1,7 +1,5 @@
 """Faults of the world around a run: disks that fill up, folders and files that change under it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

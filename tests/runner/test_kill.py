@@ -3,8 +3,6 @@
 Five kills by default, at moments that differ from day to day; `NSTFLOW_KILLS=50` asks for more.
 """
 
-from __future__ import annotations
-
 import csv
 import os
 import random

@@ -1,7 +1,5 @@
 """The error of a run for which there is not enough memory."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

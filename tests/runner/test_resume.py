@@ -1,7 +1,5 @@
 """Runs that were stopped or failed resume to the bytes of a run that never was."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

@@ -1,7 +1,5 @@
 """Runs from a recipe to a picture, small and whole."""
 
-from __future__ import annotations
-
 import csv
 import json
 import subprocess

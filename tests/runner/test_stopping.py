@@ -1,7 +1,5 @@
 """Signals: the first is a request, the second the end."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """What a step took in earlier runs, and what is estimated from it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

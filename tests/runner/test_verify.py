@@ -1,7 +1,5 @@
 """`nstflow verify`: does a run make the same picture again?"""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Checkpoints: to the bit, or refused."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import pickle

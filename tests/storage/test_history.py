@@ -1,7 +1,5 @@
 """The history of a run: as it was recorded, to the last digit, or no history at all."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

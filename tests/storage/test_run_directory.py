@@ -1,7 +1,5 @@
 """The run directory: one run at a time, files whole or not at all, nobody else's files touched."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """`run.json`: what a run says of itself, and what is not taken for it."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The test kit for authors of stages: the built-in stages pass, and each check can fail."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

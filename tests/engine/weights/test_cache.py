@@ -1,7 +1,5 @@
 """Named weights: fetched once, by real pip from a folder, and verified at every use."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import os

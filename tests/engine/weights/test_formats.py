@@ -1,7 +1,5 @@
 """Decoders of weight files: the right numbers, what is refused, and that no code in them runs."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import struct

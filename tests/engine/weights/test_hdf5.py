@@ -1,7 +1,5 @@
 """HDF5 files that make HDF5 crash or hang: the process that reads ends, this one does not."""
 
-from __future__ import annotations
-
 import signal
 import struct
 import subprocess

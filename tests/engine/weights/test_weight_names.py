@@ -1,7 +1,5 @@
 """What a recipe may write after `weights:`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
