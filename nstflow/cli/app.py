@@ -7,11 +7,12 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from nstflow.cli import inspect, lockfile, new_plugin, run, weights
+from nstflow.cli.console.output import show_problems, show_warning
 from nstflow.errors import NstflowError
 
 app = typer.Typer(
@@ -48,23 +49,15 @@ def _options(
     pass
 
 
-def _show_warning(*warning: Any) -> None:
-    from nstflow.cli.console.output import show_warning
-
-    show_warning(*warning)
-
-
 def main() -> None:
     """Run the command line; exit 2 for a user's mistakes, 1 with a traceback for bugs."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a Windows console may lack letters such as ×
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
-    warnings.showwarning = _show_warning  # type: ignore[assignment]  # any arguments
+    warnings.showwarning = show_warning  # type: ignore[assignment]  # all are positional
     try:
         app()
     except NstflowError as error:
-        from nstflow.cli.console.output import show_problems
-
         show_problems(error)
         sys.exit(2)
     except BrokenPipeError:  # such as `| head`

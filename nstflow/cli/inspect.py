@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from nstflow.cli.console import output as console
 from nstflow.cli.options import Blocks, PluginFiles, RecipePath, Sets, installed, read_options
 from nstflow.errors import NstflowError, Problem, suggest
 
@@ -19,7 +20,6 @@ def validate(
     plugin: PluginFiles = None,
 ) -> None:
     """Check recipes, and that the files they name exist. Computes nothing."""
-    from nstflow.cli.console import output as console
     from nstflow.matrix.plan import Matrix, plan_recipe
 
     failed = False

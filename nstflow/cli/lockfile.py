@@ -7,15 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nstflow.cli.options import (
-    Blocks,
-    Device,
-    DeviceName,
-    PluginFiles,
-    RecipePath,
-    Sets,
-    read_options,
-)
+from nstflow.cli import options as option
+from nstflow.cli.console import output as console
 
 Anything = Annotated[
     Path, typer.Argument(metavar="PATH", help="A recipe, a lock, a run directory or a picture.")
@@ -23,24 +16,23 @@ Anything = Annotated[
 
 
 def lock(
-    recipe: RecipePath,
-    sets: Sets = None,
+    recipe: option.RecipePath,
+    sets: option.Sets = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The lock; by default RECIPE with .lock.yaml."),
     ] = None,
-    device: Device = DeviceName.auto,
-    block: Blocks = None,
-    plugin: PluginFiles = None,
+    device: option.Device = option.DeviceName.auto,
+    block: option.Blocks = None,
+    plugin: option.PluginFiles = None,
 ) -> None:
     """Write the lock of a recipe without running it: all settings, hashes and versions."""
-    from nstflow.cli.console import output as console
     from nstflow.lockfile.build import write_lock
     from nstflow.plan import make_plans
     from nstflow.recipe.reader import parse
     from nstflow.recipe.source import read_source
 
-    (plan,) = make_plans([parse(read_source(recipe), read_options(sets, block, plugin))])
+    (plan,) = make_plans([parse(read_source(recipe), option.read_options(sets, block, plugin))])
     console.fetch_assets(plan.assets)
     stem = recipe.name.removesuffix(recipe.suffix).removesuffix(".lock")
     path = out or recipe.with_name(f"{stem}.lock.yaml")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nstflow.cli import options as option
+from nstflow.cli.console import output as console
 from nstflow.cli.signals import resume_command, stoppable
 from nstflow.errors import NstflowError, Problem, printable
 
@@ -112,7 +113,6 @@ def verify(
 
 def make_one(plan: Plan, options: RunOptions, *, locked: bool = False) -> None:
     """Make a picture with a display, and print how it ended."""
-    from nstflow.cli.console import output as console
     from nstflow.cli.console.run_progress import RunDisplay
     from nstflow.runner.run import run as run_plan
 
@@ -152,7 +152,6 @@ def make_many(
         settings: The executor's settings, from options of the same names.
         options: The other options.
     """
-    from nstflow.cli.console import output as console
     from nstflow.cli.console.matrix_progress import MatrixDisplay, show_table
     from nstflow.matrix.run import choose_executor, run_matrix
     from nstflow.matrix.summary import rows_of
@@ -203,8 +202,6 @@ def refuse(got: str, **options: object) -> None:
 
 def _exit(matrix: Matrix, results: list[JobResult], stop: Stop, *, quiet: bool) -> None:
     """Print what failed and how to resume, and exit as the shell expects."""
-    from nstflow.cli.console import output as console
-
     failed = [result for result in results if result.state == "failed"]
     for result in failed:
         if result.trace:

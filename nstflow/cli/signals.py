@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from nstflow.cli.console import output as console
+
 if TYPE_CHECKING:
     from nstflow.stages.job import Stop
 
@@ -24,7 +26,6 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @contextlib.contextmanager
 def stoppable() -> Iterator[Stop]:
     """Stop on Ctrl-C and SIGTERM, and exit as the shell expects where no picture was written."""
-    from nstflow.cli.console import output as console
     from nstflow.stages.job import Stop
 
     stop = Stop()

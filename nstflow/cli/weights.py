@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from nstflow.cli.console import output as console
 from nstflow.errors import NstflowError, Problem
 
 app = typer.Typer(help="The weights of the networks.", no_args_is_help=True)
@@ -21,7 +22,6 @@ def weights_list() -> None:
 @app.command("fetch")
 def weights_fetch() -> None:
     """Fetch the ImageNet weights before the first run; replace them if they are damaged."""
-    from nstflow.cli.console import output as console
     from nstflow.engine.weights import imagenet
 
     console.fetch_assets([imagenet.asset(replace_damaged=True)])
@@ -31,7 +31,6 @@ def weights_fetch() -> None:
 @app.command("verify")
 def weights_verify() -> None:
     """Check the fetched weights against their sha256."""
-    from nstflow.cli.console import output as console
     from nstflow.engine.weights import imagenet
 
     state = imagenet.state()

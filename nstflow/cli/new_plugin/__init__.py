@@ -10,7 +10,6 @@ import importlib.util
 import keyword
 import os
 import re
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Annotated
 
 import typer
 
+from nstflow.cli.console import output as console
 from nstflow.errors import NstflowError, Problem, suggest
 
 KINDS = ("losses", "preprocess", "postprocess", "observers")
@@ -25,9 +25,9 @@ KINDS = ("losses", "preprocess", "postprocess", "observers")
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
-_RESERVED = {"True", "False", "None", "Null"}  # by Python, or by YAML
-_IMPORTED = {"Field", "Image", "Literal", "Mapping", "Progress", "Result", "Tensor"}
-_BASES = {"Postprocessor", "Preprocessor", "StatisticTerm"}
+_OTHER_NAMES = {"Field", "Image", "Literal", "Mapping", "Progress", "Result", "Tensor"}
+_OTHER_NAMES |= {"Postprocessor", "Preprocessor", "StatisticTerm"}  # that templates import
+_OTHER_NAMES |= {"True", "False", "None", "Null"}  # of Python, or of YAML
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -40,17 +40,11 @@ def command(
     ] = "losses",
 ) -> None:
     """Write a new plugin package that works, ready to be changed."""
-    from nstflow.cli.console import output as console
-
     folder = new_plugin(name, slot, Path())
     console.show_ok(str(folder), "written")
-    module = f"{name.replace('-', '_')}.py"
-    console.show_facts(
-        [
-            ("try it", f"pip install -e './{folder}[test]' && pytest {folder}"),
-            ("change it", str(folder / module)),
-        ]
-    )
+    try_it = f"pip install -e './{folder}[test]' && pytest {folder}"
+    module = folder / f"{name.replace('-', '_')}.py"
+    console.show_facts([("try it", try_it), ("change it", str(module))])
 
 
 def new_plugin(name: str, kind: str, parent: Path) -> Path:
@@ -80,7 +74,7 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
     module = name.replace("-", "_")
     use = module.removeprefix("nstflow_")
     title = "".join(part.capitalize() for part in use.split("_"))
-    if not use.isidentifier() or keyword.iskeyword(use) or title in _RESERVED | _IMPORTED | _BASES:
+    if not use.isidentifier() or keyword.iskeyword(use) or title in _OTHER_NAMES:
         raise refusal(f"'{use}' can't be the name of a stage.")
     if module in sys.stdlib_module_names or importlib.util.find_spec(module):
         raise refusal(f"there is a module '{module}' already.")
@@ -107,17 +101,12 @@ def _write(folder: Path, templates: list[Path], words: dict[str, str]) -> None:
             text = text.replace(word, value)
         return text
 
-    scratch = Path(tempfile.mkdtemp(prefix=".nstflow-new-", dir=folder.parent))
-    try:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".nstflow-new-") as scratch:
         for template in templates:
             for file in template.rglob("*.*"):
                 if file.suffix == ".pyc":  # pip compiles every module that it installs
                     continue
-                path = scratch / filled(str(file.relative_to(template)))
+                path = Path(scratch, folder.name, filled(str(file.relative_to(template))))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(filled(file.read_text(encoding="utf-8")), encoding="utf-8")
-        scratch.chmod(0o755)
-        scratch.rename(folder)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+        Path(scratch, folder.name).rename(folder)
