@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nstflow.errors import NstflowError
 from nstflow.lockfile.build import make_lock
 from nstflow.lockfile.diff import Difference, differences, refusal
-from nstflow.matrix.directory import MatrixDirectory
+from nstflow.matrix.directory import matrix_directory
 from nstflow.matrix.plan import Matrix
-from nstflow.matrix.summary import write_summary, write_table
+from nstflow.matrix.summary import rows_of, write_summary, write_table
 from nstflow.matrix.worker import left_by, work
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.attribution import Origin, check_type
 from nstflow.recipe.paths import Keys
 from nstflow.recipe.reader import read_stage
 from nstflow.recipe.source import Source
-from nstflow.recipe.yaml import Position, Positions, parse_yaml
+from nstflow.recipe.yaml import Position, parse_yaml
 from nstflow.stages.job import Job, JobResult, Stop, Tell
 from nstflow.stages.slots import EXECUTOR
 from nstflow.stages.stage import Executor
-from nstflow.storage.run_record import RECIPE_FILE, has_steps
+from nstflow.storage.run_record import RECIPE_FILE, read_run_record
 
 if TYPE_CHECKING:
     from nstflow.engine.device import DeviceChoice
+
+_OPTION = "--executor"
 
 
 def run_matrix(
@@ -72,34 +73,30 @@ def run_matrix(
     stop = stop or Stop()
     stop.polled = True
     results: dict[str, JobResult] = {}
-    with MatrixDirectory(matrix, out, overwrite=overwrite, resume=resume):
-        jobs = {
-            job.name: replace(
-                job, overwrite=overwrite, resume=resume, device=device, metadata=metadata
-            )
-            for job in jobs_of(matrix, out)
-        }
+    options = {"overwrite": overwrite, "resume": resume, "device": device, "metadata": metadata}
+    with matrix_directory(matrix, out, may_hold_runs=overwrite or resume):
+        jobs = {job.name: job for job in jobs_of(matrix, out, **options)}
         if resume and not overwrite:
             _check_resumable(list(jobs.values()))
         begun()
         try:
             for result in _results(matrix, executor, jobs, tell, stop):
                 results[result.name] = result
-                write_table(matrix, list(results.values()), out)
+                with contextlib.suppress(OSError):  # it is written again at the end
+                    write_table(rows_of(matrix, list(results.values()), out), out)
                 ended(result)
             for name in jobs if not stop.requested else ():
                 if name not in results:
-                    results[name] = JobResult.lost(
-                        name, "its executor did not report how it ended."
-                    )
+                    what = "its executor did not report how it ended."
+                    results[name] = JobResult.lost(name, what)
                     ended(results[name])
         finally:
             for job, plan in zip(jobs.values(), matrix.plans, strict=True):
                 if job.name not in results and (left := left_by(job, plan)):
                     results[job.name] = left
-            results = {name: results[name] for name in jobs if name in results}
-            write_summary(matrix, list(results.values()), out)
-    return list(results.values())
+            ordered = [results[name] for name in jobs if name in results]
+            write_summary(matrix, ordered, out)
+    return ordered
 
 
 def _results(
@@ -113,9 +110,8 @@ def _results(
         for result in executor.run(list(jobs.values()), work, tell, stop):
             check_type(result, JobResult, "run()")
             if result.name not in left:
-                raise RuntimeError(
-                    f"it reported '{result.name}' twice, or a run that it was not given"
-                )
+                what = f"'{result.name}' twice, or a run that it was not given"
+                raise RuntimeError(f"it reported {what}")
             left.remove(result.name)
             yield result
 
@@ -130,7 +126,7 @@ def _check_resumable(jobs: Sequence[Job]) -> None:
     for job in jobs:
         with contextlib.suppress(OSError, UnicodeDecodeError):
             written = (job.folder / RECIPE_FILE).read_text("utf-8")
-            if written != job.lock and has_steps(job.folder):
+            if written != job.lock and read_run_record(job.folder) is not None:
                 others.append((job, written))
     if not others:
         return
@@ -143,15 +139,12 @@ def _check_resumable(jobs: Sequence[Job]) -> None:
     raise refusal(found or [Difference("recipe", "another text", "this")], label, "", hint, names)
 
 
-def jobs_of(matrix: Matrix, out: Path) -> Iterator[Job]:
-    """Yield the runs as plain data, each with its lockfile."""
+def jobs_of(matrix: Matrix, out: Path, **options: Any) -> Iterator[Job]:
+    """Yield the runs as plain data, each with its lockfile and these options."""
     for cell, plan in zip(matrix.cells, matrix.plans, strict=True):
         folder = (out / cell.name).absolute()
         lock = make_lock(plan, folder).to_text()
-        yield Job(cell.name, lock, folder, plugins=plan.recipe.installed.files)
-
-
-_OPTION = "--executor"
+        yield Job(cell.name, lock, folder, plugins=plan.recipe.installed.files, **options)
 
 
 def choose_executor(written: str | None, settings: dict[str, Any], plugins: Plugins) -> Executor:
@@ -174,14 +167,11 @@ def choose_executor(written: str | None, settings: dict[str, Any], plugins: Plug
         item: Any = next(fitting, EXECUTOR.default)
     else:
         item = parse_yaml(written, _OPTION, controls=False)[0]
-    if not isinstance(item, dict):
-        item = {"use": item}
-    positions: Positions = {keys: (Position(_OPTION), Position(_OPTION))}
-    for name in given:
-        positions[*keys, name] = Position(f"--{name}"), Position(f"--{name}")
-    data = {EXECUTOR.name: {**item, **given}}
-    source = Source(_OPTION, written or "", data, positions)
-    stage = read_stage(source, keys, data[EXECUTOR.name], plugins.catalog, {})
+    item = (item if isinstance(item, dict) else {"use": item}) | given
+    options = {keys: _OPTION} | {(*keys, name): f"--{name}" for name in given}
+    positions = {path: (Position(option), Position(option)) for path, option in options.items()}
+    source = Source(_OPTION, written or "", {EXECUTOR.name: item}, positions)
+    stage = read_stage(source, keys, item, plugins.catalog, {})
     if isinstance(stage, list):
         raise NstflowError(stage)
     return cast("Executor", stage)

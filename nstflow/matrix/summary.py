@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
@@ -18,7 +17,7 @@ from nstflow.stages.job import JobResult
 from nstflow.storage.files import write_file
 from nstflow.storage.run_record import SHEET_FILE, SUMMARY_FILE
 
-_NUMBERS = ("seconds", "compile_seconds", "total_seconds", "halfway", "total")
+_NUMBERS = ("steps", "seconds", "compile_seconds", "total_seconds", "halfway")
 
 
 def rows_of(matrix: Matrix, results: Sequence[JobResult], out: Path) -> list[dict[str, Any]]:
@@ -33,10 +32,15 @@ def rows_of(matrix: Matrix, results: Sequence[JobResult], out: Path) -> list[dic
     terms = list(dict.fromkeys(term for plan in matrix.plans for term in plan.terms))
     rows = []
     for cell in matrix.cells:
+        result = ended.get(cell.name)
         row: dict[str, Any] = {"cell": cell.name}
         row |= {setting: cell.values.get(setting) for setting in settings}
-        row |= _numbers(ended.get(cell.name), terms)
-        files = ended[cell.name].files if cell.name in ended else ()
+        row["state"] = result.state if result else "waiting"
+        known = vars(result) if result and result.steps else {"losses": {}}
+        row |= {name: known.get(name) for name in _NUMBERS}
+        row["total"] = known["losses"].get("total")
+        row |= {f"loss.{term}": known["losses"].get(term) for term in terms}
+        files = result.files if result else ()
         row["result"] = Path(os.path.relpath(files[0], out)).as_posix() if files else None
         rows.append(row)
     return rows
@@ -45,7 +49,8 @@ def rows_of(matrix: Matrix, results: Sequence[JobResult], out: Path) -> list[dic
 def means_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return the mean of every column of numbers, over the runs that ended."""
     done = [row for row in rows if row["state"] == "finished"]
-    return {name: fmean(row[name] for row in done) for name in _NUMBERS} if done else {}
+    names = (*_NUMBERS, "total")
+    return {name: fmean(row[name] for row in done) for name in names} if done else {}
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -57,16 +62,6 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _numbers(result: JobResult | None, terms: Sequence[str]) -> dict[str, Any]:
-    names = ["steps", *_NUMBERS, *(f"loss.{term}" for term in terms)]
-    if result is None or not result.steps:
-        return {"state": result.state if result else "waiting"} | dict.fromkeys(names)
-    numbers = {name: getattr(result, name) for name in _NUMBERS if name != "total"}
-    losses = {f"loss.{term}": result.losses.get(term) for term in terms}
-    known = {"steps": result.steps, **numbers, "total": result.losses["total"], **losses}
-    return {"state": result.state} | {name: known[name] for name in names}
-
-
 def _written(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.9g}"
@@ -75,13 +70,9 @@ def _written(value: Any) -> Any:
     return value
 
 
-def write_table(matrix: Matrix, results: Sequence[JobResult], out: Path) -> None:
-    """Write the summary of the runs that have ended so far.
-
-    A failure is ignored: the summary is written again at the end.
-    """
-    with contextlib.suppress(OSError):
-        write_file(out / SUMMARY_FILE, to_csv(rows_of(matrix, results, out)).encode())
+def write_table(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Write `summary.csv`."""
+    write_file(out / SUMMARY_FILE, to_csv(rows).encode())
 
 
 def write_summary(matrix: Matrix, results: Sequence[JobResult], out: Path) -> None:
@@ -93,7 +84,7 @@ def write_summary(matrix: Matrix, results: Sequence[JobResult], out: Path) -> No
     rows = rows_of(matrix, results, out)
     pictures = [(row["cell"], out / row["result"] if row["result"] else None) for row in rows]
     try:
-        write_file(out / SUMMARY_FILE, to_csv(rows).encode())
+        write_table(rows, out)
         if any(path for _, path in pictures):
             write_file(out / SHEET_FILE, contact_sheet(pictures, _columns(matrix)))
     except OSError as error:

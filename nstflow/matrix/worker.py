@@ -118,10 +118,7 @@ def _make_folder(folder: Path) -> None:
         raise NstflowError(Problem(str(folder), "", got)) from error
 
 
-@cache
-def _shared() -> RunCache:
-    """Return what the runs of this process share."""
-    return RunCache()
+_shared = cache(RunCache)  # one for all runs of this process
 
 
 def result_of(name: str, result: Result) -> JobResult:

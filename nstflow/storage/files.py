@@ -52,7 +52,6 @@ def write_file(path: Path, data: bytes) -> Path:
 _SETTLED_NS = 2_000_000_000
 """How long after a change the next one may leave a file's times as they are; FAT counts in 2 s."""
 
-_MOST_HASHES = 1000
 _hashes: dict[tuple[int, ...], str] = {}
 
 
@@ -72,7 +71,5 @@ def sha256_of(path: Path) -> str:
             return _hashes[key]
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if time.time_ns() - max(times) > _SETTLED_NS:
-        if len(_hashes) >= _MOST_HASHES:
-            _hashes.clear()
         _hashes[key] = sha256
     return sha256

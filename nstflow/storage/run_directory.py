@@ -128,9 +128,6 @@ class RunDirectory:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack, self._disk_errors():
-            if self.path.exists() and not self.path.is_dir():
-                got = "this is a file, not a folder."
-                raise self._refusal(got, "Choose another place with --out.")
             if read_run_record(self.path) is None:
                 self._check_entries()  # before anything is written into someone's folder
             stack.enter_context(self._mutex)
@@ -301,38 +298,31 @@ class RunDirectory:
         if not held:
             return None
         record = read_run_record(self.path)
-        if not self._overwrite and not self._resume:
-            got = "this run directory exists already."
-            hint = "Replace it with --overwrite, or choose another place with --out."
-            if record is None:
-                got = f"this folder exists already, and holds {held[0]}: it is not a run directory."
-                hint = "Choose another place with --out."
-            elif record.state != "finished":
-                got = "this run directory exists already, of a run that has not ended."
-                hint = f"Continue it with --resume, {hint[0].lower()}{hint[1:]}"
-            raise self._refusal(got, hint)
         if record is None:
             got = f"this folder holds {held[0]} but no valid {RUN_RECORD_FILE}: "
             got += "it is not a run directory."
             raise self._refusal(got, "Nothing was deleted. Choose another place with --out.")
+        if not self._overwrite and not self._resume:
+            got = "this run directory exists already."
+            hint = "Replace it with --overwrite, or choose another place with --out."
+            if record.state != "finished":
+                got = "this run directory exists already, of a run that has not ended."
+                hint = f"Continue it with --resume, {hint[0].lower()}{hint[1:]}"
+            raise self._refusal(got, hint)
         return record
 
     def _check_inputs(self) -> None:
         """Refuse to replace a file that the recipe reads."""
         inputs = {file.resolve() for file in self._inputs}
-        for path in self._files((*RUN_FILES, *self.record.files)):
+        for path in (self.path / name for name in (*RUN_FILES, *self.record.files)):
             if path.is_file() and path.resolve() in inputs:
                 got = f"{path.name} is a file that the recipe reads, and would be replaced."
                 raise self._refusal(got, "Choose another place with --out.")
 
-    def _files(self, names: Iterable[str]) -> list[Path]:
-        """Return which files are there; a folder of such a name is someone else's."""
-        paths = [self.path / name for name in names]
-        return [path for path in paths if path.is_symlink() or path.is_file()]
-
     def _remove(self, names: Iterable[str]) -> None:
-        for path in self._files(names):
-            path.unlink()
+        for path in (self.path / name for name in names):
+            if path.is_symlink() or path.is_file():  # a folder of such a name is someone else's
+                path.unlink()
 
     def _refusal(self, got: str, hint: str) -> NstflowError:
         return NstflowError(Problem(str(self.path), "", got, hint))

@@ -24,8 +24,6 @@ RUN_FILES = (RUN_RECORD_FILE, RECIPE_FILE, LOCK_FILE, HISTORY_FILE, CHECKPOINT_F
 SUMMARY_FILE, SHEET_FILE = "summary.csv", "contact_sheet.png"
 """The files of a matrix beside the directories of its runs."""
 
-_MOST_BYTES = 1 << 20
-
 
 def _check_name(name: str) -> str:
     if not name or "\0" in name or Path(name).name != name or name.startswith("."):
@@ -62,30 +60,12 @@ def read_run_record(folder: Path) -> RunRecord | None:
         OSError: The folder can't be read.
     """
     path = folder / RUN_RECORD_FILE
-    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+    if not path.is_file():
         return None
     try:
         return RunRecord.model_validate_json(path.read_bytes())
     except ValidationError:
         return None
-
-
-def has_steps(folder: Path) -> bool:
-    """Say whether a folder holds a run of which steps were saved.
-
-    Raises:
-        OSError: The folder can't be read.
-    """
-    record, history = read_run_record(folder), folder / HISTORY_FILE
-    if record is None:
-        return False
-    if record.state != "running" or (folder / CHECKPOINT_FILE).is_file():
-        return True
-    if not history.is_file():
-        return False
-    with history.open("rb") as file:
-        file.readline()  # the names of the columns
-        return bool(file.readline())
 
 
 def explain_not_a_run(folder: Path) -> tuple[str, str]:

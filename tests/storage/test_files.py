@@ -260,12 +260,6 @@ def test_a_file_is_read_once_to_be_hashed(
     (tmp_path / "link").symlink_to(path)
     assert {files.sha256_of(each) for each in (path, path, tmp_path / "link")} == {sha256(b"one")}
     assert reads == ["a.bin"]
-    monkeypatch.setattr(files, "_MOST_HASHES", 1)
-    (tmp_path / "b.bin").write_bytes(b"one")
-    time.sleep(0.02)
-    for name in ("b.bin", "a.bin", "a.bin"):
-        assert files.sha256_of(tmp_path / name) == sha256(b"one")
-    assert reads == ["a.bin", "b.bin", "a.bin"]
 
 
 def rewrite(path: Path) -> None:

@@ -352,8 +352,7 @@ def test_what_is_not_a_run_is_left_alone(
     problem = refused(lambda: enter(tmp_path, **way))
     assert "it is not a run directory" in problem.got
     assert "Nothing was deleted" in problem.hint
-    got = refused(lambda: enter(tmp_path)).got
-    assert got.startswith("this folder exists already, and holds ")
+    assert refused(lambda: enter(tmp_path)) == problem
     assert contents(tmp_path) == before
 
 
@@ -401,8 +400,7 @@ def test_places_that_can_not_be(tmp_path: Path) -> None:
         for way in WAYS:
             problem = refused(lambda name=name, way=way: enter(tmp_path / name, **way))
             assert problem.where == str(tmp_path / name)
-            expected = "this is a file, not a folder" if name == "file" else "can't be written"
-            assert expected in problem.got
+            assert "can't be written" in problem.got
             assert "--out" in problem.hint
     assert files(tmp_path) == before
     assert (tmp_path / "file").read_text() == "x"

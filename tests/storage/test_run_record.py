@@ -9,15 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstflow.storage.run_record import (
-    CHECKPOINT_FILE,
-    HISTORY_FILE,
-    RUN_FILES,
-    RUN_RECORD_FILE,
-    RunRecord,
-    has_steps,
-    read_run_record,
-)
+from nstflow.storage.run_record import RUN_FILES, RUN_RECORD_FILE, RunRecord, read_run_record
 
 RECORD = RunRecord(
     state="stopped",
@@ -114,15 +106,6 @@ def test_what_is_not_a_record(tmp_path: Path, content: str | bytes) -> None:
     assert read(tmp_path, content) is None
 
 
-def test_a_file_that_is_too_large_is_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert read(tmp_path, "{}" + " " * ((1 << 20) - 2)) == RunRecord()
-    monkeypatch.setattr(Path, "read_bytes", None)
-    assert (tmp_path / RUN_RECORD_FILE).write_text("{}" + " " * ((1 << 20) - 1))
-    assert read_run_record(tmp_path) is None
-
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -151,38 +134,3 @@ def test_a_folder_that_can_not_be_read_is_an_error(
     monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(PermissionError):
         read_run_record(tmp_path)
-
-
-# --- steps to show ---
-
-HEADER = "step,total,seconds\n"
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, False),
-        ({HISTORY_FILE: HEADER + "1,2.0,0.1\n", CHECKPOINT_FILE: "x"}, False),  # no run's
-        ({RUN_RECORD_FILE: "{}"}, False),
-        ({RUN_RECORD_FILE: "{}", HISTORY_FILE: ""}, False),
-        ({RUN_RECORD_FILE: "{}", HISTORY_FILE: HEADER}, False),
-        ({RUN_RECORD_FILE: '{"steps": 0}', "result.png": "x"}, False),
-        ({RUN_RECORD_FILE: "{}", HISTORY_FILE: HEADER + "1,2.0,0.1\n"}, True),
-        ({RUN_RECORD_FILE: "{}", HISTORY_FILE: "x" * 10_000 + "\n" + "1,2.0,0.1\n"}, True),
-        ({RUN_RECORD_FILE: "{}", CHECKPOINT_FILE: "x"}, True),
-        ({RUN_RECORD_FILE: '{"state": "stopped"}'}, True),
-        ({RUN_RECORD_FILE: '{"state": "finished"}'}, True),
-        ({RUN_RECORD_FILE: '{"state": "won"}', CHECKPOINT_FILE: "x"}, False),
-    ],
-)
-def test_steps_to_show(tmp_path: Path, files: dict[str, str], expected: bool) -> None:
-    for name, content in files.items():
-        (tmp_path / name).write_text(content)
-    assert has_steps(tmp_path) is expected
-
-
-def test_a_folder_in_the_place_of_a_file_is_no_step(tmp_path: Path) -> None:
-    (tmp_path / RUN_RECORD_FILE).write_text("{}")
-    (tmp_path / HISTORY_FILE).mkdir()
-    (tmp_path / CHECKPOINT_FILE).mkdir()
-    assert not has_steps(tmp_path)
