@@ -24,8 +24,8 @@ def weights_fetch() -> None:
     """Fetch the ImageNet weights before the first run; replace them if they are damaged."""
     from nstflow.engine.weights import imagenet
 
-    console.fetch_assets([imagenet.asset(replace_damaged=True)])
-    console.show_ok(str(imagenet.path), "complete")
+    console.fetch_assets([imagenet.asset()])
+    console.show_ok(str(imagenet.path()), "complete")
 
 
 @app.command("verify")
@@ -37,8 +37,8 @@ def weights_verify() -> None:
     if state == "missing":
         hint = "`nstflow weights fetch` fetches them, and so does the first run."
         raise NstflowError(
-            Problem(str(imagenet.path), "", "the weights are not fetched yet.", hint)
+            Problem(str(imagenet.path()), "", "the weights are not fetched yet.", hint)
         )
     if state == "damaged":
         raise NstflowError(imagenet.damage())
-    console.show_ok(str(imagenet.path), "complete")
+    console.show_ok(str(imagenet.path()), "complete")

@@ -18,11 +18,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from nstflow.engine.weights import cache
 from nstflow.plan import Plan
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.result import Result
-from nstflow.storage.files import write_file
+from nstflow.storage.files import cache_folder, write_file
 
 _MOST_SIZES = 100
 
@@ -114,4 +113,4 @@ def _path_of(plan: Plan) -> Path:
 
 
 def _folder() -> Path:
-    return cache.folder() / "timings"
+    return cache_folder() / "timings"

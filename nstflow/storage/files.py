@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and hash them."""
+"""Write files whole or not at all, hash them, and find the cache folder."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ def write_file(path: Path, data: bytes) -> Path:
         file = Path(folder, path.name)
         file.write_bytes(data)
         return move_file(file, path)
+
+
+def cache_folder() -> Path:
+    """Return the cache folder: `NSTFLOW_CACHE`, or where the platform keeps caches."""
+    import platformdirs
+
+    return Path(os.environ.get("NSTFLOW_CACHE") or platformdirs.user_cache_dir("nstflow"))
 
 
 _SETTLED_NS = 2_000_000_000

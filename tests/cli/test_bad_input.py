@@ -198,10 +198,10 @@ def test_a_damaged_file_in_the_cache(
     from nstflow.engine.weights import imagenet
 
     monkeypatch.setenv("NSTFLOW_CACHE", str(tmp_path / "cache"))
-    imagenet.path.parent.mkdir(parents=True)
-    imagenet.path.write_bytes(b"half")
+    imagenet.path().parent.mkdir(parents=True)
+    imagenet.path().write_bytes(b"half")
     printed = bad(changed("weights: random", "weights: imagenet"))
-    assert printed.startswith(f"{imagenet.path}  weights imagenet\n    the file is damaged")
+    assert printed.startswith(f"{imagenet.path()}  weights imagenet\n    the file is damaged")
     assert "`nstflow weights fetch` replaces it." in printed
 
 

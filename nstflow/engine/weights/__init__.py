@@ -7,12 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nstflow.engine.weights import cache, formats
-from nstflow.engine.weights.cache import IMAGENET as imagenet  # noqa: N811 - an object with methods
+from nstflow.engine.weights import formats, imagenet, keras
 from nstflow.engine.weights.hdf5 import read_h5
 from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.stages.types import Asset
-from nstflow.storage.files import sha256_of
 
 if TYPE_CHECKING:
     from nstflow.engine.weights.formats import Shape, Weights
@@ -40,10 +38,9 @@ def load_weights(name: str, shapes: Mapping[str, Shape], folder: Path) -> Weight
     read: Callable[[Path, Mapping[str, Shape]], Weights]
     if name == "imagenet":
         imagenet.fetch()
-        source = imagenet.path
-        read = formats.read_quantized
+        source, read = imagenet.path(), formats.read_quantized
     elif name == "keras":
-        source, read = cache.fetch_keras(), read_h5
+        source, read = keras.fetch(), read_h5
     else:
         source = _local(name, folder)
         read = read_h5 if source.suffix.lower() == ".h5" else formats.read_npz
@@ -66,25 +63,13 @@ def weights_asset(name: str, folder: Path) -> Asset:
             raise NstflowError(imagenet.damage())
         return imagenet.asset()
     if name == "keras":
-        note = "Keras's own file, 80 MB, float32, fetched by Keras"
-        path = cache.keras_path()
-        return Asset(
-            "Keras weights",
-            present=path.is_file(),
-            note=note,
-            fetch=_fetch_keras,
-            sha256=sha256_of(path) if path.is_file() else None,
-        )
+        return keras.asset()
     return Asset(f"weights {_local(name, folder).name}", present=True, note="a local file")
-
-
-def _fetch_keras(_report: cache.Report) -> None:
-    cache.fetch_keras()  # Keras shows its own progress
 
 
 def named_assets() -> list[Asset]:
     """Return the weights that recipes can name, as `weights_asset` sees them."""
-    return [imagenet.asset(), weights_asset("keras", Path()), weights_asset("random", Path())]
+    return [imagenet.asset(), keras.asset(), weights_asset("random", Path())]
 
 
 def _local(name: str, folder: Path) -> Path:

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nstflow.engine.weights import cache, imagenet, load_weights, named_assets, weights_asset
+from nstflow.engine.weights import imagenet, keras, load_weights, named_assets, weights_asset
 from nstflow.errors import NstflowError, Problem
 
 Shape = tuple[int, int, int, int]
@@ -79,7 +79,7 @@ def test_own_file(name: str, tmp_path: Path) -> None:
 
 def test_own_h5_file_and_that_of_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_h5(tmp_path / "w.h5")
-    monkeypatch.setattr(cache, "fetch_keras", lambda: tmp_path / "w.h5")
+    monkeypatch.setattr(keras, "fetch", lambda: tmp_path / "w.h5")
     for name in ("w.h5", "keras"):
         assert load_weights(name, SHAPES, tmp_path)["one"][0].max() == 3
 
@@ -158,11 +158,11 @@ def test_damaged_weights_are_a_problem_of_the_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NSTFLOW_CACHE", str(tmp_path))
-    imagenet.path.parent.mkdir()
-    imagenet.path.write_bytes(b"half of it")
+    imagenet.path().parent.mkdir()
+    imagenet.path().write_bytes(b"half of it")
     with pytest.raises(NstflowError, match="the file is damaged") as caught:
         weights_asset("imagenet", tmp_path)
-    assert caught.value.problems[0].where == str(imagenet.path)
+    assert caught.value.problems[0].where == str(imagenet.path())
     assert "`nstflow weights fetch` replaces it" in caught.value.problems[0].hint
     with pytest.raises(NstflowError, match="the file is damaged"):
         load_weights("imagenet", SHAPES, tmp_path)

