@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 
 from nstflow.errors import NstflowError, NstflowWarning, Problem
 from nstflow.hookspecs import hookimpl
@@ -80,7 +79,11 @@ def _run(job: Job, tell: Tell, stop: Stop) -> Result:
         from nstflow.engine.device import use_threads
 
         use_threads(job.threads)
-    _make_folder(job.folder)  # where the paths of the lockfile start
+    try:
+        job.folder.mkdir(parents=True, exist_ok=True)  # where the paths of the lockfile start
+    except OSError as error:
+        got = f"the folder can't be made ({error.strerror or error})."
+        raise NstflowError(Problem(str(job.folder), "", got)) from error
     source = parse_source(job.lock, str(job.folder / RECIPE_FILE), job.folder)
     recipe = parse(source, ReadOptions(plugins=tuple(job.plugins))).recipe_or_raise()
     run_job = partial(
@@ -108,14 +111,6 @@ def left_by(job: Job, plan: Plan) -> JobResult | None:
         if record and record.state == "finished" and written.read_text("utf-8") == job.lock:
             return result_of(job.name, read_result(plan, job.folder, record, ""))
     return None
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        got = f"the folder can't be made ({error.strerror or error})."
-        raise NstflowError(Problem(str(folder), "", got)) from error
 
 
 _shared = cache(RunCache)  # one for all runs of this process

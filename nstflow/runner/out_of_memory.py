@@ -39,13 +39,12 @@ def out_of_memory(plan: Plan, there_is: int | None) -> NstflowError:
         there_is: Bytes that the device has for it, or None where that is not known.
     """
     needed = plan.memory
-    known = []
+    got = "there is not enough memory."
     if needed is not None:
-        known.append(f"this run needs about {_gigabytes(needed)}")
+        got += f" This run needs about {_gigabytes(needed)}."
     if there_is is not None:
-        known.append(f"{_gigabytes(there_is)} are free")
-    got = ": ".join(["there is not enough memory", *filter(None, [", ".join(known)])])
-    return NstflowError(Problem("", "", f"{got}.", _advice(plan, needed, there_is)))
+        got += f" {_gigabytes(there_is)} are free."
+    return NstflowError(Problem("", "", got, _advice(plan, needed, there_is)))
 
 
 def _advice(plan: Plan, needed: int | None, there_is: int | None) -> str:

@@ -10,24 +10,20 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
+import math
 import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
 from nstflow.plan import Plan
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.result import Result
 from nstflow.storage.files import cache_folder, write_file
 
-_MOST_SIZES = 100
-
 _LARGEST_RATIO = 5.0  # of the numbers of pixels of a run and of one that it is estimated from
-
-Side = Annotated[int, Field(gt=0, le=1_000_000)]
 
 
 class Timing(BaseModel):
@@ -42,8 +38,8 @@ class Timing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    canvas: tuple[Side, Side]
-    seconds: float = Field(gt=0, lt=1e6)
+    canvas: tuple[PositiveInt, PositiveInt]
+    seconds: float = Field(gt=0, allow_inf_nan=False)
     device: str = Field(pattern=r"^[ -~]{0,100}$")
     date: dt.date
 
@@ -66,7 +62,7 @@ def record(result: Result) -> None:
         path = _path_of(plan)
         others = [each for each in _read(path) if each.canvas != timing.canvas]
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, _FILE.dump_json([*others, timing][-_MOST_SIZES:]))
+        write_file(path, _FILE.dump_json([*others, timing]))
 
 
 def estimate(plan: Plan) -> tuple[float, Timing] | None:
@@ -75,17 +71,14 @@ def estimate(plan: Plan) -> tuple[float, Timing] | None:
     It is the time of the run of the same kind whose number of pixels is nearest, times the ratio of
     these numbers.
     """
-    if not _has_one_size(plan):
-        return None
-    pixels = plan.canvas[0] * plan.canvas[1]
-    nearest: tuple[float, Timing] | None = None
-    smallest = _LARGEST_RATIO
-    for timing in _read(_path_of(plan)):
-        ratio = pixels / (timing.canvas[0] * timing.canvas[1])
-        if max(ratio, 1 / ratio) <= smallest:
-            smallest = max(ratio, 1 / ratio)
-            nearest = (timing.seconds * ratio, timing)
-    return nearest
+
+    def ratio(timing: Timing) -> float:
+        return math.prod(plan.canvas) / math.prod(timing.canvas)
+
+    timings = _read(_path_of(plan)) if _has_one_size(plan) else []
+    near = [each for each in timings if 1 / _LARGEST_RATIO <= ratio(each) <= _LARGEST_RATIO]
+    nearest = min(near, key=lambda each: abs(math.log(ratio(each))), default=None)
+    return (nearest.seconds * ratio(nearest), nearest) if nearest else None
 
 
 def _read(path: Path) -> list[Timing]:

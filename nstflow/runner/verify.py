@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from nstflow.lockfile.check import warn_differences
 from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.runner.run import run
-from nstflow.storage.run_record import LOCK_FILE, RunRecord, explain_not_a_run, read_run_record
+from nstflow.storage.run_record import LOCK_FILE, explain_not_a_run, read_run_record
 
 if TYPE_CHECKING:
     from nstflow.engine.device import DeviceChoice
@@ -64,7 +65,12 @@ def verify(
     Raises:
         NstflowError: The folder is not that of a finished run, or an input is missing.
     """
-    record = _finished(folder)
+    record = read_run_record(folder)
+    if record is None:
+        raise NstflowError(Problem(str(folder), "", *explain_not_a_run(folder)))
+    if record.state != "finished":
+        got, hint = "this run has not finished.", "Finish it first: run its recipe with --resume."
+        raise NstflowError(Problem(str(folder), "", got, hint))
     for name in record.files:  # before all the steps are taken
         if not (folder / name).is_file():
             got = "this file of the run is missing."
@@ -80,37 +86,21 @@ def verify(
         return [compare(folder / name, again / name) for name in record.files]
 
 
-def _finished(folder: Path) -> RunRecord:
-    record = read_run_record(folder) if folder.is_dir() else None
-    if record is not None and record.state == "finished":
-        return record
-    if record is not None and record.state == "failed":
-        got = "this run failed."
-        hint = "`nstflow run` on its recipe says why."
-    elif record is not None:
-        got, hint = "this run has not ended.", "Resume it first, with --resume."
-    elif folder.is_dir():
-        got, hint = explain_not_a_run(folder)
-    else:
-        got = "this is a file." if folder.is_file() else "there is no such folder."
-        hint = "Name a run directory."
-    raise NstflowError(Problem(str(folder), "", got, hint))
-
-
 def compare(first: Path, second: Path) -> Comparison:
     """Compare two files pixel by pixel, or byte by byte if they are not images of one size."""
     import numpy as np
     import PIL.Image
 
     pixels = []
-    try:
-        with PIL.Image.open(first) as one, PIL.Image.open(second) as other:
-            both = (one, other)
-            mode = "RGBA" if any(image.has_transparency_data for image in both) else "RGB"
-            if all(image.mode in _EIGHT_BITS for image in both):
-                pixels = [np.asarray(image.convert(mode), np.int16) for image in both]
-    except Exception:  # noqa: BLE001 - not an image, or damaged: decoders raise anything
-        pixels = []
+    with (
+        contextlib.suppress(Exception),  # not an image, or damaged: decoders raise anything
+        PIL.Image.open(first) as one,
+        PIL.Image.open(second) as other,
+    ):
+        both = (one, other)
+        mode = "RGBA" if any(image.has_transparency_data for image in both) else "RGB"
+        if all(image.mode in _EIGHT_BITS for image in both):
+            pixels = [np.asarray(image.convert(mode), np.int16) for image in both]
     if not pixels or pixels[0].shape != pixels[1].shape:
         equal = second.is_file() and first.read_bytes() == second.read_bytes()
         return Comparison(first.name, None, None, equal)

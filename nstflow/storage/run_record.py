@@ -70,6 +70,8 @@ def read_run_record(folder: Path) -> RunRecord | None:
 
 def explain_not_a_run(folder: Path) -> tuple[str, str]:
     """Return what is wrong with a folder that is not a run directory, and the fix."""
+    if not folder.is_dir():
+        return "there is no such folder.", "Name a run directory."
     runs = sorted(file.parent for file in folder.glob(f"*/{RUN_RECORD_FILE}"))
     if runs:
         return f"this folder holds {len(runs)} runs.", f"Name one of them, such as {runs[0]}."

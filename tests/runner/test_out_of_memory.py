@@ -33,7 +33,7 @@ def test_the_largest_size_that_fits(plan: Plan) -> None:
     found = problem(plan, 1_300_000_000)
     needed = f"{plan.memory / 1e9:.1f} GB"
     assert found.got == (
-        f"there is not enough memory: this run needs about {needed}, 1.3 GB are free."
+        f"there is not enough memory. This run needs about {needed}. 1.3 GB are free."
     )
     words = found.hint.split()
     assert words[:5] == ["What", "would", "fit:", "--set", "preprocess.0.longest_side=288"]

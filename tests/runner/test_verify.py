@@ -131,9 +131,9 @@ def test_verifying_can_be_stopped(ended: Result, asking: Any) -> None:
     [
         ("empty", "this folder holds no run. Name a run directory."),
         ("nowhere", "there is no such folder. Name a run directory."),
-        ("copy/photo.png", "this is a file. Name a run directory."),
-        ("stopped", "this run has not ended. Resume it first, with --resume."),
-        ("failed", "this run failed. `nstflow run` on its recipe says why."),
+        ("copy/photo.png", "there is no such folder. Name a run directory."),
+        ("stopped", "this run has not finished. Finish it first: run its recipe with --resume."),
+        ("failed", "this run has not finished. Finish it first: run its recipe with --resume."),
         ("outside", "this folder holds no run. Name a run directory."),
         ("lost", "this file of the run is missing. Restore it, or run the lockfile again with"),
     ],
