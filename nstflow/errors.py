@@ -1,7 +1,5 @@
 """The one error type for everything that a user can put right, and the warning beside it."""
 
-from __future__ import annotations
-
 import difflib
 import sys
 import traceback

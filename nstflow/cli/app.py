@@ -1,7 +1,5 @@
 """The application: every command, and what happens to errors and warnings."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys

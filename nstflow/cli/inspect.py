@@ -1,7 +1,5 @@
 """The commands that only read: nothing is computed."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """The commands about locks: write, compare and show them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

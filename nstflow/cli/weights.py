@@ -1,7 +1,5 @@
 """The weights of the networks."""
 
-from __future__ import annotations
-
 import typer
 
 from nstflow.cli.console import output as console

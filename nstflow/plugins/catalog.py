@@ -1,7 +1,5 @@
 """All stages that are installed: slot → name → stage class."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 

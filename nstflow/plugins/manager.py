@@ -1,7 +1,5 @@
 """Plugins: loaded one by one, so that an error in one does not affect the others."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import warnings

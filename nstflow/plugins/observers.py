@@ -1,7 +1,5 @@
 """The observers of a run: called one by one, so that an error in one does not affect others."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Plugins that are single files, without a package."""
 
-from __future__ import annotations
-
 import hashlib
 import linecache
 import sys

@@ -10,8 +10,6 @@
 `nstflow_tiny_images` and `nstflow_run` are available wherever nstflow is installed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What all stages must have: texts, settings that can be written down, a cheap import."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import subprocess

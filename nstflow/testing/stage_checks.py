@@ -1,7 +1,5 @@
 """What stages of the other slots must do: keep the planned size, and repeat themselves exactly."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from functools import partial

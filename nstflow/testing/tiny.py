@@ -1,7 +1,5 @@
 """Small images and a small run to try a stage on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Colour profiles: pixels converted to sRGB."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is printed about finished runs: how they were made, what differs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is shown of many runs while they last, and the table in the end."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """What is printed of plans and weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from rich.text import Text

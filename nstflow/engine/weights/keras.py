@@ -1,7 +1,5 @@
 """Keras's own weights of VGG-19, in Keras's cache."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
