@@ -79,12 +79,8 @@ class Catalog:
         offers = self._slots[slot].get(name, [])
         if offers:
             both = " and ".join(offer.title for offer in offers)
-            options = " or ".join(
-                # the built-in stages can't be left out
-                f"--block-plugin {offer.plugin}"
-                for offer in offers
-                if offer.plugin != "nstflow"
-            )
+            plugins = [o.plugin for o in offers if o.plugin != "nstflow"]  # which can't be left out
+            options = " or ".join(f"--block-plugin {plugin}" for plugin in plugins)
             return f"'{name}' is offered twice, by {both}.", f"Settle it with {options}."
         installed = ", ".join(
             name if offer.plugin == "nstflow" else f"{name} ({offer.package.split()[0]})"

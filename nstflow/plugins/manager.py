@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import chain
 from typing import Any, get_args
 
 import pluggy
@@ -17,14 +18,10 @@ from nstflow.hookspecs import HOOKS
 from nstflow.plugins.catalog import Catalog, Offer, name_of, title_of
 from nstflow.plugins.observers import HookManager, InvalidPluginError, Observers
 from nstflow.plugins.single_file import PluginFile
-from nstflow.stages.slots import slot_of
+from nstflow.stages.slots import Slot, slot_of
 from nstflow.stages.stage import Stage
 
 BUILTIN = "nstflow"
-
-_IMPORT = "import failed: "
-
-_TAKEN = "is loaded already: block one, by its package's name"
 
 
 @dataclass(frozen=True)
@@ -46,15 +43,11 @@ class PluginRow:
     def fix(self) -> str:
         """What its user can do about the error."""
         package, _, version = self.package.partition(" ")
-        if self.error.endswith(_TAKEN):
-            return f"leave one out: --block-plugin {package}"
         if not version:
             return f"report it to its author, or leave it out: --block-plugin {self.name}"
-        how = "install it again, with its dependencies, or update it"
-        if not self.error.startswith(_IMPORT):
-            how = "update it, or report it to its author"
         return (
-            f"{how}; `pip uninstall {package}` removes it, --block-plugin {self.name} leaves it out"
+            "install it again, with its dependencies, update it, or report it to its author;"
+            f" `pip uninstall {package}` removes it, --block-plugin {package} leaves it out"
         )
 
 
@@ -130,7 +123,7 @@ class Plugins:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - an import may raise anything
-            text = f"{_IMPORT}{describe_exception(error)}"
+            text = f"import failed: {describe_exception(error)}"
             self.rows.append(PluginRow(entry.name, package, error=text))
         else:
             self._add(entry.name, package, plugin)
@@ -139,11 +132,11 @@ class Plugins:
         """Register a plugin, or record why that is not possible."""
         plugins = self._manager.list_name_plugin()  # compared by identity: a plugin may define ==
         same = next((known for known, other in plugins if known == name or other is plugin), None)
-        if same is not None:
-            error = f"a plugin '{same}' {_TAKEN}"
-            self.rows.append(PluginRow(name, package, error=error))
-            return
         try:
+            if same is not None:
+                raise InvalidPluginError(
+                    f"a plugin '{same}' is loaded already: block one, by its package's name"
+                )
             if inspect.isclass(plugin):
                 raise InvalidPluginError("it is a class: let the entry point name an instance")
             hash(plugin)  # pluggy needs it
@@ -158,18 +151,17 @@ class Plugins:
         except BaseException as raised:  # noqa: BLE001 - a hook may raise anything
             error = f"nstflow_stages failed: {describe_exception(raised, source_path_of(plugin))}"
         else:
-            self._offers += [Offer(stage, name, package) for stage in stages]
-            offered = [f"{slot.name}: {name_of(s)}" for s in stages if (slot := slot_of(s))]
+            self._offers += [Offer(stage, name, package) for stage in stages.values()]
             hooks = self._manager.hooks_of(plugin)
             observed = [hook for hook in HOOKS if hook in hooks and hook != "nstflow_stages"]
-            self.rows.append(PluginRow(name, package, (*offered, *observed)))
+            self.rows.append(PluginRow(name, package, (*stages, *observed)))
             return
-        if self._manager.get_plugin(name) is plugin:
+        if same is None and self._manager.has_plugin(name):
             self._manager.unregister(name=name)
         self.rows.append(PluginRow(name, package, error=error))
 
-    def _check(self, plugin: object) -> list[type[Stage]]:
-        """Check a registered plugin, and return its stages."""
+    def _check(self, plugin: object) -> dict[str, type[Stage]]:
+        """Check a registered plugin, and return its stages, by `slot: name`."""
         hooks = self._manager.hooks_of(plugin)
         if not hooks:
             raise InvalidPluginError("no function of it carries @nstflow.hookimpl")
@@ -177,18 +169,14 @@ class Plugins:
             function = getattr(plugin, hook, None)
             if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
                 raise InvalidPluginError(f"its {hook} is async or a generator: use a function")
-        offered = self._manager.call(plugin, "nstflow_stages")
-        stages: list[type[Stage]] = [stage for stages in offered for stage in stages]
-        names = set()
-        for stage in stages:
-            check_stage_class(stage)
+        stages: dict[str, type[Stage]] = {}
+        for stage in chain(*self._manager.call(plugin, "nstflow_stages")):
+            slot, name = check_stage_class(stage).name, name_of(stage)
             if plugin is not builtin:
                 check_schema(stage)
-            slot = slot_of(stage)
-            assert slot is not None  # noqa: S101 - it was checked
-            if (slot.name, name_of(stage)) in names:
-                raise InvalidPluginError(f"it offers '{name_of(stage)}' twice, for {slot.name}")
-            names.add((slot.name, name_of(stage)))
+            if f"{slot}: {name}" in stages:
+                raise InvalidPluginError(f"it offers '{name}' twice, for {slot}")
+            stages[f"{slot}: {name}"] = stage
         return stages
 
 
@@ -219,8 +207,8 @@ class Lenient(GenerateJsonSchema):
         return {}
 
 
-def check_stage_class(stage: Any) -> None:
-    """Check that something is a stage class with a slot, a name and all methods.
+def check_stage_class(stage: Any) -> Slot:
+    """Check that something is a stage class with a slot, a name and all methods; return the slot.
 
     Raises:
         InvalidPluginError: It is not; the text says why.
@@ -230,7 +218,8 @@ def check_stage_class(stage: Any) -> None:
             f"{stage!r} is not a stage class: derive one from LossTerm, Loader, …"
         )
     title = stage.__name__
-    if slot_of(stage) is None:
+    slot = slot_of(stage)
+    if slot is None:
         raise InvalidPluginError(f"{title} derives from Stage alone: derive it from a slot's base")
     use = stage.model_fields["use"]
     if not isinstance(use.default, str) or get_args(use.annotation) != (use.default,):
@@ -242,6 +231,7 @@ def check_stage_class(stage: Any) -> None:
         )
     if abstract := ", ".join(sorted(stage.__abstractmethods__)):
         raise InvalidPluginError(f"{title} lacks {abstract}: its slot's contract requires it")
+    return slot
 
 
 def check_schema(stage: type[Stage]) -> None:

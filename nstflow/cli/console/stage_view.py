@@ -47,10 +47,9 @@ def show_plugins(plugins: Plugins) -> None:
         name, package = printable(row.name), printable(title_of(row.package))
         show_line((name, "bold cyan"), (f"  {package}", "dim"))
         show_facts(_facts(row), "  ")
-    for slot, name, offers in plugins.catalog.collisions():
-        both = " and ".join(offer.title for offer in offers)
-        show_line((f"{slot}: {name}", "red"), f" is offered twice, by {both}; neither can be used.")
-        show_line(f"    {plugins.catalog.explain_missing(slot, name)[1]}")
+    for slot, name, _ in plugins.catalog.collisions():
+        got, hint = plugins.catalog.explain_missing(slot, name)
+        show_line((f"{slot}: ", "red"), f"{got} {hint}")
 
 
 def _facts(row: PluginRow) -> list[tuple[str, str | Text]]:
