@@ -62,17 +62,13 @@ def with_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
             name: {"path": image} if isinstance(image, str) else image
             for name, image in images.items()
         }
-    for slot in SLOTS.values():
-        held = full.get(slot.name)
-        if slot.default is None or not isinstance(held, dict):
-            continue
-        if slot.holds == "one":
-            full[slot.name] = {"use": slot.default, **held}
-        else:
-            full[slot.name] = {
-                name: {"use": slot.default, **item} if isinstance(item, dict) else item
-                for name, item in held.items()
-            }
+    for slot in [slot for slot in SLOTS.values() if slot.default is not None]:
+        items = {
+            keys[-1]: {"use": slot.default, **item} if isinstance(item, dict) else item
+            for keys, item in slot.items(full.get(slot.name)).items()
+        }
+        if items:
+            full[slot.name] = items if slot.holds == "mapping" else items[slot.name]
     return full
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from nstflow.errors import NstflowError, Problem, describe_value
 from nstflow.plugins.catalog import Catalog
@@ -22,7 +22,7 @@ from nstflow.recipe.paths import MATRIX, Keys
 from nstflow.recipe.source import Source, read_source
 from nstflow.recipe.validation import check, explain
 from nstflow.stages.slots import SLOTS
-from nstflow.stages.stage import Name, Stage
+from nstflow.stages.stage import Stage
 
 MAX_STAGES = 1000  # in one slot: their files and their names are looked up
 
@@ -148,52 +148,38 @@ def _draft(
     ):  # the canvas has the size of the image that it starts from
         data["start"] = {**start, "like": start.get("like", start["image"])}
         source = replace(source, data=dict(data))
-    stages, problems = _read_stages(source, installed.catalog, known)
-    broken: list[Keys] = []
+    stages: dict[Keys, Stage] = {}
+    problems: list[Problem] = []
+    broken: set[Keys] = set()
     for slot in SLOTS.values():
         items = slot.items(data.get(slot.name))
-        valid = {keys[-1]: stages[keys] for keys in items if keys in stages}
-        broken += [keys for keys in items if keys not in stages]
+        if len(items) > MAX_STAGES:
+            got = f"there are {len(items)} stages: at most {MAX_STAGES} are allowed."
+            problems.append(source.problem((slot.name,), got))
+        for keys, item in items.items() if len(items) <= MAX_STAGES else ():
+            stage = read_stage(source, keys, item, installed.catalog, known)
+            if isinstance(stage, Stage):
+                stages[keys] = stage
+            else:
+                problems += stage
+        broken |= items.keys() - stages.keys()
+        read = {keys[-1]: stages.get(keys) for keys in items}
         if slot.holds == "one":
-            data[slot.name] = valid.get(slot.name)
+            data[slot.name] = read[slot.name]
         elif items:
-            data[slot.name] = valid if slot.holds == "mapping" else [*valid.values()]
+            data[slot.name] = read if slot.holds == "mapping" else [*read.values()]
     origin = Origin(source, installed, stages, cell)
     recipe = None
     try:
         recipe = Recipe.model_validate(data, strict=True, context=origin)
     except ValidationError as error:
-        slots = {keys[0] for keys in broken}  # their problems are known already
-        problems += [p for p in explain(error, source, (), Recipe) if p.what not in slots]
-    if broken:
-        problems += _names_of_broken(source, broken)
+        problems += explain(error, source, (), Recipe, known=broken)
     problems += check(source, stages)
     if installed.unknown_blocks and "lock" not in source.data:
         # a lock may name plugins of the machine that wrote it
         problems += _unknown_blocks(source, installed)
     problems.sort(key=lambda problem: problem.order)
     return Draft(origin, problems, None if problems else recipe)
-
-
-def _read_stages(
-    source: Source, catalog: Catalog, known: dict[tuple[str, str], Stage]
-) -> tuple[dict[Keys, Stage], list[Problem]]:
-    """Return path → stage of the valid ones, and the problems of the others."""
-    stages: dict[Keys, Stage] = {}
-    problems: list[Problem] = []
-    for slot in SLOTS.values():
-        items = slot.items(source.data.get(slot.name))
-        if len(items) > MAX_STAGES:
-            got = f"there are {len(items)} stages: at most {MAX_STAGES} are allowed."
-            problems.append(source.problem((slot.name,), got))
-            continue
-        for keys, item in items.items():
-            stage = read_stage(source, keys, item, catalog, known)
-            if isinstance(stage, Stage):
-                stages[keys] = stage
-            else:
-                problems += stage
-    return stages, problems
 
 
 def read_stage(
@@ -221,48 +207,31 @@ def read_stage(
         except ValidationError as error:
             return explain(error, source, keys, stage)
         return known[slot, text]
-    path = (*keys, "use")
-    if isinstance(use, str):
-        return [source.problem(path, *catalog.explain_missing(slot, use))]
-    names = ", ".join(offers)
+    installed = f"Installed: {', '.join(offers)}."
     if not isinstance(item, dict):
         got = f"this must be a mapping of settings, but is {describe_value(item)}."
-        return [source.problem(keys, got, f"Write {{use: …}} with one of {names}.")]
+        return [source.problem(keys, got, f"Write {{use: …}}. {installed}")]
     if use is None:
-        got = "`use:` is required: the name of a stage."
-        return [source.problem(keys, got, f"Installed: {names}.")]
+        return [source.problem(keys, "`use:` is required: the name of a stage.", installed)]
     got = f"this must be the name of a stage, but is {describe_value(use)}."
-    return [source.problem(path, got, f"Installed: {names}.")]
+    if isinstance(use, str):
+        got, installed = catalog.explain_missing(slot, use)
+    return [source.problem((*keys, "use"), got, installed)]
 
 
-def _names_of_broken(source: Source, broken: Sequence[Keys]) -> list[Problem]:
-    """Check the names of stages that are not valid: the recipe is read without them."""
-    names: dict[str, dict[Any, None]] = {}
-    for slot, *name in broken:
-        if name and SLOTS[str(slot)].holds == "mapping":
-            names.setdefault(str(slot), {})[name[0]] = None
-    try:
-        TypeAdapter(dict[str, dict[Name, None]]).validate_python(names)
-    except ValidationError as error:
-        return explain(error, source, (), Recipe)
-    return []
+def _unknown_blocks(source: Source, installed: Plugins) -> Iterator[Problem]:
+    places = _blocked(source)
+    for name in installed.unknown_blocks:
+        problem, at = installed.unknown(name), places.get(name)
+        yield source.problem(at, problem.got, problem.hint) if at else problem
 
 
 def _blocked(source: Source) -> dict[str, Keys]:
     """Return name of a blocked plugin → its path; if that is not valid, the draft says so."""
     choice = source.data.get("plugins")
     names = choice.get("block") if isinstance(choice, dict) else None
-    places: dict[str, Keys] = {}
-    for index, name in enumerate(names if isinstance(names, list) else ()):
-        if isinstance(name, str):
-            places.setdefault(name, ("plugins", "block", index))
-    return places
-
-
-def _unknown_blocks(source: Source, plugins: Plugins) -> Iterator[Problem]:
-    places = _blocked(source)
-    for name in plugins.unknown_blocks:
-        problem = plugins.unknown(name)
-        if name in places:
-            problem = source.problem(places[name], problem.got, problem.hint)
-        yield problem
+    return {
+        name: ("plugins", "block", index)
+        for index, name in enumerate(names if isinstance(names, list) else ())
+        if isinstance(name, str)
+    }

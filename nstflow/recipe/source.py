@@ -15,6 +15,8 @@ from nstflow.storage.run_record import LOCK_FILE
 
 MAX_BYTES = 1 << 18
 
+_TOO_LARGE = f"this is larger than {MAX_BYTES >> 10} KiB: no recipe is."
+
 
 @dataclass(frozen=True)
 class Source:
@@ -79,31 +81,27 @@ def read_source(path: Path) -> Source:
         NstflowError: There is no such file, or it is not a YAML mapping.
     """
     label = str(path)
-
-    def refuse(got: str, hint: str = "") -> NstflowError:
-        return NstflowError(Problem(label, "", got, hint), label)
-
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
-            raise refuse("this is not a regular file.", "Write the recipe to one.")
+            raise _error(label, "this is not a regular file.", "Write the recipe to one.")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
         hint = "Name one recipe file in it."
         if (path / LOCK_FILE).is_file():
             hint = f"Name the lock in it: {path / LOCK_FILE}"
-        raise refuse("this is a folder.", hint) from None
+        raise _error(label, "this is a folder.", hint) from None
     except FileNotFoundError:
-        raise refuse("there is no such file.") from None
+        raise _error(label, "there is no such file.") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise refuse(f"the file can't be read ({error}).") from error
+        raise _error(label, f"the file can't be read ({error}).") from error
     if len(data) > MAX_BYTES:
-        raise refuse(f"the file is larger than {MAX_BYTES >> 10} KiB: no recipe is.")
+        raise _error(label, _TOO_LARGE)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         hint = "`nstflow rerun` makes a picture again." if data.startswith(b"\x89PNG") else ""
-        raise refuse(f"this is not text in UTF-8 (byte {error.start}).", hint) from None
+        raise _error(label, f"this is not text in UTF-8 (byte {error.start}).", hint) from None
     return parse_source(text, label, path.absolute().parent, controls=False)
 
 
@@ -121,16 +119,17 @@ def parse_source(
     Raises:
         NstflowError: It is not a YAML mapping.
     """
-
-    def refuse(got: str, hint: str = "") -> NstflowError:
-        return NstflowError(Problem(label, "", got, hint), label)
-
     if len(text) > MAX_BYTES:
-        raise refuse(f"the text is longer than {MAX_BYTES >> 10} KiB: no recipe is.")
+        raise _error(label, _TOO_LARGE)
     data, positions = parse_yaml(text.removeprefix("\ufeff"), label, controls=controls)
     if data is None:
-        raise refuse("the recipe is empty.", "It needs at least name, images and losses.")
+        raise _error(label, "the recipe is empty.", "It needs at least name, images and losses.")
     if not isinstance(data, dict):
         kind = describe_value(data)
-        raise refuse(f"a recipe is a mapping of keys to values, but this is {kind}.")
+        raise _error(label, f"a recipe is a mapping of keys to values, but this is {kind}.")
     return Source(label, text, data, positions, {(): folder or Path()})
+
+
+def _error(label: str, got: str, hint: str = "") -> NstflowError:
+    """Return the error of a whole file."""
+    return NstflowError(Problem(label, "", got, hint), label)

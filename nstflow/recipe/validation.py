@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
+import re
+from collections.abc import Collection, Iterable, Mapping, Sized
 from itertools import islice
 from typing import Any
 
@@ -131,13 +132,21 @@ _WANTED = {
 
 
 def explain(
-    error: ValidationError, source: Source, keys: Keys, model: type[BaseModel]
+    error: ValidationError,
+    source: Source,
+    keys: Keys,
+    model: type[BaseModel],
+    known: Collection[Keys] = (),
 ) -> list[Problem]:
-    """Return the problems of a model whose data is at `keys` of the source."""
+    """Return the problems of a model whose data is at `keys` of the source.
+
+    Paths in `known` are left out: their problems are reported already.
+    """
     data = get_path(source.data, keys)
     grouped: dict[Keys, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
-        grouped.setdefault(_path(data, item), []).append(item)
+        if item["loc"] not in known:
+            grouped.setdefault(_path(data, item), []).append(item)
     above = {path[:length] for path in grouped for length in range(len(path))}
     return [
         _problem(source, keys, path, items, model)
@@ -176,28 +185,21 @@ def _problem(
         hint = (field.description or "") if field else ""
         return source.problem(full, "this is required, but missing.", hint)
     if kind == "value_error":
-        return source.problem(full, _sentence(item["ctx"]["error"]))
+        text = str(item["ctx"]["error"])  # a suggestion at its end may be a question
+        return source.problem(full, text if text.endswith("?") else f"{text}.")
     is_key = item["loc"][-1:] == ("[key]",)
-    got = describe_value(path[-1] if is_key else item["input"])
-    if wanted := " or ".join(dict.fromkeys(_wanted(items))):
-        got = f"this must be {wanted}, but is {got}."
-    else:
-        got = f"{item['msg']}; this is {got}."
-    return source.problem(full, got, _near(items), key=is_key)
-
-
-def _wanted(items: list[Mapping[str, Any]]) -> Iterator[str]:
-    for item in items:
-        if item["type"] in _WANTED:
-            yield _WANTED[item["type"]].format(**item.get("ctx", {}))
-
-
-def _near(items: list[Mapping[str, Any]]) -> str:
-    for item in items:
-        if item["type"] == "literal_error" and isinstance(item["input"], str):
-            choices = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-            return suggest(item["input"], choices)
-    return ""
+    value = describe_value(path[-1] if is_key else item["input"])
+    wanted = {
+        _WANTED[each["type"]].format(**each.get("ctx", {})): each
+        for each in items
+        if each["type"] in _WANTED
+    }
+    got = f"this must be {' or '.join(wanted)}, but is {value}."
+    if not wanted:
+        got = f"{item['msg']}; this is {value}."
+    literal = next((text for text, each in wanted.items() if each["type"] == "literal_error"), "")
+    hint = suggest(str(item["input"]), re.findall("'(.*?)'", literal))
+    return source.problem(full, got, hint, key=is_key)
 
 
 def _model_at(model: type[BaseModel], path: Keys) -> type[BaseModel]:
@@ -209,8 +211,3 @@ def _model_at(model: type[BaseModel], path: Keys) -> type[BaseModel]:
             break
         model = inner
     return model
-
-
-def _sentence(text: object) -> str:
-    """Return a stage's own words as a sentence; a suggestion at the end may be a question."""
-    return str(text) if str(text).endswith("?") else f"{text}."

@@ -35,13 +35,12 @@ MAX_NODES, MAX_DIGITS = 20_000, 100
 
 _TAG = "tag:yaml.org,2002:"
 
-_CORE = {  # tag -> the plain scalars that it covers, and their first characters
-    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+_CORE = {  # tag -> the plain scalars that it covers
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
     "float": (
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        list("-+.0123456789"),
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
     ),
 }
 
@@ -55,16 +54,7 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
 
 _HALF_A_LETTER = re.compile("[\ud800-\udfff]")
 
-_FORBIDDEN = {  # whether control characters may pass -> what may not
-    True: _HALF_A_LETTER,
-    # tabs and ends of lines are text
-    False: re.compile("[\ud800-\udfff\x00-\x08\x0b-\x1f\x7f-\x9f]"),
-}
-
-IMPLICIT = [
-    (_TAG + name, re.compile(f"(?:{pattern})$"), first) for name, (pattern, first) in _CORE.items()
-]
-"""How PyYAML finds the type of a plain scalar: tag, pattern, first characters."""
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # tabs and ends of lines are text
 
 
 class _CoreLoader(yaml.SafeLoader):
@@ -73,8 +63,13 @@ class _CoreLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as PyYAML declares it
 
 
-for _tag, _pattern, _letters in IMPLICIT:
-    _CoreLoader.add_implicit_resolver(_tag, _pattern, _letters)
+def _resolve_core(cls: type[_CoreLoader | CoreDumper]) -> None:
+    """Let a class of PyYAML find the type of a plain scalar by the patterns of the core schema."""
+    for name, pattern in _CORE.items():
+        cls.add_implicit_resolver(_TAG + name, re.compile(f"(?:{pattern})$"), None)
+
+
+_resolve_core(_CoreLoader)
 
 
 def parse_yaml(text: str, label: str, *, controls: bool = True) -> tuple[Any, Positions]:
@@ -95,7 +90,8 @@ def parse_yaml(text: str, label: str, *, controls: bool = True) -> tuple[Any, Po
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = str(Position(label, mark.line + 1, mark.column + 1)) if mark else label
-        raise NstflowError(Problem(where, "", _explain(error), _hint(error)), label) from None
+        got = f"this is not valid YAML: {', '.join(filter(None, (error.context, error.problem)))}."
+        raise NstflowError(Problem(where, "", got, _hint(error)), label) from None
     except yaml.YAMLError as error:
         got = f"this is not text that YAML allows ({' '.join(str(error).split())})."
         raise NstflowError(Problem(label, "", got), label) from None
@@ -115,14 +111,13 @@ class _Builder:
     def build(self, node: yaml.Node, keys: Keys = (), key: yaml.Node | None = None) -> Any:
         """Return the data of a node at a path; `key` is the node of its key in a mapping."""
         self.nodes += 1
-        if len(keys) > MAX_DEPTH or self.nodes > MAX_NODES:
-            limit = (
-                "is nested too deeply" if len(keys) > MAX_DEPTH else "expands to too many values"
-            )
-            self.refuse(node, keys, f"the recipe {limit} here.")
+        if len(keys) > MAX_DEPTH:
+            self.refuse(node, keys, "the recipe is nested too deeply here.")
+        if self.nodes > MAX_NODES:
+            self.refuse(node, keys, "the recipe expands to too many values here.")
         at, value_at = (
-            Position(self.label, each.start_mark.line + 1, each.start_mark.column + 1)
-            for each in (key or node, node)
+            Position(self.label, mark.line + 1, mark.column + 1)
+            for mark in ((key or node).start_mark, node.start_mark)
         )
         self.positions[keys] = at, value_at
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
@@ -130,10 +125,11 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
             return [self.build(item, (*keys, index)) for index, item in enumerate(node.value)]
         if not isinstance(node, yaml.ScalarNode) or node.tag not in _SCALARS:
-            self.refuse(node, keys, _not_allowed(node.tag))
+            tag = printable(node.tag)
+            self.refuse(node, keys, f"the tag {tag} is not allowed: a recipe is plain data.")
         text, kind = node.value, node.tag.removeprefix(_TAG)
-        if _FORBIDDEN[self.controls].search(text):
-            self.refuse(node, keys, f"this text has {flaw_of(text, controls=self.controls)}.")
+        if flaw := flaw_of(text, controls=self.controls):
+            self.refuse(node, keys, f"this text has {flaw}.")
         if kind == "int" and len(text) > MAX_DIGITS:
             self.refuse(node, keys, f"a number of {len(text)} digits is too long.")
         try:
@@ -147,8 +143,7 @@ class _Builder:
             key = key_node.value
             if not isinstance(key_node, yaml.ScalarNode) or key == "<<":
                 self.refuse(key_node, keys, "a key must be a word; YAML 1.2 has no merge keys.")
-            if _FORBIDDEN[self.controls].search(key):
-                flaw = flaw_of(key, controls=self.controls)
+            if flaw := flaw_of(key, controls=self.controls):
                 self.refuse(key_node, keys, f"this key has {flaw}.")
             path = (*keys, key)
             if key in data:
@@ -165,19 +160,10 @@ class _Builder:
 
 def flaw_of(text: str, *, controls: bool = False) -> str:
     """Return which character of a text must not reach a file or a terminal, or an empty string."""
-    found = _FORBIDDEN[controls].search(text)
-    if found and _HALF_A_LETTER.search(text):
+    if _HALF_A_LETTER.search(text):
         return "half of a surrogate pair, which is not a letter"
+    found = None if controls else _CONTROLS.search(text)
     return f"the control character U+{ord(found[0]):04X}, which no recipe needs" if found else ""
-
-
-def _not_allowed(tag: str) -> str:
-    return f"the tag {printable(tag)} is not allowed: a recipe is plain data."
-
-
-def _explain(error: yaml.MarkedYAMLError) -> str:
-    parts = [part for part in (error.context, error.problem) if part]
-    return f"this is not valid YAML: {', '.join(parts)}."
 
 
 def _hint(error: yaml.MarkedYAMLError) -> str:
@@ -203,9 +189,7 @@ def _text(dumper: CoreDumper, text: str) -> yaml.ScalarNode:
 
 
 CoreDumper.add_representer(str, _text)
-
-for _tag, _pattern, _first in IMPLICIT:
-    CoreDumper.add_implicit_resolver(_tag, _pattern, _first)
+_resolve_core(CoreDumper)
 
 
 def to_yaml(data: Mapping[str, Any]) -> str:
@@ -213,26 +197,25 @@ def to_yaml(data: Mapping[str, Any]) -> str:
     text = ""
     for key, value in data.items():
         gap = "\n" if isinstance(value, dict | list) and value else ""
-        text += gap + yaml.dump(
-            {key: value},
-            Dumper=CoreDumper,
-            # None: a collection is on one line if it holds no other
-            default_flow_style=None if gap else False,
-            sort_keys=False,
-            allow_unicode=True,
-            width=100,
-        )
+        # None: a collection is on one line if it holds no other
+        text += gap + _dump({key: value}, width=100, flow=None if gap else False)
     return text
 
 
 def to_yaml_line(value: Any) -> str:
     """Return a value as YAML on one line."""
-    text = yaml.dump(
-        value,
-        Dumper=CoreDumper,
-        default_flow_style=True,
-        sort_keys=False,
-        allow_unicode=True,
-        width=float("inf"),
-    )
+    text = _dump(value, width=float("inf"), flow=True)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _dump(value: Any, *, width: float, flow: bool | None) -> str:
+    return str(
+        yaml.dump(
+            value,
+            Dumper=CoreDumper,
+            width=width,
+            default_flow_style=flow,
+            sort_keys=False,
+            allow_unicode=True,
+        )
+    )
