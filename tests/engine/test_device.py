@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from nstflow import NstflowError
 from nstflow.engine.device import choose_device, processor
+from refusals import refused
 
 
 @pytest.fixture
@@ -49,10 +49,9 @@ def test_the_title_counts_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_gpu")
 def test_a_gpu_that_is_asked_for_and_missing_is_an_error() -> None:
-    with pytest.raises(NstflowError, match="TensorFlow sees no GPU") as raised:
-        choose_device("gpu", deterministic=True)
-    (problem,) = raised.value.problems
+    problem = refused(choose_device, "gpu", deterministic=True)
     assert problem.where == "--device gpu"
+    assert "TensorFlow sees no GPU" in problem.got
     assert "--device auto" in problem.hint
 
 

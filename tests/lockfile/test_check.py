@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import nstflow
-from nstflow.errors import NstflowError, NstflowWarning, Problem
+from nstflow.errors import NstflowError, NstflowWarning
 from nstflow.lockfile.build import make_lock
 from nstflow.lockfile.check import (
     check_locked,
@@ -25,6 +25,7 @@ from nstflow.lockfile.check import (
 from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.storage.run_record import LOCK_FILE
+from refusals import problems_of, refused
 
 Locked = Callable[..., Path]
 
@@ -41,13 +42,6 @@ def check(path: Path, *settings: str) -> None:
     """Run the checks of `--locked` on a lockfile."""
     plan = make_plan(load_recipe(path, settings))
     check_locked(make_lock(plan, plan.recipe.folder))
-
-
-def refused(path: Path, *settings: str) -> list[Problem]:
-    with pytest.raises(NstflowError) as caught:
-        check(path, *settings)
-    assert caught.value.subject == str(path)
-    return list(caught.value.problems)
 
 
 def replace(path: Path, pattern: str, by: str) -> None:
@@ -67,7 +61,7 @@ def test_everything_is_as_it_was(locked: Locked, with_term: str) -> None:
 def test_input_that_was_changed(locked: Locked, folder: Path, draw: Any) -> None:
     lock = locked()
     draw(folder / "style.png", seed=2)
-    (problem,) = refused(lock)
+    problem = refused(check, lock)
     assert (problem.where, problem.what) == (str(lock), "lock.files.images.style.path")
     words = r"the lock has [0-9a-f]{12}…, [\d,]+ bytes, here it is [0-9a-f]{12}…, [\d,]+ bytes\."
     assert re.fullmatch(words, problem.got)
@@ -95,7 +89,7 @@ def test_weights_that_were_changed(
     asset = nstflow.Asset("net", present=True, sha256="cd" * 32)
     monkeypatch.setattr(type(load_recipe(lock).extractor), "assets", lambda *_: [asset])
     np.savez(folder / "mine.npz", a=np.ones(1))
-    first, second = refused(lock)
+    first, second = problems_of(check, lock)
     assert first.what == "lock.files.extractor.weights"
     assert second.what == "lock.weights.net"
     assert second.got == "the lock has abababababab…, here it is cdcdcdcdcdcd…."
@@ -111,7 +105,7 @@ def test_every_difference_is_listed(
     replace(lock, "nstflow-term: '2.5'", "nstflow-term: '0.9'")
     replace(lock, "weights: {}", f"weights: {{net: {'ab' * 32}}}")
     replace(lock, "python: .*", "python: 3.0.0")
-    problems = refused(lock)
+    problems = problems_of(check, lock)
     assert [problem.what for problem in problems] == [
         "lock.files.images.content.path",
         "lock.files.images.style.path",
@@ -127,11 +121,11 @@ def test_image_that_is_not_in_the_lock(locked: Locked) -> None:
     """One that was added by hand, or whose hash was taken out."""
     lock = locked()
     replace(lock, r"\n    images\.style\.path: .*", "")
-    (problem,) = refused(lock)
+    problem = refused(check, lock)
     assert problem.what == "lock.files.images.style.path"
     assert problem.got.startswith("the lock has –, here it is ")
     replace(lock, r"  files:\n    images\.content\.path: .*\n", "")
-    (problem,) = refused(lock)
+    problem = refused(check, lock)
     assert problem.what == "lock.files"
 
 
@@ -164,10 +158,10 @@ def test_another_device_is_a_warning_once_it_is_known(locked: Locked, folder: Pa
 
 def test_recipe_without_a_lock_and_lock_with_a_setting(locked: Locked, folder: Path) -> None:
     lock, recipe = locked(), folder / "recipe.yaml"
-    (problem,) = refused(recipe)
+    problem = refused(check, recipe)
     assert problem.got == "this recipe has no lock section."
     assert problem.hint == f"Write one with `nstflow lock {recipe}`."
-    (problem,) = refused(lock, "losses.keep.weight=1")
+    problem = refused(check, lock, "losses.keep.weight=1")
     assert problem.where == "--set losses.keep.weight"
     assert problem.got == "a locked recipe runs as it is."
 
@@ -186,9 +180,7 @@ def test_recipe_without_a_lock_and_lock_with_a_setting(locked: Locked, folder: P
 def test_lock_that_was_damaged(pattern: str, by: str, what: str, locked: Locked) -> None:
     lock = locked()
     replace(lock, pattern, by)
-    with pytest.raises(NstflowError) as caught:
-        make_plan(load_recipe(lock))
-    (problem,) = caught.value.problems
+    problem = refused(lambda: make_plan(load_recipe(lock)))
     assert problem.what.startswith(what)
     assert re.match(rf"{re.escape(str(lock))}:\d+:\d+$", problem.where)
 
@@ -253,7 +245,7 @@ def test_run_that_can_not_be_resumed(ran: Path, draw: Any, call: Any, tmp_path: 
     stopped = tmp_path / "stopped"
     before = {path.name: path.read_bytes() for path in stopped.iterdir()}
 
-    def refused(*settings: str) -> str:
+    def answered(*settings: str) -> str:
         options = [word for setting in settings for word in ("--set", setting)]
         answer = call("run", "recipe.yaml", "--out", "stopped", "--resume", *options)
         assert (answer.code, answer.out) == (2, "")
@@ -261,7 +253,7 @@ def test_run_that_can_not_be_resumed(ran: Path, draw: Any, call: Any, tmp_path: 
         return str(answer.err)
 
     lock = Path("stopped", "recipe.lock.yaml")
-    assert refused("seed=3", "losses.new={use: total_variation}", "checkpoints.every_steps=7") == (
+    assert answered("seed=3", "losses.new={use: total_variation}", "checkpoints.every_steps=7") == (
         f"{lock}  seed\n"
         "    the run to resume has 0, now it is 3.\n"
         f"{lock}  losses.new\n"
@@ -273,12 +265,12 @@ def test_run_that_can_not_be_resumed(ran: Path, draw: Any, call: Any, tmp_path: 
         "3 problems in stopped; nothing was run.\n"
     )
     draw(tmp_path / "style.png", seed=6)
-    problems = refused()
+    problems = answered()
     start = f"{lock}  lock.files.images.style.path\n    the run to resume has"
     assert problems.startswith(start)
     assert "1 problem in stopped" in problems
     draw(tmp_path / "b.png", seed=6)
-    problems = refused("images.style.path=b.png")
+    problems = answered("images.style.path=b.png")
     assert f"{lock}  images.style.path\n" in problems
     assert "has ../style.png, now it is ../b.png." in problems
     assert f"{lock}  lock.files.images.style.path\n" in problems
@@ -306,19 +298,16 @@ def test_stored_lock_is_compared_with_versions_and_device(locked: Locked, folder
         replace(folder / LOCK_FILE, f"{name}: .*", f"{name}: 1.0.0")
     stored = stored_lock(folder)
     assert stored is not None
-    with pytest.raises(NstflowError) as caught:
-        check_resumable(stored, lockfile.on("a device", "cpu"), folder)
-    assert [problem.what for problem in caught.value.problems] == ["lock.python", "lock.tensorflow"]
-    assert "has 1.0.0, now it is " in caught.value.problems[0].got
+    problems = problems_of(check_resumable, stored, lockfile.on("a device", "cpu"), folder)
+    assert [problem.what for problem in problems] == ["lock.python", "lock.tensorflow"]
+    assert "has 1.0.0, now it is " in problems[0].got
 
 
 @pytest.mark.parametrize("text", ["name: x\n", "name: x\nlock: 5\n", "lock: {files: 1}\n", "["])
 def test_stored_lock_that_was_damaged(text: str, tmp_path: Path) -> None:
     assert stored_lock(tmp_path) is None
     (tmp_path / LOCK_FILE).write_text(text)
-    with pytest.raises(NstflowError) as caught:
-        stored_lock(tmp_path)
-    assert LOCK_FILE in caught.value.problems[0].where
+    assert LOCK_FILE in problems_of(stored_lock, tmp_path)[0].where
 
 
 @pytest.mark.parametrize("line", ["device", "device_kind"])

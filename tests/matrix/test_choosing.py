@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from nstflow import NstflowError
 from nstflow.builtin.executors.dask import Dask
 from nstflow.builtin.executors.processes import Processes
 from nstflow.builtin.executors.serial import Serial
 from nstflow.matrix.run import choose_executor
 from nstflow.plugins.manager import Plugins
+from refusals import problems_of
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,9 @@ def test_an_executor_by_name_or_as_a_stage(
 def test_executors_that_are_refused(
     written: str, settings: dict[str, Any], where: str, words: str
 ) -> None:
-    with pytest.raises(NstflowError) as caught:
-        choose_executor(written, settings, Plugins())
-    assert caught.value.problems[0].where.startswith(where)
-    assert words in str(caught.value)
+    problem = problems_of(choose_executor, written, settings, Plugins())[0]
+    assert problem.where.startswith(where)
+    assert words in str(problem)
 
 
 def test_a_plugin_can_offer_one(install: Callable[..., None]) -> None:

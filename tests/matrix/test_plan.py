@@ -12,6 +12,7 @@ from nstflow.builtin.executors.serial import Serial
 from nstflow.matrix.plan import Matrix, plan_recipe
 from nstflow.matrix.run import run_matrix
 from nstflow.plan import Plan
+from refusals import problems_of, refused
 
 NAMES = ["weight-1_seed-3", "weight-1_seed-4", "weight-2_seed-3", "weight-2_seed-4"]
 
@@ -58,10 +59,8 @@ def test_one_run_is_a_plan(write: Callable[[str], Path], grid: Path) -> None:
 def test_the_problems_of_all_runs_are_reported_once(write: Callable[..., Path], grid: Path) -> None:
     text = grid.read_text()
     recipe = write(f"{text}  losses.keep.wieght: [1, 2]\n  images.content.height: [5, -1]\n")
-    with pytest.raises(NstflowError) as caught:
-        plan_recipe(recipe)
     line = text.count("\n") + 1
-    assert [(problem.where, problem.what) for problem in caught.value.problems] == [
+    assert [(problem.where, problem.what) for problem in problems_of(plan_recipe, recipe)] == [
         (f"{recipe}:{line}:24", "losses.keep.wieght"),
         (f"{recipe}:{line}:27", "losses.keep.wieght"),
         (f"{recipe}:{line + 1}:30", "images.content.height"),
@@ -73,10 +72,8 @@ def test_files_that_are_missing_are_reported_at_the_matrix(
 ) -> None:
     text = grid.read_text().replace("{use: noise, height: 32, width: 24}", "{path: a.png}")
     recipe = write(text + "  images.content.path: [b.png, c.png]\n")
-    with pytest.raises(NstflowError) as caught:
-        plan_recipe(recipe)
     line = text.count("\n") + 1
-    assert [problem.where for problem in caught.value.problems] == [
+    assert [problem.where for problem in problems_of(plan_recipe, recipe)] == [
         f"{recipe}:{line}:25",
         f"{recipe}:{line}:32",
     ]
@@ -164,9 +161,7 @@ def test_runs_that_ended_before_are_known_after_an_early_stop(
     text = (tmp_path / "out" / NAMES[0] / "recipe.yaml").read_text()
     (tmp_path / "out" / NAMES[0] / "recipe.yaml").write_text(text.replace("seed: 0", "seed: 1", 1))
     summary = (tmp_path / "out" / "summary.csv").read_bytes()
-    with pytest.raises(NstflowError) as caught:
-        run_matrix(matrix, Serial(), tmp_path / "out", resume=True)
-    (problem,) = caught.value.problems
+    problem = refused(run_matrix, matrix, Serial(), tmp_path / "out", resume=True)
     assert (problem.what, problem.got) == ("seed", "the run that is there has 1, now it is 0.")
     assert "1 of the 4 runs are of another recipe" in problem.hint
     assert (tmp_path / "out" / "summary.csv").read_bytes() == summary

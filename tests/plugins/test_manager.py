@@ -14,6 +14,7 @@ from nstflow.errors import NstflowError, NstflowWarning
 from nstflow.plan import make_plan
 from nstflow.plugins.manager import PluginRow, Plugins
 from nstflow.recipe.reader import load_recipe
+from refusals import refused
 
 LOADED = "a plugin '{}' is loaded already: block one, by its package's name"
 
@@ -218,9 +219,7 @@ def test_broken_plugin_is_a_row_and_breaks_nothing_else(
     assert "nstflow-broken" not in watching
     # and is fatal only to a recipe that needs it
     make_plan(load_recipe(write(RECIPE + "  b: {use: after, layers: [image]}\n")))
-    with pytest.raises(NstflowError) as caught:
-        make_plan(load_recipe(write(WITH_GREY)))
-    (problem,) = caught.value.problems
+    problem = refused(load_recipe, write(WITH_GREY))
     assert problem.got == "no loss is called 'grey'."
     assert f"Not loaded: nstflow-broken 1.0 ({row.error})." in problem.hint
     assert call("plugins").code == call("schema").code == call("stages").code == 0
@@ -304,9 +303,7 @@ def collide(install: Any) -> None:
 def test_collision_names_both_packages(install: Any, write: Any) -> None:
     collide(install)
     path = write(WITH_GREY)
-    with pytest.raises(NstflowError) as caught:
-        load_recipe(path)
-    (problem,) = caught.value.problems
+    problem = refused(load_recipe, path)
     assert problem.where == f"{path}:6:12"
     assert problem.got == "'grey' is offered twice, by nstflow-one 1.0 and nstflow-two 2.0."
     assert "--block-plugin one or --block-plugin two" in problem.hint
@@ -336,9 +333,7 @@ def test_collision_is_settled_by_blocking(
 def test_collision_with_a_built_in_stage(install: Any, write: Any) -> None:
     install("nstflow-rival", LOSS.replace("grey", "gram"), plugin="rival")
     path = write(RECIPE + "  b: {use: gram, image: content, layers: [image]}\n")
-    with pytest.raises(NstflowError) as caught:
-        load_recipe(path)
-    (problem,) = caught.value.problems
+    problem = refused(load_recipe, path)
     assert "by nstflow " in problem.got
     assert "nstflow-rival 1.0" in problem.got
     assert "--block-plugin rival" in problem.hint
@@ -550,9 +545,7 @@ def test_problem_that_a_stage_finds_is_placed_in_the_recipe(install: Any, write:
     problem = "raise nstflow.NstflowError(nstflow.Problem('', 'path', 'no good.', 'Try another.'))"
     install("nstflow-bug", stage("Loader", LOADER.replace("RAISE", problem)))
     path = write("name: x\nimages:\n  content: {use: grey}\nlosses: {a: {use: total_variation}}\n")
-    with pytest.raises(NstflowError) as caught:
-        make_plan(load_recipe(path, ["extractor.weights=random"]))
-    (found,) = caught.value.problems
+    found = refused(lambda: make_plan(load_recipe(path, ["extractor.weights=random"])))
     assert (found.where, found.what) == (f"{path}:3:3", "images.content.path")
     assert (found.got, found.hint) == (
         "no good.",

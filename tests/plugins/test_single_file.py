@@ -12,6 +12,7 @@ import pytest
 from nstflow import NstflowError
 from nstflow.plugins.manager import Plugins
 from nstflow.plugins.single_file import read_plugin
+from refusals import refused
 
 TERM = """\
 from typing import Literal
@@ -141,9 +142,7 @@ def test_a_traceback_shows_the_file(write: Write) -> None:
 )
 def test_a_file_that_is_no_plugin(write: Write, text: str | bytes, words: str) -> None:
     path = write(text if isinstance(text, bytes) else textwrap.dedent(text), "bad.py")
-    with pytest.raises(NstflowError) as caught:
-        Plugins(files=[read_plugin(path)])
-    (problem,) = caught.value.problems
+    problem = refused(lambda: Plugins(files=[read_plugin(path)]))
     assert problem.where == f"--plugin {path}"
     assert words.replace("PATH", str(path)) in problem.got
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from nstflow.errors import NstflowError
 from nstflow.matrix.plan import Matrix, plan_recipe
 from nstflow.matrix.run import choose_executor, run_matrix
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.yaml import parse_yaml, to_yaml
 from nstflow.runner.run import run
+from refusals import refused
 
 TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text()
 
@@ -148,8 +148,6 @@ def test_a_stage_that_makes_something_else_than_planned(
     place: str, base: str, methods: str, words: str, install: Any, write: Any, tmp_path: Path
 ) -> None:
     install("nstflow-wrong", package(base, methods))
-    with pytest.raises(NstflowError) as caught:
-        run(load_recipe(write(recipe(place.partition(".")[0]))), tmp_path / "out")
-    (problem,) = caught.value.problems
+    problem = refused(run, load_recipe(write(recipe(place.partition(".")[0]))), tmp_path / "out")
     assert problem.what == place
     assert words in str(problem)

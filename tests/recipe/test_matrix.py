@@ -10,6 +10,7 @@ import pytest
 from nstflow import NstflowError, load_recipe
 from nstflow.recipe.matrix import MOST_CELLS
 from nstflow.recipe.reader import Draft, ReadOptions, read
+from refusals import refused
 
 BASE = """\
 name: grid
@@ -335,9 +336,7 @@ def test_what_the_matrix_sets_can_not_be_set_in_vain(
     cells: Cells, option: str, setting: str
 ) -> None:
     matrix = "losses.look.weight: [1, 2]\nimages.style.seed: [3, 4]\n"
-    with pytest.raises(NstflowError) as caught:
-        cells(matrix, option)
-    (problem,) = caught.value.problems
+    problem = refused(cells, matrix, option)
     assert problem.where == f"--set {setting}"
     assert problem.got == "the matrix sets this in every run."
     assert problem.hint == f"Say which values it takes instead: --set 'matrix.{setting}=[…]'."

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from nstflow.errors import NstflowError, Problem
 from nstflow.recipe.overrides import override
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import Source
 from nstflow.recipe.yaml import MAX_DEPTH, parse_yaml
+from refusals import problems_of, refused
 
 TEXT = """\
 name: x
@@ -30,12 +30,6 @@ def source() -> Source:
 def put(*settings: str) -> dict[str, Any]:
     data: dict[str, Any] = override(source(), settings).data
     return data
-
-
-def problems_of(*settings: str) -> tuple[Problem, ...]:
-    with pytest.raises(NstflowError) as caught:
-        override(source(), settings)
-    return caught.value.problems
 
 
 def test_value_at_any_depth() -> None:
@@ -124,7 +118,7 @@ def test_the_source_itself_stays_as_it_is() -> None:
     ids=lambda text: ascii(text)[:40],
 )
 def test_what_is_refused(setting: str, words: str) -> None:
-    (problem,) = problems_of(setting)
+    problem = refused(override, source(), [setting])
     assert problem.where == f"--set {setting}"
     assert words in f"{problem.got} {problem.hint}"
 
@@ -134,7 +128,7 @@ def test_a_deep_path() -> None:
 
 
 def test_all_mistakes_are_reported_at_once() -> None:
-    found = problems_of("name", "name.x=1", "seed=1", "images=[")
+    found = problems_of(override, source(), ["name", "name.x=1", "seed=1", "images=["])
     assert [problem.where for problem in found] == [
         "--set name",
         "--set name.x=1",
@@ -211,13 +205,10 @@ def test_default_list_is_set(recipe: Path) -> None:
 def test_mistake_in_a_setting_is_placed_at_the_option(
     recipe: Path, settings: list[str], where: str, what: str
 ) -> None:
-    with pytest.raises(NstflowError) as caught:
-        load_recipe(recipe, settings)
-    assert [(problem.where, problem.what) for problem in caught.value.problems] == [(where, what)]
+    problem = refused(load_recipe, recipe, settings)
+    assert (problem.where, problem.what) == (where, what)
 
 
 def test_mistake_beside_a_setting_is_placed_in_the_file(recipe: Path) -> None:
     recipe.write_text(RECIPE.replace("block1_conv2", "nope"))
-    with pytest.raises(NstflowError) as caught:
-        load_recipe(recipe, ["losses.keep.weight=2"])
-    assert [problem.where for problem in caught.value.problems] == [f"{recipe}:4:47"]
+    assert refused(load_recipe, recipe, ["losses.keep.weight=2"]).where == f"{recipe}:4:47"

@@ -7,29 +7,16 @@ from typing import Any
 
 import pytest
 
-from nstflow.errors import NstflowError, Problem, describe_value
+from nstflow.errors import describe_value
 from nstflow.recipe import yaml as parsing
 from nstflow.recipe.paths import MAX_DEPTH
 from nstflow.recipe.source import MAX_BYTES, read_source
 from nstflow.recipe.yaml import parse_yaml
+from refusals import refused
 
 
 def data_of(text: str) -> Any:
     return parse_yaml(text, "r.yaml")[0]
-
-
-def refused(text: str) -> Problem:
-    with pytest.raises(NstflowError) as caught:
-        parse_yaml(text, "r.yaml")
-    (problem,) = caught.value.problems
-    return problem
-
-
-def file_refused(path: Path) -> Problem:
-    with pytest.raises(NstflowError) as caught:
-        read_source(path)
-    (problem,) = caught.value.problems
-    return problem
 
 
 NUMBERS = dict(
@@ -165,7 +152,7 @@ def test_text_is_kept_as_written(tmp_path: Path) -> None:
     ids=lambda value: ascii(value)[:40],
 )
 def test_what_is_refused(text: str, place: str, what: str, words: str) -> None:
-    problem = refused(text)
+    problem = refused(parse_yaml, text, "r.yaml")
     assert (problem.where, problem.what) == (f"r.yaml:{place}", what)
     assert words in f"{problem.got} {problem.hint}"
     assert len(problem.got) < 200
@@ -191,7 +178,7 @@ def test_what_is_refused(text: str, place: str, what: str, words: str) -> None:
 )
 def test_tags_are_refused(tagged: str, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
-    problem = refused(f"name: x\nimages: {tagged.format(marker=marker)}\n")
+    problem = refused(parse_yaml, f"name: x\nimages: {tagged.format(marker=marker)}\n", "r.yaml")
     assert problem.where == "r.yaml:2:9"
     assert problem.what == "images"
     assert "tag" in problem.got
@@ -215,7 +202,7 @@ def test_escaped_control_characters_have_no_place_in_a_recipe(
 ) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(text)
-    problem = file_refused(path)
+    problem = refused(read_source, path)
     assert problem.where == f"{path}:{place}"
     assert f"has the control character {code}, which no recipe needs" in problem.got
     assert str(problem).isascii()
@@ -231,7 +218,7 @@ def test_tabs_and_ends_of_lines_are_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["a,", "[],", "{a: b},", "a: b,"])
 def test_many_values_are_refused_soon(part: str) -> None:
     start = time.process_time()
-    problem = refused(f"a: [{part * ((MAX_BYTES - 5) // len(part))}]")
+    problem = refused(parse_yaml, f"a: [{part * ((MAX_BYTES - 5) // len(part))}]", "r.yaml")
     assert time.process_time() - start < 8
     assert "too many values" in problem.got
 
@@ -240,7 +227,7 @@ def test_billion_laughs_end_soon() -> None:
     lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
     start = time.process_time()
-    problem = refused("\n".join(lines))
+    problem = refused(parse_yaml, "\n".join(lines), "r.yaml")
     assert time.process_time() - start < 2
     assert "too many values" in problem.got
 
@@ -248,28 +235,28 @@ def test_billion_laughs_end_soon() -> None:
 def test_wide_recipe_is_refused_where_it_is_too_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parsing, "MAX_NODES", 50)
     assert len(data_of(f"[{'1,' * 48}1]")) == 49
-    problem = refused(f"a:\n  [{'1,' * 48}1]")
+    problem = refused(parse_yaml, f"a:\n  [{'1,' * 48}1]", "r.yaml")
     assert "too many values" in problem.got
     assert problem.where == f"r.yaml:2:{4 + 2 * 48}"
 
 
 @pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", "&a [[*a, 1], *a]"])
 def test_recursive_anchor_ends(text: str) -> None:
-    assert "nested too deeply" in refused(text).got
+    assert "nested too deeply" in refused(parse_yaml, text, "r.yaml").got
 
 
 def test_depth_is_limited() -> None:
     at_limit = "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)
     assert data_of(at_limit)
-    assert "nested too deeply" in refused(f"[{at_limit}]").got
-    assert "nested too deeply" in refused("[" * 600).got
-    assert "nested too deeply" in refused("{a: " * 600).got
+    assert "nested too deeply" in refused(parse_yaml, f"[{at_limit}]", "r.yaml").got
+    assert "nested too deeply" in refused(parse_yaml, "[" * 600, "r.yaml").got
+    assert "nested too deeply" in refused(parse_yaml, "{a: " * 600, "r.yaml").got
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n", "~\n"])
 def test_empty_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "r.yaml").write_text(text)
-    problem = file_refused(tmp_path / "r.yaml")
+    problem = refused(read_source, tmp_path / "r.yaml")
     assert problem.where == str(tmp_path / "r.yaml")
     assert "empty" in problem.got
     assert "name, images and losses" in problem.hint
@@ -292,7 +279,7 @@ def test_empty_file(tmp_path: Path, text: str) -> None:
 )
 def test_file_that_is_not_a_recipe(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "r.yaml").write_bytes(content)
-    assert words in file_refused(tmp_path / "r.yaml").got
+    assert words in refused(read_source, tmp_path / "r.yaml").got
 
 
 @pytest.mark.parametrize(
@@ -308,7 +295,7 @@ def test_file_that_is_not_a_recipe(tmp_path: Path, content: bytes, words: str) -
 )
 def test_file_that_can_not_be_read(tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "file").write_text("x")
-    problem = file_refused(tmp_path / name)
+    problem = refused(read_source, tmp_path / name)
     assert words in f"{problem.got} {problem.hint}"
 
 
@@ -317,7 +304,7 @@ def test_size_is_limited(tmp_path: Path) -> None:
     path.write_text("name: x\n" + "#\n" * 100_000)
     assert read_source(path).data == {"name": "x"}
     path.write_text("name: x\n" + "#" * (MAX_BYTES - 7))
-    assert "larger than 256 KiB" in file_refused(path).got
+    assert "larger than 256 KiB" in refused(read_source, path).got
 
 
 def test_describe_value() -> None:

@@ -85,7 +85,7 @@ def test_a_loss_that_is_not_finite_is_named(plan: Plan, loss: float) -> None:
     )
     assert "optimizer.learning_rate" in problem.hint
     assert caught.value.closing == STOPPED
-    assert history["step"] == [11]  # the last that was sound, in every column
+    assert history["step"] == [11]  # the last valid ones, in every column
     assert {len(values) for values in history.values()} == {1}
 
 

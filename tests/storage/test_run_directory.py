@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nstflow.errors import NstflowError, Problem
+from nstflow.errors import Problem
 from nstflow.storage.checkpoint import Checkpoint
 from nstflow.storage.run_directory import DirectoryMutex, RunDirectory
 from nstflow.storage.run_record import (
@@ -28,6 +28,7 @@ from nstflow.storage.run_record import (
     RunRecord,
     read_run_record,
 )
+from refusals import refused
 
 MUTEX = ".nstflow.lock"
 HISTORY = {"step": [1, 2], "total": [0.1, 1e-30], "a": [1 / 3, 2.0], "seconds": [0.5, 1.0]}
@@ -54,13 +55,6 @@ MINE = {  # what someone keeps beside a run
     ".nstflow-old-abc/result.png": b"set aside by an earlier version",
 }
 WAYS: list[dict[str, bool]] = [{}, {"overwrite": True}, {"resume": True}]
-
-
-def refused(action: Callable[[], Any]) -> Problem:
-    with pytest.raises(NstflowError) as caught:
-        action()
-    (problem,) = caught.value.problems
-    return problem
 
 
 def enter(path: Path, **options: Any) -> None:
@@ -121,7 +115,7 @@ def test_a_second_run_is_refused_while_the_first_lives(
     for path in (tmp_path / "new", run):
         with RunDirectory(path, resume=True):
             before = contents(path)
-            problem = refused(lambda path=path: enter(path, **way))
+            problem = refused(enter, path, **way)
             assert problem.where == str(path)
             assert problem.got == "another run is at work in this directory."
             assert problem.hint == "Wait until it ends, or choose another place with --out."
@@ -132,9 +126,7 @@ def test_a_second_run_is_refused_while_the_first_lives(
 def test_threads_are_refused_like_processes(run: Path) -> None:
     problems: list[Problem] = []
     first = RunDirectory(run, resume=True).__enter__()
-    second = threading.Thread(
-        target=lambda: problems.append(refused(lambda: enter(run, resume=True)))
-    )
+    second = threading.Thread(target=lambda: problems.append(refused(enter, run, resume=True)))
     second.start()
     second.join()
     assert [problem.got for problem in problems] == ["another run is at work in this directory."]
@@ -163,7 +155,7 @@ def test_what_comes_between_the_first_look_and_the_mutex_is_seen(
             )
             directory.fail()
     else:
-        assert "exists already" in refused(lambda: enter(path)).got
+        assert "exists already" in refused(enter, path).got
     assert contents(path) == OLD
 
 
@@ -189,7 +181,7 @@ def test_another_process_is_refused_until_the_first_ends(
             assert process.stdout is not None
             assert process.stdout.readline() == "held\n"
             for way in WAYS:
-                problem = refused(lambda way=way, path=path: enter(path, **way))
+                problem = refused(enter, path, **way)
                 assert "another run is at work" in problem.got
             if killed:
                 process.kill()
@@ -255,7 +247,7 @@ def test_the_mutex_of_another_is_not_removed(tmp_path: Path) -> None:
 def test_a_mutex_in_someone_elses_folder_stays(tmp_path: Path, way: dict[str, bool]) -> None:
     mine = {"photo.jpg": b"precious", MUTEX: b"of another program"}
     before = (fill(tmp_path, mine) / MUTEX).stat()
-    refused(lambda: enter(tmp_path, **way))
+    refused(enter, tmp_path, **way)
     assert contents(tmp_path) == mine
     assert (tmp_path / MUTEX).stat() == before
 
@@ -263,7 +255,7 @@ def test_a_mutex_in_someone_elses_folder_stays(tmp_path: Path, way: dict[str, bo
 def test_what_a_killed_run_left_is_removed(run: Path, tmp_path: Path) -> None:
     left = {MUTEX: b"", ".nstflow-part-a/x.png": b"half", ".nstflow-part-b/deep/x.png": b"half"}
     fill(run, left)
-    assert "exists already" in refused(lambda: enter(run)).got
+    assert "exists already" in refused(enter, run).got
     for way in WAYS[1:]:
         fill(run, left)
         enter(run, **way)
@@ -277,7 +269,7 @@ def test_links_with_names_of_our_own_are_not_followed(run: Path, tmp_path: Path)
     (run / ".nstflow-part-x").symlink_to(precious)
     enter(run, resume=True)
     (run / MUTEX).symlink_to(precious / RECIPE_FILE)
-    assert "symbolic links" in refused(lambda: enter(run, overwrite=True)).got
+    assert "symbolic links" in refused(enter, run, overwrite=True).got
     assert contents(precious) == OLD
     assert {**OLD, **MINE}.items() <= contents(run).items()
 
@@ -314,7 +306,7 @@ def test_folders_are_made_and_removed_where_no_run_began(
 def test_a_run_that_is_there_is_refused(run: Path, state: str) -> None:
     (run / RUN_RECORD_FILE).write_text(json.dumps({"state": state}))
     before = contents(run)
-    problem = refused(lambda: enter(run))
+    problem = refused(enter, run)
     assert problem.where == str(run)
     if state == "finished":
         assert problem.got == "this run directory exists already."
@@ -349,10 +341,10 @@ def test_what_is_not_a_run_is_left_alone(
 ) -> None:
     fill(tmp_path, dict.fromkeys(held, b"precious"))
     before = contents(tmp_path)
-    problem = refused(lambda: enter(tmp_path, **way))
+    problem = refused(enter, tmp_path, **way)
     assert "it is not a run directory" in problem.got
     assert "Nothing was deleted" in problem.hint
-    assert refused(lambda: enter(tmp_path)) == problem
+    assert refused(enter, tmp_path) == problem
     assert contents(tmp_path) == before
 
 
@@ -370,7 +362,7 @@ def test_a_hostile_record_makes_no_run(run: Path, names: list[str]) -> None:
     (run / RUN_RECORD_FILE).write_text(json.dumps({"state": "finished", "files": names}))
     before = contents(run.parent)
     for way in WAYS[1:]:
-        assert "it is not a run directory" in refused(lambda way=way: enter(run, **way)).got
+        assert "it is not a run directory" in refused(enter, run, **way).got
     assert contents(run.parent) == before
 
 
@@ -378,7 +370,7 @@ def test_a_hostile_record_makes_no_run(run: Path, names: list[str]) -> None:
 def test_an_input_is_not_replaced(run: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "link").symlink_to(run)
     for path in (run / name, tmp_path / "link" / name, run / "previews" / ".." / name):
-        problem = refused(lambda path=path: enter(run, overwrite=True, inputs=[path]))
+        problem = refused(enter, run, overwrite=True, inputs=[path])
         assert problem.got == f"{name} is a file that the recipe reads, and would be replaced."
         assert "--out" in problem.hint
     enter(run, resume=True, inputs=[run / name])
@@ -387,7 +379,7 @@ def test_an_input_is_not_replaced(run: Path, tmp_path: Path, name: str) -> None:
     fill(tmp_path, {"photo.jpg": b"precious"})
     (run / name).unlink()
     (run / name).symlink_to(tmp_path / "photo.jpg")
-    problem = refused(lambda: enter(run, overwrite=True, inputs=[tmp_path / "photo.jpg"]))
+    problem = refused(enter, run, overwrite=True, inputs=[tmp_path / "photo.jpg"])
     assert problem.got.startswith(f"{name} is a file that the recipe reads")
 
 
@@ -398,7 +390,7 @@ def test_places_that_can_not_be(tmp_path: Path) -> None:
     before = files(tmp_path)
     for name in ("file", "file/out", "x" * 300, f"made/{'x' * 300}", "dangling", "loop"):
         for way in WAYS:
-            problem = refused(lambda name=name, way=way: enter(tmp_path / name, **way))
+            problem = refused(enter, tmp_path / name, **way)
             assert problem.where == str(tmp_path / name)
             assert "can't be written" in problem.got
             assert "--out" in problem.hint
@@ -590,7 +582,7 @@ def test_a_folder_that_can_not_be_used(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, fails(number))
-        problem = refused(lambda: enter(tmp_path))
+        problem = refused(enter, tmp_path)
     assert os.strerror(number) in problem.got
     assert problem.hint == "Free some space, or choose another place with --out."
     assert files(tmp_path) == set()
@@ -632,7 +624,7 @@ def test_a_replacement_that_fails_is_made_before_anything_else_is_written(
         begin(directory)
         with monkeypatch.context() as patch:
             patch.setattr(Path, "replace", replace_some)
-            assert "No space" in refused(lambda: directory.write_checkpoint(CHECKPOINT)).got
+            assert "No space" in refused(directory.write_checkpoint, CHECKPOINT).got
         assert directory.replacing == (written == 0)
         if not written:
             directory.fail()
@@ -667,7 +659,7 @@ def test_a_folder_that_is_deleted_under_a_run(tmp_path: Path, again: str | None)
     assert path.exists() == (again is not None)
     assert contents(path) == before
     if again == "run":
-        assert "another run is at work" in refused(lambda: enter(path)).got
+        assert "another run is at work" in refused(enter, path).got
         other.write_checkpoint(CHECKPOINT)
         other.__exit__()
 
@@ -690,7 +682,7 @@ def test_scratch_is_removed_whatever_happens(directory: RunDirectory) -> None:
         with pytest.raises(type(error)):
             write(error)
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert "No space left on device" in refused(lambda: write(full)).got
+    assert "No space left on device" in refused(write, full).got
     assert files(directory.path) == before
 
 
@@ -721,7 +713,7 @@ def test_names_that_are_taken_or_hidden(directory: RunDirectory, name: str) -> N
     put(directory, "a.png", b"one")
     directory.write_checkpoint(CHECKPOINT)
     before = contents(directory.path)
-    problem = refused(lambda: put(directory, name, b"two"))
+    problem = refused(put, directory, name, b"two")
     assert problem.got == f"{name} is written already."
     assert "another name" in problem.hint
     assert contents(directory.path) == before
@@ -741,7 +733,7 @@ def test_someones_own_file_is_not_replaced(
         directory.write_history(HISTORY)
         made(path / "result.png")
         before = os.lstat(path / "result.png")
-        problem = refused(lambda: put(directory, "result.png", b"one"))
+        problem = refused(put, directory, "result.png", b"one")
         assert problem.got == "result.png is there already, and no run wrote it."
         assert "--resume" in problem.hint
         assert os.lstat(path / "result.png") == before
@@ -751,7 +743,7 @@ def test_someones_own_file_is_not_replaced(
 def test_a_resumed_run_replaces_its_own_file(run: Path) -> None:
     with RunDirectory(run, resume=True) as directory:
         put(directory, "result.png", b"new picture")
-        assert "written already" in refused(lambda: put(directory, "result.png", b"again")).got
+        assert "written already" in refused(put, directory, "result.png", b"again").got
         assert directory.record.files == RECORD.files
     assert (run / "result.png").read_bytes() == b"new picture"
 
@@ -768,7 +760,7 @@ def test_a_file_that_an_output_did_not_write(directory: RunDirectory, tmp_path: 
         names = ("a.png", "link", "folder", "folder/a.png", "../run.json", "../../thesis.tex", "..")
         others = (folder, folder.parent / RUN_RECORD_FILE, Path("thesis.tex"), precious)
         for file in (*(folder / name for name in names), *others):
-            problem = refused(lambda file=file: directory.place(file, folder))
+            problem = refused(directory.place, file, folder)
             assert "it wrote no file into its folder" in problem.got
     assert precious.read_text() == "precious"
     assert contents(directory.path) == before

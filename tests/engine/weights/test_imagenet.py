@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from nstflow.engine.weights import imagenet, keras
-from nstflow.errors import NstflowError, Problem
 from nstflow.storage.files import cache_folder
+from refusals import refused
 
 CONTENT = bytes(range(256)) * 8
 MEMBER = "tinyweights/weights.bin"
@@ -85,13 +85,6 @@ def put(content: bytes) -> None:
 def left() -> list[str]:
     """Return what is in the cache beside the mutex."""
     return [e.name for e in imagenet.path().parent.iterdir() if e.suffix != ".lock"]
-
-
-def refused(action: Callable[[], Any]) -> Problem:
-    with pytest.raises(NstflowError) as caught:
-        action()
-    (problem,) = caught.value.problems
-    return problem
 
 
 def test_pip_fetches_the_file(tmp_path: Path) -> None:
