@@ -1,6 +1,5 @@
 """A recipe made concrete: sizes, shares, cost, and the problems of its files."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,14 @@ images:
 """
 LOSSES = "losses:\n  keep: {use: content}\n"
 
-Make = Callable[..., Plan]
-Fail = Callable[..., list[Problem]]
-
 
 @pytest.fixture
-def plan(write: Any) -> Make:
+def plan(write: Any) -> Any:
     return lambda *lines, **options: make_plan(load_recipe(write("".join(lines)), **options))
 
 
 @pytest.fixture
-def problems(write: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fail:
+def problems(write: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.chdir(tmp_path)
 
     def problems(*lines: str) -> list[Problem]:
@@ -50,14 +46,14 @@ def picture(path: Path, size: tuple[int, int]) -> None:
     PIL.Image.new("RGB", (size[1], size[0]), "red").save(path)
 
 
-def test_sizes(plan: Make) -> None:
+def test_sizes(plan: Any) -> None:
     made = plan(HEAD, IMAGES, LOSSES)
     assert made.sources == {"content": (100, 50), "style": (30, 40)}
     assert made.sizes == {"content": (512, 256), "style": (384, 512)}
     assert made.canvas == (512, 256)
 
 
-def test_preprocessors_work_in_order_on_those_named(plan: Make) -> None:
+def test_preprocessors_work_in_order_on_those_named(plan: Any) -> None:
     lines = """\
 preprocess:
   - {use: resize, longest_side: 64, only: [style]}
@@ -70,9 +66,7 @@ preprocess:
     assert made.canvas == (48, 48)
 
 
-def test_sizes_of_files_are_read_upright_from_the_recipes_folder(
-    plan: Make, tmp_path: Path
-) -> None:
+def test_sizes_of_files_are_read_upright_from_the_recipes_folder(plan: Any, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     picture(tmp_path / "images" / "a.png", (30, 20))
     turned = PIL.Image.Exif()
@@ -100,14 +94,14 @@ SHARES = {
 
 
 @pytest.mark.parametrize(("settings", "shares"), SHARES.items(), ids=SHARES)
-def test_layers_become_shares(settings: str, shares: dict[str, float], plan: Make) -> None:
+def test_layers_become_shares(settings: str, shares: dict[str, float], plan: Any) -> None:
     made = plan(HEAD, IMAGES, f"losses: {{a: {{{settings}}}}}\n")
     assert made.terms["a"].shares == shares
     assert list(made.terms["a"].shares) == list(shares)  # in the order written
     assert made.terms["a"].use == made.recipe.losses["a"].use
 
 
-def test_group_of_the_recipe(plan: Make) -> None:
+def test_group_of_the_recipe(plan: Any) -> None:
     head = "name: x\nextractor: {weights: random, layers: {style: [block2_conv2], m: [image]}}\n"
     made = plan(
         head, IMAGES, "losses: {a: {use: gram, image: style}, b: {use: content, layers: m}}\n"
@@ -116,7 +110,7 @@ def test_group_of_the_recipe(plan: Make) -> None:
     assert made.terms["b"].shares == {"image": 1}
 
 
-def test_layers_are_in_the_networks_order_each_once(plan: Make) -> None:
+def test_layers_are_in_the_networks_order_each_once(plan: Any) -> None:
     made = plan(
         HEAD,
         IMAGES,
@@ -126,14 +120,14 @@ def test_layers_are_in_the_networks_order_each_once(plan: Make) -> None:
     assert made.layers == ("block1_conv1", "block1_conv2", "block3_conv1")
 
 
-def test_pixels_alone_need_no_network(plan: Make) -> None:
+def test_pixels_alone_need_no_network(plan: Any) -> None:
     made = plan(HEAD, IMAGES, "losses: {a: {use: total_variation}}\n")
     assert made.layers == ()
     assert made.cost is not None
     assert (made.cost.forward, made.cost.backward) == (0, 0)
 
 
-def test_cost_counts_every_convolution_down_to_the_deepest(plan: Make) -> None:
+def test_cost_counts_every_convolution_down_to_the_deepest(plan: Any) -> None:
     made = plan(
         HEAD,
         IMAGES,
@@ -159,7 +153,7 @@ def ways(made: Plan) -> object:
     return made.extractor.convolution
 
 
-def test_plan_settles_what_the_recipe_leaves_open(plan: Make) -> None:
+def test_plan_settles_what_the_recipe_leaves_open(plan: Any) -> None:
     """For a CPU, or for a GPU where all is direct; the recipe stays as it is written."""
     made = plan(HEAD, IMAGES, SHALLOW)
     there = made.on("gpu")
@@ -176,7 +170,7 @@ def test_plan_settles_what_the_recipe_leaves_open(plan: Make) -> None:
     assert there.on("cpu") == made.on("cpu") == made
 
 
-def test_plan_keeps_the_ways_that_the_recipe_says(plan: Make) -> None:
+def test_plan_keeps_the_ways_that_the_recipe_says(plan: Any) -> None:
     mapping = plan(VGG % "{block1_conv2: winograd, block2_conv2: direct}", IMAGES, SHALLOW)
     written = {"block1_conv1": "direct", "block1_conv2": "winograd", "block2_conv2": "direct"}
     assert ways(mapping) == {**written, "block2_conv1": "winograd"}
@@ -186,7 +180,7 @@ def test_plan_keeps_the_ways_that_the_recipe_says(plan: Make) -> None:
         assert ways(made) == ways(made.on("gpu")) == way
 
 
-def test_settling_is_for_the_canvas_alone(plan: Make) -> None:
+def test_settling_is_for_the_canvas_alone(plan: Any) -> None:
     """Not for a larger style: 20·19 positions in block 2 are too few."""
     images = """\
 images:
@@ -200,7 +194,7 @@ preprocess: []
     assert ways(like_style) == {**THIN, "block2_conv1": "winograd"}
 
 
-def test_extractor_with_nothing_open_is_the_recipes(plan: Make, install: Any) -> None:
+def test_extractor_with_nothing_open_is_the_recipes(plan: Any, install: Any) -> None:
     install("nstflow-quiet", EXTRACTOR)
     made = plan(
         "name: x\nextractor: {use: quiet}\n", IMAGES, "losses: {a: {use: content, layers: [z]}}\n"
@@ -209,14 +203,14 @@ def test_extractor_with_nothing_open_is_the_recipes(plan: Make, install: Any) ->
     assert replace(made.on("gpu"), device_kind="cpu") == made
 
 
-def test_steps_and_epochs(plan: Make) -> None:
+def test_steps_and_epochs(plan: Any) -> None:
     made = plan(HEAD, IMAGES, LOSSES, "schedule: {epochs: 3, steps_per_epoch: 7}\n")
     assert made.phases == (Phase(21, 7),)
     assert (made.steps, made.epochs) == (21, 3)
     assert plan(HEAD, IMAGES, LOSSES).steps == 1000
 
 
-def test_random_weights_are_noted(plan: Make) -> None:
+def test_random_weights_are_noted(plan: Any) -> None:
     (asset,) = plan(HEAD, IMAGES, LOSSES).assets
     assert asset.name == "random weights"
     assert asset.present
@@ -224,7 +218,7 @@ def test_random_weights_are_noted(plan: Make) -> None:
 
 
 def test_imagenet_weights_that_are_not_here_are_noted(
-    plan: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NSTFLOW_CACHE", str(tmp_path / "cache"))
     (asset,) = plan("name: x\n", IMAGES, LOSSES).assets
@@ -232,7 +226,7 @@ def test_imagenet_weights_that_are_not_here_are_noted(
     assert not (tmp_path / "cache").exists()
 
 
-def test_plan_of_a_recipe_and_of_its_file_agree(plan: Make, tmp_path: Path) -> None:
+def test_plan_of_a_recipe_and_of_its_file_agree(plan: Any, tmp_path: Path) -> None:
     made = plan(HEAD, IMAGES, LOSSES, overrides=["seed=5", "preprocess=[]"])
     again = make_plan(load_recipe(tmp_path / "recipe.yaml", ["seed=5", "preprocess=[]"]))
     assert made.recipe.seed == 5
@@ -243,7 +237,7 @@ def test_plan_of_a_recipe_and_of_its_file_agree(plan: Make, tmp_path: Path) -> N
 # problems
 
 
-def test_problems_of_several_files_are_reported_at_once(problems: Fail, tmp_path: Path) -> None:
+def test_problems_of_several_files_are_reported_at_once(problems: Any, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
     np.savez(tmp_path / "w.npz")
@@ -263,7 +257,7 @@ def test_problems_of_several_files_are_reported_at_once(problems: Fail, tmp_path
     assert all(text in problem.got for text, problem in zip(words, found, strict=True))
 
 
-def test_problems_of_files_are_reported_with_those_of_the_text(problems: Fail) -> None:
+def test_problems_of_files_are_reported_with_those_of_the_text(problems: Any) -> None:
     found = problems(
         "name: X\n",
         "images:\n  content: nowhere.png\n  style: {use: nosie}\n",
@@ -280,7 +274,7 @@ def test_problems_of_files_are_reported_with_those_of_the_text(problems: Fail) -
     ]
 
 
-def test_image_too_small_for_a_layer_names_the_image(problems: Fail) -> None:
+def test_image_too_small_for_a_layer_names_the_image(problems: Any) -> None:
     (found,) = problems(
         HEAD,
         "images:\n  content: {use: noise, height: 1, width: 1}\n",
@@ -293,7 +287,7 @@ def test_image_too_small_for_a_layer_names_the_image(problems: Fail) -> None:
     assert "larger size" in found.hint
 
 
-def test_reference_is_measured_by_its_own_layers(plan: Make, problems: Fail) -> None:
+def test_reference_is_measured_by_its_own_layers(plan: Any, problems: Any) -> None:
     images = """\
 images:
   content: {use: noise, height: 16, width: 16}
@@ -309,7 +303,7 @@ preprocess: []
     assert "9×4 pixels are too few for block4_conv1: each side needs 8" in found.got
 
 
-def test_image_of_one_pixel_is_fine_where_pixels_are_all_that_counts(plan: Make) -> None:
+def test_image_of_one_pixel_is_fine_where_pixels_are_all_that_counts(plan: Any) -> None:
     made = plan(
         HEAD,
         "images: {content: {use: noise, height: 1, width: 1}}\npreprocess: []\n",
@@ -341,14 +335,14 @@ def nstflow_stages():
 """
 
 
-def test_phases(plan: Make, install: Any) -> None:
+def test_phases(plan: Any, install: Any) -> None:
     install("nstflow-pyramid", SCHEDULE)
     made = plan(HEAD, IMAGES, LOSSES, "schedule: {use: pyramid}\n")
     assert [phase.scale for phase in made.phases] == [0.25, 1]
     assert (made.steps, made.epochs) == (20, 6)
 
 
-def test_phase_that_makes_an_image_too_small(problems: Fail, install: Any) -> None:
+def test_phase_that_makes_an_image_too_small(problems: Any, install: Any) -> None:
     install("nstflow-pyramid", SCHEDULE)
     (found,) = problems(
         HEAD,
@@ -361,7 +355,7 @@ def test_phase_that_makes_an_image_too_small(problems: Fail, install: Any) -> No
     assert "begin the schedule" in found.hint
 
 
-def test_schedule_without_phases_is_a_bug_of_its_package(plan: Make, install: Any) -> None:
+def test_schedule_without_phases_is_a_bug_of_its_package(plan: Any, install: Any) -> None:
     install("nstflow-pyramid", SCHEDULE)
     with pytest.raises(TypeError, match="at least one Phase") as caught:
         plan(HEAD, IMAGES, LOSSES, "schedule: {use: pyramid, scales: []}\n")
@@ -403,7 +397,7 @@ def nstflow_stages():
 """
 
 
-def test_extractor_that_does_not_know_yet(plan: Make, install: Any) -> None:
+def test_extractor_that_does_not_know_yet(plan: Any, install: Any) -> None:
     install("nstflow-quiet", EXTRACTOR)
     made = plan(
         "name: x\nextractor: {use: quiet}\n",
@@ -415,7 +409,7 @@ def test_extractor_that_does_not_know_yet(plan: Make, install: Any) -> None:
     assert made.assets == ()
 
 
-def test_memory_grows_with_the_maps_and_the_weights(plan: Make) -> None:
+def test_memory_grows_with_the_maps_and_the_weights(plan: Any) -> None:
     """What every run takes, the kernels both ways, and sixteen times the maps on 16× the pixels."""
     head = HEAD.replace("random", "random, convolution: direct")
     small, large = (

@@ -21,8 +21,6 @@ from nstflow.builtin.executors.machine import gpus_here
 from nstflow.builtin.executors.processes import Processes
 from nstflow.builtin.executors.serial import Serial
 
-Tell = Callable[[JobProgress], None]
-
 
 def jobs(folder: Path, count: int = 4) -> list[Job]:
     return [Job(f"job-{n}", "", folder / f"job-{n}") for n in range(count)]
@@ -35,7 +33,7 @@ def ignore(_: JobProgress) -> None:
 # what workers do: functions of a module, so that another process finds them
 
 
-def note(job: Job, tell: Tell, stop: Stop) -> JobResult:  # noqa: ARG001 - what work takes
+def note(job: Job, tell: Any, stop: Stop) -> JobResult:  # noqa: ARG001 - what work takes
     """Leave a line with the process in the job's file."""
     tell(JobProgress(job.name, 1, 2))
     with job.folder.open("a") as file:
@@ -43,7 +41,7 @@ def note(job: Job, tell: Tell, stop: Stop) -> JobResult:  # noqa: ARG001 - what 
     return JobResult(job.name, "finished", steps=2)
 
 
-def die_once(job: Job, tell: Tell, stop: Stop) -> JobResult:
+def die_once(job: Job, tell: Any, stop: Stop) -> JobResult:
     """End the process in the middle of job 1, the first time."""
     if job.name == "job-1" and not job.resume:
         tell(JobProgress(job.name, 1, 2))
@@ -52,7 +50,7 @@ def die_once(job: Job, tell: Tell, stop: Stop) -> JobResult:
     return note(job, tell, stop)
 
 
-def die_early(job: Job, tell: Tell, stop: Stop) -> JobResult:
+def die_early(job: Job, tell: Any, stop: Stop) -> JobResult:
     """End the process before the first step of job 1, the first time."""
     mark = job.folder.with_suffix(".died")
     if job.name == "job-1" and not mark.exists():
@@ -61,14 +59,14 @@ def die_early(job: Job, tell: Tell, stop: Stop) -> JobResult:
     return note(job, tell, stop)
 
 
-def die(job: Job, tell: Tell, stop: Stop) -> JobResult:
+def die(job: Job, tell: Any, stop: Stop) -> JobResult:
     """End the process in the middle of job 1, each time."""
     if job.name == "job-1":
         os._exit(3)
     return note(job, tell, stop)
 
 
-def until_stopped(job: Job, tell: Tell, stop: Stop) -> JobResult:
+def until_stopped(job: Job, tell: Any, stop: Stop) -> JobResult:
     """Work until it is time to stop."""
     for _ in range(600):
         tell(JobProgress(job.name, 1, 2))
@@ -203,7 +201,7 @@ def test_each_process_has_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert {result.device for result in results} == {"5,7"}
 
 
-def report_gpu(job: Job, tell: Tell, stop: Stop) -> JobResult:  # noqa: ARG001 - what work takes
+def report_gpu(job: Job, tell: Any, stop: Stop) -> JobResult:  # noqa: ARG001 - what work takes
     time.sleep(1)  # so that none takes both
     return JobResult(job.name, "finished", device=os.environ["CUDA_VISIBLE_DEVICES"])
 

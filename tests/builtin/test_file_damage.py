@@ -5,19 +5,17 @@ import gc
 import io
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 import tifffile
 
-from nstflow import NstflowError, NstflowWarning, Problem
+from nstflow import NstflowError, NstflowWarning
 from nstflow.builtin.loaders import header
 from nstflow.builtin.loaders.file import File
-
-Refused = Callable[..., Problem]
 
 
 def saved(picture: PIL.Image.Image, kind: str, **options: object) -> bytes:
@@ -48,7 +46,7 @@ def whole() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tiff", "deep.tif"])
 def test_a_truncated_file_is_called_damaged(
-    name: str, whole: dict[str, bytes], tmp_path: Path, refused: Refused
+    name: str, whole: dict[str, bytes], tmp_path: Path, refused: Any
 ) -> None:
     data = whole[name]
     (tmp_path / name).write_bytes(data[: len(data) * 9 // 10])
@@ -59,7 +57,7 @@ def test_a_truncated_file_is_called_damaged(
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"Not a picture.\n", b"<svg></svg>", b"\x89PNG"])
-def test_a_file_that_is_not_an_image(text: bytes, tmp_path: Path, refused: Refused) -> None:
+def test_a_file_that_is_not_an_image(text: bytes, tmp_path: Path, refused: Any) -> None:
     (tmp_path / "a.png").write_bytes(text)
     refused("a.png", "not an image of PNG, JPEG")
 

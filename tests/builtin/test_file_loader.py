@@ -4,6 +4,7 @@ import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -11,10 +12,7 @@ import pytest
 from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin
 from pydantic import ValidationError
 
-from nstflow import Problem
 from nstflow.builtin.loaders.file import File
-
-Refused = Callable[..., Problem]
 
 LOSSLESS = {
     "a.png": {},
@@ -96,7 +94,7 @@ def test_size_comes_from_the_header(name: str, picture: PIL.Image.Image, tmp_pat
 @pytest.mark.parametrize("name", [*LOSSLESS, "a.jpg"])
 @pytest.mark.usefixtures("decoding_fails")
 def test_a_large_image_is_refused_before_it_is_decoded(
-    name: str, picture: PIL.Image.Image, tmp_path: Path, refused: Refused
+    name: str, picture: PIL.Image.Image, tmp_path: Path, refused: Any
 ) -> None:
     picture.save(tmp_path / name, **LOSSLESS.get(name, {}))
     refused(File(path=Path(name), max_megapixels=208e-6), "19×11.*max_megapixels")  # it has 209
@@ -107,7 +105,7 @@ def test_the_limit_itself_is_allowed(picture: PIL.Image.Image, tmp_path: Path) -
     assert File(path=Path("a.png"), max_megapixels=209e-6).load(tmp_path).size == (11, 19)
 
 
-def test_a_bomb_is_refused(write_png: Callable[..., str], tmp_path: Path, refused: Refused) -> None:
+def test_a_bomb_is_refused(write_png: Callable[..., str], tmp_path: Path, refused: Any) -> None:
     name = write_png("bomb.png", np.zeros((1, 1), np.uint8), 0)
     data = bytearray((tmp_path / name).read_bytes())
     data[16:24] = (60000).to_bytes(4, "big") * 2  # 3.6 billion pixels, it says
@@ -116,7 +114,7 @@ def test_a_bomb_is_refused(write_png: Callable[..., str], tmp_path: Path, refuse
     refused(name, "too large")
 
 
-def test_a_missing_file_is_refused_with_the_nearest_name(tmp_path: Path, refused: Refused) -> None:
+def test_a_missing_file_is_refused_with_the_nearest_name(tmp_path: Path, refused: Any) -> None:
     (tmp_path / "coffee.png").touch()
     assert refused("cofee.png", "no file").hint == "Did you mean 'coffee.png'?"
     hint = f"There is no folder '{tmp_path / 'nowhere'}' either."
@@ -124,7 +122,7 @@ def test_a_missing_file_is_refused_with_the_nearest_name(tmp_path: Path, refused
 
 
 def test_a_path_that_starts_elsewhere_is_explained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "here.png").touch()
@@ -155,7 +153,7 @@ def test_an_absolute_path_and_a_home_are_found(
     ],
 )
 def test_other_files_are_refused(
-    path: str, words: str, picture: PIL.Image.Image, tmp_path: Path, refused: Refused
+    path: str, words: str, picture: PIL.Image.Image, tmp_path: Path, refused: Any
 ) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     picture.save(tmp_path / "a.gif")

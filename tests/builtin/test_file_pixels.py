@@ -1,8 +1,8 @@
 """Every kind of pixel becomes RGB in [0, 1], with a warning where something is lost."""
 
 import struct
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -10,11 +10,8 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from nstflow import Image, NstflowWarning, Problem
+from nstflow import Image, NstflowWarning
 from nstflow.builtin.loaders.file import File
-
-Refused = Callable[..., Problem]
-WritePng = Callable[..., str]
 
 GREY, COLOUR, GREY_ALPHA, COLOUR_ALPHA = 0, 2, 4, 6  # PNG's colour types
 
@@ -147,13 +144,13 @@ def test_an_image_that_nowhere_counts_is_white(tmp_path: Path) -> None:
 # 16 bits a channel
 
 
-def test_grey_png_of_16_bits(write_png: WritePng, tmp_path: Path) -> None:
+def test_grey_png_of_16_bits(write_png: Any, tmp_path: Path) -> None:
     image = load(write_png("a.png", WORDS[..., 0], GREY), tmp_path)
     assert_words(image, WORDS[..., :1].repeat(3, -1))
     assert len(np.unique(image.pixels)) > 256
 
 
-def test_grey_png_of_16_bits_with_a_transparent_level(write_png: WritePng, tmp_path: Path) -> None:
+def test_grey_png_of_16_bits_with_a_transparent_level(write_png: Any, tmp_path: Path) -> None:
     grey = WORDS[..., 0].copy()
     grey[:5] = 40000
     grey[5:9] = 40001  # the same in 8 bits
@@ -167,7 +164,7 @@ def test_grey_png_of_16_bits_with_a_transparent_level(write_png: WritePng, tmp_p
     ("colour", "bands"), [(COLOUR, [0, 1, 2]), (COLOUR_ALPHA, [0, 1, 2, 3]), (GREY_ALPHA, [0, 3])]
 )
 def test_png_of_16_bits_that_pillow_cuts_is_said(
-    colour: int, bands: list[int], write_png: WritePng, tmp_path: Path
+    colour: int, bands: list[int], write_png: Any, tmp_path: Path
 ) -> None:
     name = write_png("a.png", WORDS[..., bands], colour)
     with pytest.warns(NstflowWarning, match="16 bits a channel, of which Pillow reads 8"):
@@ -301,9 +298,7 @@ def test_grey_floats_are_taken_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("strange", [-0.25, 1.5, np.nan, np.inf])
-def test_floats_of_unknown_scale_are_refused(
-    strange: float, tmp_path: Path, refused: Refused
-) -> None:
+def test_floats_of_unknown_scale_are_refused(strange: float, tmp_path: Path, refused: Any) -> None:
     grey = np.full((3, 4), 0.5, np.float32)
     grey[1, 1] = strange
     tifffile.imwrite(tmp_path / "a.tif", grey, photometric="minisblack")
@@ -312,19 +307,19 @@ def test_floats_of_unknown_scale_are_refused(
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32])
 def test_whole_numbers_of_unknown_scale_are_refused(
-    dtype: type[np.generic], tmp_path: Path, refused: Refused
+    dtype: type[np.generic], tmp_path: Path, refused: Any
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.full((3, 4), 9000, dtype), photometric="minisblack")
     refused("a.tif", "from 9000 to 9000 of unknown scale", decoding=True)
 
 
-def test_an_unsupported_kind_of_tiff_has_a_hint(tmp_path: Path, refused: Refused) -> None:
+def test_an_unsupported_kind_of_tiff_has_a_hint(tmp_path: Path, refused: Any) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 4, 3), np.float32), photometric="rgb")
     hint = "Save it as one of these, with 8 or 16 bits a channel."
     assert refused("a.tif", "not an image of").hint == hint
 
 
-def test_a_warning_made_an_error_stays_what_it_is(write_png: WritePng, tmp_path: Path) -> None:
+def test_a_warning_made_an_error_stays_what_it_is(write_png: Any, tmp_path: Path) -> None:
     """Under `python -W error`, which these tests run under, a notice is not called damage."""
     name = write_png("a.png", WORDS[..., :3], COLOUR)
     with pytest.raises(NstflowWarning, match="16 bits"):

@@ -1,9 +1,9 @@
 """Colour profiles are converted to sRGB: closed forms of curves and primaries, and littleCMS."""
 
 import io
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -14,8 +14,6 @@ from PIL import ImageCms
 
 from nstflow import NstflowWarning
 from nstflow.builtin.loaders.file import File
-
-MakeProfile = Callable[..., bytes]
 
 RED, GREEN, BLUE = (
     (0.4360, 0.2225, 0.0139),
@@ -46,7 +44,7 @@ def test_srgb_leaves_the_pixels_alone(mode: str, name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp"])
-def test_swapped_primaries(name: str, make_profile: MakeProfile, tmp_path: Path) -> None:
+def test_swapped_primaries(name: str, make_profile: Any, tmp_path: Path) -> None:
     """A profile whose red is sRGB's green: v → light v^1.8, red and green trade places."""
     profile = make_profile("swapped", 1.8, (GREEN, RED, BLUE))
     options = {"lossless": True} if name == "a.webp" else {}
@@ -55,7 +53,7 @@ def test_swapped_primaries(name: str, make_profile: MakeProfile, tmp_path: Path)
     np.testing.assert_allclose(load(name, tmp_path), expected, atol=LEVEL)
 
 
-def test_wide_gamut_as_littlecms_says(make_profile: MakeProfile, tmp_path: Path) -> None:
+def test_wide_gamut_as_littlecms_says(make_profile: Any, tmp_path: Path) -> None:
     """Adobe RGB's primaries and exponent; what sRGB can't show is clipped."""
     primaries = ((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446))
     profile = make_profile("wide", 2.19921875, primaries)
@@ -69,7 +67,7 @@ def test_wide_gamut_as_littlecms_says(make_profile: MakeProfile, tmp_path: Path)
     assert np.abs(pixels - BYTES / 255).max() > 0.1
 
 
-def test_a_name_does_not_make_a_profile_srgb(make_profile: MakeProfile, tmp_path: Path) -> None:
+def test_a_name_does_not_make_a_profile_srgb(make_profile: Any, tmp_path: Path) -> None:
     """Profiles called "sRGB linear" exist, and are not sRGB."""
     picture = PIL.Image.fromarray(BYTES)
     picture.save(tmp_path / "a.png", icc_profile=make_profile("sRGB linear", 1.0))
@@ -77,7 +75,7 @@ def test_a_name_does_not_make_a_profile_srgb(make_profile: MakeProfile, tmp_path
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])
-def test_grey_under_a_grey_profile(name: str, make_profile: MakeProfile, tmp_path: Path) -> None:
+def test_grey_under_a_grey_profile(name: str, make_profile: Any, tmp_path: Path) -> None:
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
     options = {"quality": 100} if name == "a.jpg" else {}
     profile = make_profile("linear grey", 1.0, None)
@@ -87,7 +85,7 @@ def test_grey_under_a_grey_profile(name: str, make_profile: MakeProfile, tmp_pat
     np.testing.assert_allclose(load(name, tmp_path), expected, atol=LEVEL)
 
 
-def test_grey_under_a_profile_of_colours(make_profile: MakeProfile, tmp_path: Path) -> None:
+def test_grey_under_a_profile_of_colours(make_profile: Any, tmp_path: Path) -> None:
     PIL.Image.fromarray(BYTES[..., 0]).save(
         tmp_path / "a.png", icc_profile=make_profile("linear", 1.0)
     )
@@ -96,9 +94,7 @@ def test_grey_under_a_profile_of_colours(make_profile: MakeProfile, tmp_path: Pa
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_colours_under_alpha_are_converted(
-    mode: str, make_profile: MakeProfile, tmp_path: Path
-) -> None:
+def test_colours_under_alpha_are_converted(mode: str, make_profile: Any, tmp_path: Path) -> None:
     primaries = None if mode == "LA" else (RED, GREEN, BLUE)
     picture = PIL.Image.fromarray(BYTES).convert(mode)
     picture.putalpha(128)
@@ -109,7 +105,7 @@ def test_colours_under_alpha_are_converted(
     np.testing.assert_allclose(pixels, expected, atol=LEVEL)
 
 
-def test_a_palette_is_converted(make_profile: MakeProfile, tmp_path: Path) -> None:
+def test_a_palette_is_converted(make_profile: Any, tmp_path: Path) -> None:
     picture = PIL.Image.fromarray(BYTES).quantize(9)
     picture.save(tmp_path / "a.png", icc_profile=make_profile("linear", 1.0))
     expected = encode(np.asarray(picture.convert("RGB")) / 255)
@@ -121,7 +117,7 @@ def test_a_palette_is_converted(make_profile: MakeProfile, tmp_path: Path) -> No
     [("RGB", "garbage"), ("RGB", "grey"), ("CMYK", "garbage"), ("CMYK", "grey"), ("CMYK", "rgb")],
 )
 def test_a_profile_that_does_not_fit_is_said_and_left(
-    mode: str, kind: str, make_profile: MakeProfile, tmp_path: Path
+    mode: str, kind: str, make_profile: Any, tmp_path: Path
 ) -> None:
     primaries = None if kind == "grey" else (RED, GREEN, BLUE)
     profile = b"garbage " * 40 if kind == "garbage" else make_profile(kind, 1.0, primaries)
@@ -145,7 +141,7 @@ def test_16_bits_survive_a_profile_that_changes_nothing(damaged: bool, tmp_path:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_16_bits_that_are_cut_for_a_profile_are_said(
-    channels: int, make_profile: MakeProfile, tmp_path: Path
+    channels: int, make_profile: Any, tmp_path: Path
 ) -> None:
     words = np.random.default_rng(6).integers(16384, 65536, (9, 8, channels), dtype=np.uint16)
     profile = make_profile("linear", 1.0, None if channels == 1 else (RED, GREEN, BLUE))

@@ -17,8 +17,6 @@ import pytest
 
 VALID = (Path(__file__).parents[1] / "tiny.yaml").read_text()
 
-Refused = Callable[..., str]
-
 
 def everything(folder: Path) -> dict[str, bytes | None]:
     return {
@@ -28,7 +26,7 @@ def everything(folder: Path) -> dict[str, bytes | None]:
 
 
 @pytest.fixture
-def refused(call: Any, tmp_path: Path) -> Refused:
+def refused(call: Any, tmp_path: Path) -> Any:
     """Run a command that must fail as a user's mistake does; return what it prints."""
 
     def refused(*arguments: object) -> str:
@@ -46,7 +44,7 @@ def refused(call: Any, tmp_path: Path) -> Refused:
 
 
 @pytest.fixture
-def bad(refused: Refused, write: Any) -> Refused:
+def bad(refused: Any, write: Any) -> Any:
     """Run a recipe that must be refused; return what is printed."""
 
     def bad(text: str | bytes, *arguments: str) -> str:
@@ -121,20 +119,20 @@ LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in ran
         ("- name: x\n", "\n    a recipe is a mapping of keys to values, but this is a list."),
     ],
 )
-def test_a_recipe_that_is_refused(text: str | bytes, problem: str, bad: Refused) -> None:
+def test_a_recipe_that_is_refused(text: str | bytes, problem: str, bad: Any) -> None:
     printed = bad(text)
     assert printed.startswith(f"r.yaml{problem}")
     assert printed.endswith("\n1 problem in r.yaml; nothing was run.\n")
 
 
-def test_a_recipe_that_names_python_code(bad: Refused, tmp_path: Path) -> None:
+def test_a_recipe_that_names_python_code(bad: Any, tmp_path: Path) -> None:
     printed = bad(changed("name: tiny", "name: !!python/object/apply:os.mkdir [ran]"))
     assert printed.startswith("r.yaml:1:7  name\n    the tag tag:yaml.org,2002:python/object/apply")
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "validate"])
-def test_a_recipe_that_can_not_be_read(command: str, refused: Refused, tmp_path: Path) -> None:
+def test_a_recipe_that_can_not_be_read(command: str, refused: Any, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe.yaml")
     for name, got in (
@@ -147,7 +145,7 @@ def test_a_recipe_that_can_not_be_read(command: str, refused: Refused, tmp_path:
         assert printed.endswith(f"\n1 problem in {name}; nothing was run.\n")
 
 
-def test_control_characters_do_not_reach_the_terminal(refused: Refused, write: Any) -> None:
+def test_control_characters_do_not_reach_the_terminal(refused: Any, write: Any) -> None:
     write("name: x\nimages: 7\n", "evil\x1b[31m\x9b2J.yaml")
     printed = refused("validate", "evil\x1b[31m\x9b2J.yaml")
     assert "\x1b" not in printed
@@ -174,7 +172,7 @@ def png() -> bytes:
     ],
 )
 def test_an_image_that_can_not_be_read(
-    content: bytes | None, got: str, bad: Refused, tmp_path: Path
+    content: bytes | None, got: str, bad: Any, tmp_path: Path
 ) -> None:
     if content is not None:
         (tmp_path / "photo.png").write_bytes(content)
@@ -182,7 +180,7 @@ def test_an_image_that_can_not_be_read(
     assert printed.startswith(f"r.yaml:3:3  images.content.path\n    {got}")
 
 
-def test_an_image_that_is_too_small(bad: Refused, tmp_path: Path) -> None:
+def test_an_image_that_is_too_small(bad: Any, tmp_path: Path) -> None:
     PIL.Image.new("RGB", (1, 1)).save(tmp_path / "photo.png")
     printed = bad(WITH_FILE.replace("content, layers: [image]", "content"))
     assert printed.startswith(
@@ -193,7 +191,7 @@ def test_an_image_that_is_too_small(bad: Refused, tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_in_the_cache(
-    bad: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bad: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from nstflow.engine.weights import imagenet
 
@@ -209,7 +207,7 @@ NETWORK = changed("content, layers: [image]", "content, layers: [block1_conv1]")
 
 
 @pytest.mark.parametrize("name", ["w.npz", "w.h5"])
-def test_weights_that_are_not_finite(name: str, bad: Refused, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite(name: str, bad: Any, tmp_path: Path) -> None:
     kernel, bias = np.full((3, 3, 3, 64), np.nan, np.float32), np.ones(64, np.float32)
     if name == "w.npz":
         np.savez(tmp_path / name, **{"block1_conv1/kernel": kernel, "block1_conv1/bias": bias})
@@ -245,7 +243,7 @@ def _never_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     [("mkdir", errno.EROFS), ("write_bytes", errno.ENOSPC), ("replace", errno.EDQUOT)],
 )
 def test_output_folder_that_is_full_or_read_only(
-    method: str, number: int, refused: Refused, monkeypatch: pytest.MonkeyPatch, write: Any
+    method: str, number: int, refused: Any, monkeypatch: pytest.MonkeyPatch, write: Any
 ) -> None:
     write(VALID, "r.yaml")
     monkeypatch.setattr(Path, method, failing(number))
@@ -258,7 +256,7 @@ def test_output_folder_that_is_full_or_read_only(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
-def test_read_only_folder(refused: Refused, write: Any, tmp_path: Path) -> None:
+def test_read_only_folder(refused: Any, write: Any, tmp_path: Path) -> None:
     write(VALID, "r.yaml")
     (tmp_path / "locked").mkdir(mode=0o500)
     printed = refused("run", "r.yaml", "--out", "locked/out", "--quiet")
@@ -288,7 +286,7 @@ def test_disk_that_fills_up_while_the_picture_is_written(
 @pytest.mark.usefixtures("_never_computes")
 @pytest.mark.parametrize("place", ["file", "file/out", "x" * 300])
 def test_output_folder_that_can_not_be(
-    place: str, refused: Refused, write: Any, tmp_path: Path
+    place: str, refused: Any, write: Any, tmp_path: Path
 ) -> None:
     write(VALID, "r.yaml")
     (tmp_path / "file").write_text("mine")
@@ -297,7 +295,7 @@ def test_output_folder_that_can_not_be(
 
 @pytest.mark.usefixtures("_never_computes")
 def test_files_that_are_not_of_a_run_are_never_replaced(
-    refused: Refused, write: Any, tmp_path: Path
+    refused: Any, write: Any, tmp_path: Path
 ) -> None:
     write(WITH_FILE, "recipe.yaml")
     PIL.Image.new("RGB", (32, 32)).save(tmp_path / "photo.png")
@@ -311,7 +309,7 @@ def test_files_that_are_not_of_a_run_are_never_replaced(
 
 @pytest.mark.usefixtures("_never_computes")
 def test_an_image_in_the_run_that_would_be_overwritten(
-    refused: Refused, write: Any, tmp_path: Path
+    refused: Any, write: Any, tmp_path: Path
 ) -> None:
     write(WITH_FILE, "out/recipe.yaml")
     write('{"state": "finished", "files": ["photo.png"]}', "out/run.json")
@@ -332,7 +330,7 @@ def test_an_image_in_the_run_that_would_be_overwritten(
         (["--block-plugin", "nope"], ["--block-plugin nope"]),
     ],
 )
-def test_options_that_are_wrong(options: list[str], heads: list[str], bad: Refused) -> None:
+def test_options_that_are_wrong(options: list[str], heads: list[str], bad: Any) -> None:
     printed = bad(VALID, *options).splitlines()
     assert [line for line in printed if line.startswith("--")] == heads
     assert printed[-1].startswith(f"{len(heads)} problem")
@@ -363,7 +361,7 @@ plugins: {block: [nope]}
 
 @pytest.mark.parametrize("command", ["run", "plan", "validate"])
 def test_all_problems_are_printed_at_once(
-    command: str, write: Any, refused: Refused, tmp_path: Path
+    command: str, write: Any, refused: Any, tmp_path: Path
 ) -> None:
     write(ALL, "r.yaml")
     (tmp_path / "text.png").write_text("not a picture")

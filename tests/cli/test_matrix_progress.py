@@ -1,6 +1,5 @@
 """What is shown of many runs: no number is cut, however narrow the terminal."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ from nstflow import JobProgress, JobResult, Problem
 from nstflow.cli.console.matrix_progress import MatrixDisplay, show_table
 from nstflow.matrix.plan import Matrix
 from nstflow.matrix.summary import rows_of
-
-Screen = Callable[[int], Any]
 
 DONE = JobResult(
     "weight-1_seed-3",
@@ -26,7 +23,7 @@ DONE = JobResult(
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
-def test_the_table_cuts_no_number(matrix: Matrix, terminal: Screen, width: int) -> None:
+def test_the_table_cuts_no_number(matrix: Matrix, terminal: Any, width: int) -> None:
     names = [cell.name for cell in matrix.cells]
     outcomes = [
         DONE,
@@ -75,7 +72,7 @@ def test_a_silent_display_prints_only_warnings(
     assert capsys.readouterr() == ("", "note: weight-1_seed-3: careful\n")
 
 
-def test_a_terminal_has_a_bar_for_each_current_run(matrix: Matrix, terminal: Screen) -> None:
+def test_a_terminal_has_a_bar_for_each_current_run(matrix: Matrix, terminal: Any) -> None:
     screen = terminal(100)
     first, second = (cell.name for cell in matrix.cells[:2])
     with MatrixDisplay(matrix) as display:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import pytest
 
 from nstflow import NstflowError
 from nstflow.cli.new_plugin import KINDS, new_plugin
-
-Call = Callable[..., Any]
 
 FILES = {"README.md", "pyproject.toml", "recipe.yaml", "tests"}
 
@@ -46,7 +43,7 @@ def register(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_package_works_at_once(
-    kind: str, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = new_plugin("nstflow-soft-focus", kind, tmp_path)
     assert folder == tmp_path / "nstflow-soft-focus"
@@ -125,7 +122,7 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_says_what_to_do_next(call: Call, tmp_path: Path) -> None:
+def test_the_command_says_what_to_do_next(call: Any, tmp_path: Path) -> None:
     answer = call("new-plugin", "nstflow-soft", "--slot", "postprocess")
     assert answer.code == 0
     assert "nstflow-soft: written" in answer.out

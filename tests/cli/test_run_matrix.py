@@ -14,8 +14,6 @@ import pytest
 
 from nstflow.storage.run_record import read_run_record
 
-Call = Callable[..., Any]
-
 NAMES = ["weight-1_seed-3", "weight-1_seed-4", "weight-2_seed-3", "weight-2_seed-4"]
 
 
@@ -48,7 +46,7 @@ def pictures(out: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in sorted(out.glob("*/result.png"))}
 
 
-def test_a_matrix_is_validated_and_planned(call: Call, grid: Path) -> None:
+def test_a_matrix_is_validated_and_planned(call: Any, grid: Path) -> None:
     assert call("validate", grid).out == f"{grid}: valid, 4 runs\n"
     answer = call("plan", grid)
     assert answer.code == 0
@@ -56,7 +54,7 @@ def test_a_matrix_is_validated_and_planned(call: Call, grid: Path) -> None:
     assert [line.strip() for line in answer.out.splitlines()[-4:]] == NAMES
 
 
-def test_every_run_is_made_and_summed_up(call: Call, grid: Path, tmp_path: Path) -> None:
+def test_every_run_is_made_and_summed_up(call: Any, grid: Path, tmp_path: Path) -> None:
     answer = call("run", grid)
     assert answer.code == 0, answer.err
     out = tmp_path / "runs" / "grid"
@@ -76,7 +74,7 @@ def test_every_run_is_made_and_summed_up(call: Call, grid: Path, tmp_path: Path)
 
 
 def test_what_is_done_is_left_and_what_is_missing_made(
-    call: Call, grid: Path, tmp_path: Path
+    call: Any, grid: Path, tmp_path: Path
 ) -> None:
     call("run", grid, "--out", "out")
     before = pictures(tmp_path / "out")
@@ -93,7 +91,7 @@ def test_what_is_done_is_left_and_what_is_missing_made(
     assert "4 of the 4 runs are there already" in refused.err
 
 
-def test_a_run_that_fails_is_listed_in_the_end(call: Call, grid: Path, tmp_path: Path) -> None:
+def test_a_run_that_fails_is_listed_in_the_end(call: Any, grid: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / NAMES[1]).write_text("in the way")
     answer = call("run", grid, "--out", "out")
@@ -105,7 +103,7 @@ def test_a_run_that_fails_is_listed_in_the_end(call: Call, grid: Path, tmp_path:
     assert "continue with" in answer.out
 
 
-def test_quiet_prints_the_pictures(call: Call, grid: Path) -> None:
+def test_quiet_prints_the_pictures(call: Any, grid: Path) -> None:
     answer = call("run", grid, "--quiet", "--out", "out")
     paths = [f"out/{name}/result.png" for name in NAMES]
     assert answer.out.splitlines() == paths
@@ -145,7 +143,7 @@ def test_all_executors_give_the_same_bytes(grid: Path, tmp_path: Path) -> None:
     ],
 )
 def test_options_that_do_not_fit(
-    call: Call, grid: Path, tmp_path: Path, options: list[str], words: str
+    call: Any, grid: Path, tmp_path: Path, options: list[str], words: str
 ) -> None:
     answer = call("run", grid, *options)
     assert answer.code == 2
@@ -154,7 +152,7 @@ def test_options_that_do_not_fit(
     assert not list(tmp_path.glob("runs/*/*/run.json"))
 
 
-def test_a_single_run_has_no_executor(call: Call, write: Callable[[str], Path], grid: Path) -> None:
+def test_a_single_run_has_no_executor(call: Any, write: Callable[[str], Path], grid: Path) -> None:
     single = write(grid.read_text().split("matrix:")[0])
     answer = call("run", single, "--executor", "processes", "--threads", "2")
     assert answer.code == 2
@@ -257,7 +255,7 @@ def open_files(pid: int) -> list[str]:
 
 @pytest.mark.parametrize("name", ["summary.csv", "contact_sheet.png"])
 def test_files_of_somebody_else_are_left_alone(
-    call: Call, grid: Path, tmp_path: Path, name: str
+    call: Any, grid: Path, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / name).write_text("my own")
     answer = call("run", grid, "--out", ".")
@@ -267,7 +265,7 @@ def test_files_of_somebody_else_are_left_alone(
     assert not (tmp_path / NAMES[0]).exists()
 
 
-def test_an_image_that_would_be_replaced(call: Call, grid: Path, tmp_path: Path) -> None:
+def test_an_image_that_would_be_replaced(call: Any, grid: Path, tmp_path: Path) -> None:
     call("run", grid, "--out", "out")
     recipe = grid.with_name("again.yaml")
     sheet = "{use: file, path: out/contact_sheet.png}"
@@ -282,7 +280,7 @@ def test_an_image_that_would_be_replaced(call: Call, grid: Path, tmp_path: Path)
 @pytest.mark.parametrize("place", ["afile", "afile/below", "/proc/nope"])
 @pytest.mark.parametrize("executor", ["serial", "dask"])
 def test_a_place_that_can_not_be_written(
-    call: Call, grid: Path, tmp_path: Path, place: str, executor: str
+    call: Any, grid: Path, tmp_path: Path, place: str, executor: str
 ) -> None:
     (tmp_path / "afile").write_text("in the way")
     answer = call("run", grid, "--out", place, "--executor", executor)
@@ -291,7 +289,7 @@ def test_a_place_that_can_not_be_written(
 
 
 def test_one_command_at_a_time_makes_runs_in_a_directory(
-    call: Call, grid: Path, tmp_path: Path
+    call: Any, grid: Path, tmp_path: Path
 ) -> None:
     running = begin(tmp_path, grid, "--out", "out", *LONG)
     wait_until(lambda: any(tmp_path.glob("out/*/checkpoint.safetensors")))

@@ -5,7 +5,6 @@ import shlex
 import subprocess
 import sys
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +17,6 @@ from nstflow.recipe.reader import ReadOptions
 from nstflow.recipe.yaml import parse_yaml
 from nstflow.stages.stage import Stage
 from nstflow.testing import run_tiny
-
-Call = Callable[..., Any]
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -88,7 +85,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("command", commands())
 def test_command(
-    command: str, small_run: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    command: str, small_run: Path, tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "pip install" in command:
         check_installation(command)
@@ -218,7 +215,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / link.partition("#")[0]).exists(), f"{page.name}: {link}"
 
 
-def test_the_readme_shows_the_error_that_is_printed(tmp_path: Path, call: Call) -> None:
+def test_the_readme_shows_the_error_that_is_printed(tmp_path: Path, call: Any) -> None:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "images").symlink_to(ROOT / "recipes" / "images")
     wrong = (ROOT / "recipes" / "two_styles.yaml").read_text()

@@ -50,9 +50,6 @@ def nstflow_stages():
     return [Term]
 """
 
-Draw = Callable[..., Path]
-MakePlan = Callable[..., Plan]
-
 
 @pytest.fixture(scope="session")
 def recipe_text() -> str:
@@ -61,7 +58,7 @@ def recipe_text() -> str:
 
 
 @pytest.fixture(scope="session")
-def draw() -> Draw:
+def draw() -> Any:
     """Write an image of random pixels."""
 
     def draw(path: Path, seed: int = 0) -> Path:
@@ -73,7 +70,7 @@ def draw() -> Draw:
     return draw
 
 
-def lay(folder: Path, draw: Draw) -> Path:
+def lay(folder: Path, draw: Any) -> Path:
     (folder / "recipe.yaml").write_text(RECIPE)
     draw(folder / "photo.png")
     draw(folder / "style.png", seed=1)
@@ -81,13 +78,13 @@ def lay(folder: Path, draw: Draw) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, draw: Draw) -> Path:
+def folder(tmp_path: Path, draw: Any) -> Path:
     """Return the test's folder, with the recipe and its images."""
     return lay(tmp_path, draw)
 
 
 @pytest.fixture(scope="session")
-def ran(tmp_path_factory: pytest.TempPathFactory, draw: Draw, asking: Any) -> Path:
+def ran(tmp_path_factory: pytest.TempPathFactory, draw: Any, asking: Any) -> Path:
     """Return a folder with the recipe, its finished run (out), and one that stopped (stopped)."""
     folder = lay(tmp_path_factory.mktemp("ran"), draw)
     plan = make_plan(load_recipe(folder / "recipe.yaml"))
@@ -98,7 +95,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, draw: Draw, asking: Any) -> Pa
 
 
 @pytest.fixture
-def planned(folder: Path) -> MakePlan:
+def planned(folder: Path) -> Any:
     """Plan the recipe, or another text in its place, with settings."""
 
     def planned(*settings: str, text: str = RECIPE, **options: Any) -> Plan:
@@ -119,7 +116,7 @@ def lockfile_of() -> Callable[[Plan, Path], Lockfile]:
 
 
 @pytest.fixture
-def locked(folder: Path, planned: MakePlan, lockfile_of: Any) -> Callable[..., Path]:
+def locked(folder: Path, planned: Any, lockfile_of: Any) -> Callable[..., Path]:
     """Write `a.lock.yaml` for the recipe, or for another text."""
 
     def locked(text: str = RECIPE) -> Path:

@@ -3,7 +3,7 @@
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +26,6 @@ from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.storage.run_record import LOCK_FILE
 from refusals import problems_of, refused
-
-Locked = Callable[..., Path]
 
 
 @contextmanager
@@ -53,12 +51,12 @@ def replace(path: Path, pattern: str, by: str) -> None:
 # --locked
 
 
-def test_everything_is_as_it_was(locked: Locked, with_term: str) -> None:
+def test_everything_is_as_it_was(locked: Any, with_term: str) -> None:
     with silence():
         check(locked(with_term))
 
 
-def test_input_that_was_changed(locked: Locked, folder: Path, draw: Any) -> None:
+def test_input_that_was_changed(locked: Any, folder: Path, draw: Any) -> None:
     lock = locked()
     draw(folder / "style.png", seed=2)
     problem = refused(check, lock)
@@ -69,7 +67,7 @@ def test_input_that_was_changed(locked: Locked, folder: Path, draw: Any) -> None
 
 
 def test_renamed_input_and_empty_section_that_is_left_out_make_no_difference(
-    locked: Locked, folder: Path
+    locked: Any, folder: Path
 ) -> None:
     lock = locked()
     (folder / "photo.png").rename(folder / "b.png")
@@ -80,7 +78,7 @@ def test_renamed_input_and_empty_section_that_is_left_out_make_no_difference(
 
 
 def test_weights_that_were_changed(
-    locked: Locked, recipe_text: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    locked: Any, recipe_text: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those with a name, and those in a file of the user."""
     np.savez(folder / "mine.npz", a=np.zeros(1))
@@ -95,9 +93,7 @@ def test_weights_that_were_changed(
     assert second.got == "the lock has abababababab…, here it is cdcdcdcdcdcd…."
 
 
-def test_every_difference_is_listed(
-    locked: Locked, with_term: str, folder: Path, draw: Any
-) -> None:
+def test_every_difference_is_listed(locked: Any, with_term: str, folder: Path, draw: Any) -> None:
     lock = locked(with_term)
     for name in ("photo.png", "style.png"):
         draw(folder / name, seed=3)
@@ -117,7 +113,7 @@ def test_every_difference_is_listed(
     assert [bool(problem.hint) for problem in problems] == [False] * 4 + [True]
 
 
-def test_image_that_is_not_in_the_lock(locked: Locked) -> None:
+def test_image_that_is_not_in_the_lock(locked: Any) -> None:
     """One that was added by hand, or whose hash was taken out."""
     lock = locked()
     replace(lock, r"\n    images\.style\.path: .*", "")
@@ -129,7 +125,7 @@ def test_image_that_is_not_in_the_lock(locked: Locked) -> None:
     assert problem.what == "lock.files"
 
 
-def test_other_versions_of_python_and_tensorflow_are_warnings(locked: Locked) -> None:
+def test_other_versions_of_python_and_tensorflow_are_warnings(locked: Any) -> None:
     lock = locked()
     replace(lock, "python: .*", "python: 3.0.0")
     replace(lock, "tensorflow: .*", "tensorflow: 2.0.0")
@@ -141,7 +137,7 @@ def test_other_versions_of_python_and_tensorflow_are_warnings(locked: Locked) ->
     assert all("perhaps not the same pixels" in str(warning.message) for warning in caught)
 
 
-def test_another_device_is_a_warning_once_it_is_known(locked: Locked, folder: Path) -> None:
+def test_another_device_is_a_warning_once_it_is_known(locked: Any, folder: Path) -> None:
     lockfile = make_lock(make_plan(load_recipe(locked())), folder)
     with silence():
         warn_device(lockfile.on("a device", "cpu"))
@@ -156,7 +152,7 @@ def test_another_device_is_a_warning_once_it_is_known(locked: Locked, folder: Pa
     ]
 
 
-def test_recipe_without_a_lock_and_lock_with_a_setting(locked: Locked, folder: Path) -> None:
+def test_recipe_without_a_lock_and_lock_with_a_setting(locked: Any, folder: Path) -> None:
     lock, recipe = locked(), folder / "recipe.yaml"
     problem = refused(check, recipe)
     assert problem.got == "this recipe has no lock section."
@@ -177,7 +173,7 @@ def test_recipe_without_a_lock_and_lock_with_a_setting(locked: Locked, folder: P
         ("  python: .*", "  python: '3'\n  more: 1", "lock.more"),
     ],
 )
-def test_lock_that_was_damaged(pattern: str, by: str, what: str, locked: Locked) -> None:
+def test_lock_that_was_damaged(pattern: str, by: str, what: str, locked: Any) -> None:
     lock = locked()
     replace(lock, pattern, by)
     problem = refused(lambda: make_plan(load_recipe(lock)))
@@ -185,7 +181,7 @@ def test_lock_that_was_damaged(pattern: str, by: str, what: str, locked: Locked)
     assert re.match(rf"{re.escape(str(lock))}:\d+:\d+$", problem.where)
 
 
-def test_locked_run_on_the_command_line(call: Any, locked: Locked, folder: Path, draw: Any) -> None:
+def test_locked_run_on_the_command_line(call: Any, locked: Any, folder: Path, draw: Any) -> None:
     lock = locked()
     draw(folder / "photo.png", seed=4)
     answer = call("run", "--locked", "a.lock.yaml", "--out", "out")
@@ -211,9 +207,7 @@ def test_locked_run_on_the_command_line(call: Any, locked: Locked, folder: Path,
 # rerun and verify warn, and refuse nothing
 
 
-def test_warnings_say_what_may_make_another_picture(
-    locked: Locked, folder: Path, draw: Any
-) -> None:
+def test_warnings_say_what_may_make_another_picture(locked: Any, folder: Path, draw: Any) -> None:
     lock = locked()
     replace(lock, f"plugins: {{nstflow: {version('nstflow')}}}", "plugins: {nstflow: 0.0.9}")
     replace(lock, "python: .*", "python: 3.0.0\n  stopped_at: 3")
@@ -229,7 +223,7 @@ def test_warnings_say_what_may_make_another_picture(
     assert fourth == "the picture was stopped after step 3; this takes all 4"
 
 
-def test_no_warning_for_settings_or_without_a_lock(locked: Locked, folder: Path) -> None:
+def test_no_warning_for_settings_or_without_a_lock(locked: Any, folder: Path) -> None:
     lock = locked()
     with silence():
         warn_differences(make_plan(load_recipe(lock, ["losses.keep.weight=1"])))
@@ -283,7 +277,7 @@ def test_run_that_can_not_be_resumed(ran: Path, draw: Any, call: Any, tmp_path: 
     assert (answer.code, answer.err) == (0, "")
 
 
-def test_stored_lock_is_compared_with_versions_and_device(locked: Locked, folder: Path) -> None:
+def test_stored_lock_is_compared_with_versions_and_device(locked: Any, folder: Path) -> None:
     locked().rename(folder / LOCK_FILE)
     lockfile = make_lock(make_plan(load_recipe(folder / "recipe.yaml")), folder)
     stored = stored_lock(folder)
@@ -311,7 +305,7 @@ def test_stored_lock_that_was_damaged(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["device", "device_kind"])
-def test_stored_lock_without_its_device_is_damaged(locked: Locked, folder: Path, line: str) -> None:
+def test_stored_lock_without_its_device_is_damaged(locked: Any, folder: Path, line: str) -> None:
     """That of a matrix's job has none, and is never in a run directory."""
     (folder / LOCK_FILE).write_text(re.sub(rf"  {line}: .*\n", "", locked().read_text()))
     with pytest.raises(NstflowError, match="the lock of this run is damaged"):

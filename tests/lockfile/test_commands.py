@@ -13,8 +13,6 @@ import pytest
 import nstflow
 from nstflow.lockfile.diff import compare_anything
 
-Rows = Callable[..., list[list[str]]]
-
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
@@ -111,7 +109,7 @@ def test_lock_that_can_not_be_made_or_written(
 
 
 @pytest.fixture
-def rows(call: Any) -> Rows:
+def rows(call: Any) -> Any:
     """Run `nstflow diff`, which must find something; return the cells of its rows."""
 
     def rows(first: object, second: object) -> list[list[str]]:
@@ -144,7 +142,7 @@ def test_no_difference(first: str, second: str, call: Any, ran: Path) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_settings_that_differ(rows: Rows, write: Any, recipe_text: str) -> None:
+def test_settings_that_differ(rows: Any, write: Any, recipe_text: str) -> None:
     other = recipe_text.replace("weight: 10", "weight: 1e-3").replace("epochs: 2", "epochs: 3")
     write(other.replace("preprocess: []\n", "seed: 3\npreprocess: []\n"), "other.yaml")
     assert rows("recipe.yaml", "other.yaml") == [
@@ -154,7 +152,7 @@ def test_settings_that_differ(rows: Rows, write: Any, recipe_text: str) -> None:
     ]
 
 
-def test_run_that_stopped_differs_from_one_that_ended(rows: Rows, ran: Path) -> None:
+def test_run_that_stopped_differs_from_one_that_ended(rows: Any, ran: Path) -> None:
     step = str(len((ran / "stopped" / "history.csv").read_text().splitlines()) - 1)
     assert rows(ran / "out", ran / "stopped") == [["lock.stopped_at", "–", step]]
     assert rows(ran / "stopped/result.png", ran / "out/result.png") == [
@@ -175,7 +173,7 @@ def test_input_that_was_moved_is_no_difference(
 
 
 def test_input_that_was_changed_or_is_gone_is_a_difference(
-    rows: Rows, call: Any, folder: Path, draw: Any
+    rows: Any, call: Any, folder: Path, draw: Any
 ) -> None:
     call("lock", "recipe.yaml")
     draw(folder / "photo.png", seed=2)
@@ -188,7 +186,7 @@ def test_input_that_was_changed_or_is_gone_is_a_difference(
     assert "lock.files.images.content.path" in settings
 
 
-def test_versions_are_compared_between_locks_alone(rows: Rows, call: Any, folder: Path) -> None:
+def test_versions_are_compared_between_locks_alone(rows: Any, call: Any, folder: Path) -> None:
     call("lock", "recipe.yaml")
     text = (folder / "recipe.lock.yaml").read_text()
     other = text.replace("tensorflow: 2", "tensorflow: 1")
@@ -201,7 +199,7 @@ def test_versions_are_compared_between_locks_alone(rows: Rows, call: Any, folder
 
 
 def test_pictures_have_names_and_no_places(
-    rows: Rows, ran: Path, folder: Path, planned: Any, recipe_text: str
+    rows: Any, ran: Path, folder: Path, planned: Any, recipe_text: str
 ) -> None:
     (folder / "photo.png").rename(folder / "b.png")
     plan = planned("schedule.epochs=1", "seed=2", text=recipe_text.replace("photo", "b"))
@@ -232,7 +230,7 @@ def hostile(folder: Path) -> Callable[[str], None]:
 
 
 def test_files_that_a_picture_names_are_not_read(
-    rows: Rows, call: Any, hostile: Any, recipe_text: str, folder: Path
+    rows: Any, call: Any, hostile: Any, recipe_text: str, folder: Path
 ) -> None:
     """A recipe in a PNG could name any file: none is hashed."""
     hostile(recipe_text)

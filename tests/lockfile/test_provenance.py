@@ -7,7 +7,7 @@ import shutil
 import sys
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from importlib.metadata import version
 from itertools import pairwise
@@ -28,8 +28,6 @@ from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.yaml import parse_yaml
 from nstflow.stages.result import Result
 from png_files import chunks_of, png_of
-
-Picture = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +168,7 @@ def test_rerun_passes_over_links_and_other_things(given: Path, tmp_path: Path) -
 
 
 def test_only_files_of_the_right_size_are_read(
-    put: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    put: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder with thousands of photographs; and never a pipe, from which nothing comes."""
     read: list[str] = []
@@ -234,9 +232,7 @@ def test_rerun_where_inputs_are_missing(call: Any, given: Path) -> None:
     assert f"--images {given / 'nowhere'}\n    there is no such folder." in answer.err
 
 
-def test_rerun_elsewhere_warns_of_what_is_not_the_same(
-    call: Any, given: Path, put: Picture
-) -> None:
+def test_rerun_elsewhere_warns_of_what_is_not_the_same(call: Any, given: Path, put: Any) -> None:
     record = read_record(given / "got.png")
     put(record.replace("\n  python: ", "\n  python: 3.0."), given / "got.png")
     with warnings.catch_warnings():
@@ -265,7 +261,7 @@ def test_what_show_prints_as_yaml_can_be_run(call: Any, made: Result, given: Pat
 
 
 @pytest.fixture
-def put(tmp_path: Path) -> Picture:
+def put(tmp_path: Path) -> Any:
     """Write a PNG that carries a text."""
 
     def put(text: str, path: Path | None = None) -> Path:
@@ -343,7 +339,7 @@ def test_no_file_is_opened_that_a_picture_leads_to(
     short: bool,
     known: bool,
     call: Any,
-    put: Picture,
+    put: Any,
     draw: Any,
     tmp_path: Path,
     opened: list[str],
@@ -378,7 +374,7 @@ def test_no_file_is_opened_that_a_picture_leads_to(
 
 @pytest.mark.parametrize("weights", ["/etc/passwd", "../secret.h5", "../secret.npz", "secret"])
 def test_no_weights_are_opened_that_a_picture_leads_to(
-    weights: str, call: Any, put: Picture, tmp_path: Path, opened: list[str]
+    weights: str, call: Any, put: Any, tmp_path: Path, opened: list[str]
 ) -> None:
     (tmp_path / "images").mkdir()
     for suffix in ("h5", "npz"):
@@ -422,7 +418,7 @@ BAD_LOCKS = {
 
 @pytest.mark.parametrize("command", ["show", "rerun", "diff"])
 @pytest.mark.parametrize("kind", BAD_LOCKS)
-def test_bad_lock(kind: str, command: str, call: Any, put: Picture) -> None:
+def test_bad_lock(kind: str, command: str, call: Any, put: Any) -> None:
     put(BAD_LOCKS[kind])
     refused(call, command, "hostile.png")
 
@@ -440,7 +436,7 @@ ODD_RECIPES = {
 
 
 @pytest.mark.parametrize("kind", ODD_RECIPES)
-def test_odd_recipe_with_a_valid_lock(kind: str, call: Any, put: Picture) -> None:
+def test_odd_recipe_with_a_valid_lock(kind: str, call: Any, put: Any) -> None:
     """It can be shown, and nothing more."""
     put(ODD_RECIPES[kind])
     answer = call("show", "hostile.png")
@@ -449,7 +445,7 @@ def test_odd_recipe_with_a_valid_lock(kind: str, call: Any, put: Picture) -> Non
     refused(call, "rerun", "hostile.png")
 
 
-def test_control_characters_do_not_reach_the_terminal(call: Any, put: Picture) -> None:
+def test_control_characters_do_not_reach_the_terminal(call: Any, put: Any) -> None:
     text = recipe(
         '{content: {use: "no\\e[2Jise", "\\e]0;key": "a\\nb"}}',
         f'{{"\\e[1mfile": {{sha256: {"a" * 64}, bytes: 1}}}}',

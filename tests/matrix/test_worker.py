@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,9 @@ from nstflow.matrix.worker import work
 from nstflow.recipe.reader import ReadOptions
 from nstflow.stages.job import JobResult
 
-Jobs = Callable[..., list[Job]]
-
 
 @pytest.fixture
-def jobs(grid: Path, tmp_path: Path) -> Jobs:
+def jobs(grid: Path, tmp_path: Path) -> Any:
     """Return the jobs of four small runs."""
 
     def jobs(*overrides: str, **options: Any) -> list[Job]:
@@ -39,7 +36,7 @@ def ignore(_: JobProgress) -> None:
     pass
 
 
-def test_a_job_is_plain_data(jobs: Jobs) -> None:
+def test_a_job_is_plain_data(jobs: Any) -> None:
     for job in jobs():
         data = pickle.dumps(job)
         assert pickle.loads(data) == job  # noqa: S301 - our own
@@ -47,7 +44,7 @@ def test_a_job_is_plain_data(jobs: Jobs) -> None:
         assert b"builtin" not in data
 
 
-def test_a_run_that_finishes(jobs: Jobs, grid: Path, tmp_path: Path) -> None:
+def test_a_run_that_finishes(jobs: Any, grid: Path, tmp_path: Path) -> None:
     heard: list[JobProgress] = []
     job = jobs()[1]
     outcome = work(job, heard.append, Stop())
@@ -70,7 +67,7 @@ def test_a_run_that_finishes(jobs: Jobs, grid: Path, tmp_path: Path) -> None:
     assert left == {path.name for path in alone.folder.iterdir()}
 
 
-def test_what_a_run_leaves_can_be_run_by_itself(jobs: Jobs, tmp_path: Path) -> None:
+def test_what_a_run_leaves_can_be_run_by_itself(jobs: Any, tmp_path: Path) -> None:
     job = jobs()[2]
     work(job, ignore, Stop())
     picture = (job.folder / "result.png").read_bytes()
@@ -79,7 +76,7 @@ def test_what_a_run_leaves_can_be_run_by_itself(jobs: Jobs, tmp_path: Path) -> N
         assert again.files[0].read_bytes() == picture
 
 
-def test_a_run_that_is_there_already(jobs: Jobs) -> None:
+def test_a_run_that_is_there_already(jobs: Any) -> None:
     first = work(jobs()[0], ignore, Stop())
     again = work(replace(jobs()[0], resume=True), ignore, Stop())
     assert again.already
@@ -90,7 +87,7 @@ def test_a_run_that_is_there_already(jobs: Jobs) -> None:
     assert work(replace(jobs()[0], overwrite=True), ignore, Stop()).state == "finished"
 
 
-def test_a_run_that_is_stopped_and_goes_on(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_stopped_and_goes_on(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nstflow.engine.loop.CAPACITY", 2)
     whole = work(jobs()[0], ignore, Stop())
     job, stop = jobs("losses.keep.weight=10")[0], Stop()
@@ -108,7 +105,7 @@ def test_a_run_that_is_stopped_and_goes_on(jobs: Jobs, monkeypatch: pytest.Monke
     assert (job.folder / "result.png").read_bytes() == whole.files[0].read_bytes()
 
 
-def test_a_file_that_changed_since(jobs: Jobs, tmp_path: Path) -> None:
+def test_a_file_that_changed_since(jobs: Any, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (24, 32), (9, 9, 9)).save(tmp_path / "photo.png")
@@ -122,14 +119,14 @@ def test_a_file_that_changed_since(jobs: Jobs, tmp_path: Path) -> None:
     assert outcome.trace == ""
 
 
-def test_a_plugin_that_is_of_another_version(jobs: Jobs) -> None:
+def test_a_plugin_that_is_of_another_version(jobs: Any) -> None:
     job = jobs()[0]
     job = replace(job, lock=job.lock.replace("plugins: {nstflow: ", "plugins: {nstflow: 9"))
     outcome = work(job, ignore, Stop())
     assert outcome.problems[0].what == "lock.plugins.nstflow"
 
 
-def test_a_mistake_in_a_program(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_in_a_program(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by design")
 
@@ -140,14 +137,14 @@ def test_a_mistake_in_a_program(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> 
     assert "in broken" in outcome.trace
 
 
-def test_a_folder_that_can_not_be_made(jobs: Jobs, tmp_path: Path) -> None:
+def test_a_folder_that_can_not_be_made(jobs: Any, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     outcome = work(jobs()[0], ignore, Stop())
     assert outcome.state == "failed"
     assert "can't be made" in outcome.problems[0].got
 
 
-def test_warnings_come_back(jobs: Jobs) -> None:
+def test_warnings_come_back(jobs: Any) -> None:
     def tell(_: JobProgress) -> None:
         raise RuntimeError("the display is broken")
 
@@ -156,7 +153,7 @@ def test_warnings_come_back(jobs: Jobs) -> None:
     assert any("the display is broken" in note for note in outcome.notes)
 
 
-def test_another_number_of_threads_needs_another_process(jobs: Jobs) -> None:
+def test_another_number_of_threads_needs_another_process(jobs: Any) -> None:
     work(jobs()[0], ignore, Stop())  # TensorFlow has begun
     outcome = work(replace(jobs()[1], threads=97), ignore, Stop())
     assert outcome.problems[0].where == "threads 97"
@@ -179,7 +176,7 @@ work(pickle.loads(sys.stdin.buffer.read()), tell, Stop())
     ("old", "step"),
     [("none", 0), ("none", 1), ("none", 6), ("same", 0), ("other", 1), ("other", 6)],
 )
-def test_a_job_whose_worker_was_lost(jobs: Jobs, old: str, step: int) -> None:
+def test_a_job_whose_worker_was_lost(jobs: Any, old: str, step: int) -> None:
     """Killed when it began, at its first step, at its last; where there was a run or none."""
     job = jobs()[0]
     work(replace(job, folder=job.folder.with_name("whole")), ignore, Stop())
@@ -195,7 +192,7 @@ def test_a_job_whose_worker_was_lost(jobs: Jobs, old: str, step: int) -> None:
     assert (job.folder / "result.png").read_bytes() == whole
 
 
-def test_a_job_that_can_not_go_on_begins_anew(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_can_not_go_on_begins_anew(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on another processor, which rounds otherwise."""
     monkeypatch.setattr("nstflow.engine.loop.CAPACITY", 2)
     stop = Stop()
@@ -208,7 +205,7 @@ def test_a_job_that_can_not_go_on_begins_anew(jobs: Jobs, monkeypatch: pytest.Mo
     assert "another CPU" not in lock.read_text()
 
 
-def test_a_run_does_not_begin_once_it_is_time_to_stop(jobs: Jobs) -> None:
+def test_a_run_does_not_begin_once_it_is_time_to_stop(jobs: Any) -> None:
     stop = Stop()
     stop.request()
     assert work(jobs()[0], ignore, stop).state == "stopped"
@@ -217,7 +214,7 @@ def test_a_run_does_not_begin_once_it_is_time_to_stop(jobs: Jobs) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_what_would_end_the_process(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+    jobs: Any, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     def end(*_: object) -> None:
         raise error
@@ -229,7 +226,7 @@ def test_what_would_end_the_process(
     assert (ended.state, stop.requested) == (expected, expected == "stopped")
 
 
-def test_other_warnings_go_on(jobs: Jobs) -> None:
+def test_other_warnings_go_on(jobs: Any) -> None:
     with pytest.warns(UserWarning, match="of a plugin"):
         ended = work(jobs()[0], lambda _: warnings.warn("of a plugin", stacklevel=1), Stop())
     assert ended.notes == ()

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +39,8 @@ def nstflow_stages():
 RECIPE = (Path(__file__).parents[1] / "tiny.yaml").read_text()
 RECIPE = RECIPE.replace("use: gram, image: style, layers: [image]", "use: spread, image: style")
 
-Call = Callable[..., Any]
-Write = Callable[..., Path]
 
-
-def test_a_recipe_can_name_what_a_file_offers(call: Call, write: Write, tmp_path: Path) -> None:
+def test_a_recipe_can_name_what_a_file_offers(call: Any, write: Any, tmp_path: Path) -> None:
     recipe, plugin = write(RECIPE), write(TERM, "my_terms.py")
     without = call("validate", recipe)
     assert without.code == 2
@@ -56,7 +52,7 @@ def test_a_recipe_can_name_what_a_file_offers(call: Call, write: Write, tmp_path
     assert f"my_terms.py: {read_plugin(plugin).sha256}" in lock
 
 
-def test_a_lock_holds_to_the_file(call: Call, write: Write, tmp_path: Path) -> None:
+def test_a_lock_holds_to_the_file(call: Any, write: Any, tmp_path: Path) -> None:
     recipe, plugin = write(RECIPE), write(TERM, "my_terms.py")
     call("run", recipe, "--plugin", plugin, "--out", "out")
     lock = tmp_path / "out" / "recipe.lock.yaml"
@@ -71,7 +67,7 @@ def test_a_lock_holds_to_the_file(call: Call, write: Write, tmp_path: Path) -> N
     assert call("run", lock, "--locked", "--out", "other").code == 2
 
 
-def test_runs_of_a_matrix_take_the_file_along(call: Call, write: Write, tmp_path: Path) -> None:
+def test_runs_of_a_matrix_take_the_file_along(call: Any, write: Any, tmp_path: Path) -> None:
     recipe = write(RECIPE + "matrix: {losses.look.weight: [1, 2]}\n")
     command = ["run", recipe, "--plugin", write(TERM, "my_terms.py")]
     pictures = []
@@ -84,7 +80,7 @@ def test_runs_of_a_matrix_take_the_file_along(call: Call, write: Write, tmp_path
     assert pictures[0] == pictures[1]
 
 
-def test_a_file_is_executed_once_and_a_changed_one_again(write: Write, tmp_path: Path) -> None:
+def test_a_file_is_executed_once_and_a_changed_one_again(write: Any, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     text = f"{TERM}\nwith __import__('io').open({str(runs)!r}, 'a') as file:\n    file.write('x')\n"
     plugin = read_plugin(write(text, "my_terms.py"))
@@ -97,7 +93,7 @@ def test_a_file_is_executed_once_and_a_changed_one_again(write: Write, tmp_path:
     assert third.catalog["losses"]["spread"].stage is not first.catalog["losses"]["spread"].stage
 
 
-def test_a_file_can_observe(call: Call, write: Write) -> None:
+def test_a_file_can_observe(call: Any, write: Any) -> None:
     recipe, plugin = (
         write(RECIPE.replace("spread", "gram")),
         write(
@@ -116,7 +112,7 @@ def test_a_file_can_observe(call: Call, write: Write) -> None:
     assert "seen: 6" in answer.out
 
 
-def test_a_traceback_shows_the_file(write: Write) -> None:
+def test_a_traceback_shows_the_file(write: Any) -> None:
     recipe = write(RECIPE)
     plugin = write(TERM.replace("tf.square(summary - target)", "tf.nothing(summary)"), "broken.py")
     command = [sys.executable, "-m", "nstflow", "run", recipe, "--plugin", plugin]
@@ -140,7 +136,7 @@ def test_a_traceback_shows_the_file(write: Write) -> None:
         ("x = '\ud800'".encode(errors="surrogatepass"), "SyntaxError"),
     ],
 )
-def test_a_file_that_is_no_plugin(write: Write, text: str | bytes, words: str) -> None:
+def test_a_file_that_is_no_plugin(write: Any, text: str | bytes, words: str) -> None:
     path = write(text if isinstance(text, bytes) else textwrap.dedent(text), "bad.py")
     problem = refused(lambda: Plugins(files=[read_plugin(path)]))
     assert problem.where == f"--plugin {path}"
@@ -148,14 +144,14 @@ def test_a_file_that_is_no_plugin(write: Write, text: str | bytes, words: str) -
 
 
 @pytest.mark.parametrize("name", ["none.py", "folder.py", "text.txt", "x\0.py"])
-def test_what_is_no_file_of_python(write: Write, tmp_path: Path, name: str) -> None:
+def test_what_is_no_file_of_python(write: Any, tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.py").mkdir()
     write("x", "text.txt")
     with pytest.raises(NstflowError, match="Name a Python file"):
         read_plugin(tmp_path / name)
 
 
-def test_two_files_that_offer_one_name_collide(write: Write) -> None:
+def test_two_files_that_offer_one_name_collide(write: Any) -> None:
     files = [read_plugin(write(TERM + "\n" * n, f"terms{n}.py")) for n in (1, 2)]
     catalog = Plugins(files=files).catalog
     assert "spread" not in catalog["losses"]

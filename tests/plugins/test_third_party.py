@@ -5,7 +5,6 @@ import math
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +14,6 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nstflow.plugins.manager import PluginRow, Plugins
-
-Call = Callable[..., Any]
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -103,7 +100,7 @@ def test_a_package_holds_what_its_users_need(package: Package) -> None:
 
 
 @each
-def test_it_is_found_and_shown(package: Package, call: Call) -> None:
+def test_it_is_found_and_shown(package: Package, call: Any) -> None:
     assert row_of(Plugins(), package) == PluginRow(package.plugin, package.title, package.offers)
     lines = call("plugins").out.splitlines()
     at = lines.index(f"{package.plugin}  {package.title}")
@@ -115,7 +112,7 @@ def test_it_is_found_and_shown(package: Package, call: Call) -> None:
 
 
 @each_loss
-def test_its_loss_is_shown_with_its_settings(package: Package, call: Call) -> None:
+def test_its_loss_is_shown_with_its_settings(package: Package, call: Any) -> None:
     offer = Plugins().catalog["losses"][package.plugin]
     assert [offer.stage] == package.entry_point().load().nstflow_stages()
     assert (offer.plugin, offer.package) == (package.plugin, package.title)
@@ -133,7 +130,7 @@ def test_importing_them_does_not_import_tensorflow() -> None:
 
 @each
 def test_its_recipe_is_valid_and_runs(
-    package: Package, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: Package, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert call("validate", package.recipe).code == 0
     monkeypatch.setenv("NSTFLOW_TENSORBOARD", "on")
@@ -155,7 +152,7 @@ def test_its_recipe_is_valid_and_runs(
 
 
 @each_loss
-def test_without_it_its_recipe_names_the_missing_loss(package: Package, call: Call) -> None:
+def test_without_it_its_recipe_names_the_missing_loss(package: Package, call: Any) -> None:
     for name in (package.plugin, package.name):
         done = call("validate", package.recipe, "--block-plugin", name)
         assert done.code == 2

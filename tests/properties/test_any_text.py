@@ -1,7 +1,5 @@
 """Any text for a recipe: it is planned, or refused in words; nothing crashes, nothing hangs."""
 
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +8,6 @@ from hypothesis import strategies as some
 
 pytestmark = pytest.mark.fuzz
 
-Tried = Callable[..., Counter[str]]
-Outcome = Callable[..., str]
 
 RECIPE = Path(__file__).with_name("everything.yaml").read_text(encoding="utf-8")
 LINES = RECIPE.splitlines(keepends=True)
@@ -122,7 +118,7 @@ def edits(draw: Any) -> str:
 
 
 @pytest.mark.parametrize("kind", ["bytes", "texts", "fragments", "trees", "documents"])
-def test_any_text(kind: str, tried: Tried, planned_or_refused: Outcome) -> None:
+def test_any_text(kind: str, tried: Any, planned_or_refused: Any) -> None:
     kinds = {
         "bytes": some.binary(max_size=200),
         "texts": texts,
@@ -133,15 +129,15 @@ def test_any_text(kind: str, tried: Tried, planned_or_refused: Outcome) -> None:
     assert tried(planned_or_refused, kinds[kind], 25)["refused"]
 
 
-def test_a_few_words_again_and_again(tried: Tried, planned_or_refused: Outcome) -> None:
+def test_a_few_words_again_and_again(tried: Any, planned_or_refused: Any) -> None:
     assert tried(planned_or_refused, repetitions(), 10)["refused"]
 
 
-def test_a_nest_of_values(tried: Tried, planned_or_refused: Outcome) -> None:
+def test_a_nest_of_values(tried: Any, planned_or_refused: Any) -> None:
     assert tried(planned_or_refused, nested(), 15).keys() == {"refused"}
 
 
-def test_edited_lines_and_letters(tried: Tried, planned_or_refused: Outcome) -> None:
+def test_edited_lines_and_letters(tried: Any, planned_or_refused: Any) -> None:
     outcomes = tried(planned_or_refused, edits(), 60)
     assert outcomes["planned"] > outcomes.total() // 20
     assert outcomes["refused"] > outcomes.total() // 20

@@ -4,7 +4,6 @@ import io
 import struct
 import tempfile
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from torch_files import SHAPES, torch_file
 
 pytestmark = pytest.mark.fuzz
 
-Tried = Callable[..., Counter[str]]
-Outcome = Callable[[bytes], str]
 
 ODD = [(1 << n) + k for n in (0, 1, 2, 3, 4, 7, 8, 15, 16, 24, 31, 32, 63, 64) for k in (-1, 0)]
 
@@ -121,7 +118,7 @@ def read_or_refused() -> Iterator[Callable[[str, bytes], str]]:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_edited_files(kind: str, tried: Tried, edited_bytes: Any, read_or_refused: Any) -> None:
+def test_edited_files(kind: str, tried: Any, edited_bytes: Any, read_or_refused: Any) -> None:
     def edited(data: bytes) -> str:
         return str(read_or_refused(kind, data))
 
@@ -131,7 +128,7 @@ def test_edited_files(kind: str, tried: Tried, edited_bytes: Any, read_or_refuse
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_any_bytes(kind: str, tried: Tried, read_or_refused: Any) -> None:
+def test_any_bytes(kind: str, tried: Any, read_or_refused: Any) -> None:
     starts = some.sampled_from(
         [b"", *(data[:length] for data in FILES[kind] for length in (8, 99))]
     )
@@ -143,7 +140,7 @@ def test_any_bytes(kind: str, tried: Tried, read_or_refused: Any) -> None:
     assert tried(blob, blobs, 20).keys() == {"refused"}
 
 
-def test_archives_of_odd_arrays(tried: Tried, read_or_refused: Any) -> None:
+def test_archives_of_odd_arrays(tried: Any, read_or_refused: Any) -> None:
     def archive(data: bytes) -> str:
         return str(read_or_refused(".npz", data))
 

@@ -2,8 +2,6 @@
 
 import copy
 import json
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,6 @@ from nstflow.recipe.yaml import parse_yaml, to_yaml
 
 pytestmark = pytest.mark.fuzz
 
-Tried = Callable[..., Counter[str]]
-Outcome = Callable[..., str]
 Keys = tuple[str | int, ...]
 
 RECIPE = Path(__file__).with_name("everything.yaml").read_text(encoding="utf-8")
@@ -117,7 +113,7 @@ options = some.one_of(
 )
 
 
-def test_any_value_at_any_place(tried: Tried, planned_or_refused: Outcome) -> None:
+def test_any_value_at_any_place(tried: Any, planned_or_refused: Any) -> None:
     outcomes = tried(
         planned_or_refused, some.lists(changes, min_size=1, max_size=3).map(changed), 80
     )
@@ -125,7 +121,7 @@ def test_any_value_at_any_place(tried: Tried, planned_or_refused: Outcome) -> No
     assert outcomes["refused"] > outcomes.total() // 20
 
 
-def test_any_settings(tried: Tried, planned_or_refused: Outcome) -> None:
+def test_any_settings(tried: Any, planned_or_refused: Any) -> None:
     def any_settings(settings: list[str]) -> str:
         return planned_or_refused(RECIPE, *settings)
 

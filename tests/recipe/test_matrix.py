@@ -24,11 +24,9 @@ matrix:
 """
 FIRST = BASE.count("\n") + 1  # the line of what is written below `matrix:`
 
-Cells = Callable[..., list[Draft]]
-
 
 @pytest.fixture
-def cells(write: Callable[[str], Path]) -> Cells:
+def cells(write: Callable[[str], Path]) -> Any:
     """Read the runs of the recipe above with a matrix."""
 
     def cells(matrix: str, *overrides: str) -> list[Draft]:
@@ -89,11 +87,11 @@ def names(drafts: Sequence[Draft]) -> list[str]:
         ),
     ],
 )
-def test_names_of_runs(matrix: str, expected: str, cells: Cells) -> None:
+def test_names_of_runs(matrix: str, expected: str, cells: Any) -> None:
     assert names(cells(matrix)) == expected.split()
 
 
-def test_what_is_excluded_is_left_out(cells: Cells) -> None:
+def test_what_is_excluded_is_left_out(cells: Any) -> None:
     found = cells("""\
         losses.look.weight: [1, 2]
         seed: [0, 3]
@@ -102,19 +100,19 @@ def test_what_is_excluded_is_left_out(cells: Cells) -> None:
     assert names(found) == ["weight-1_seed-0", "weight-2_seed-3"]
 
 
-def test_a_long_name_is_cut(cells: Cells) -> None:
+def test_a_long_name_is_cut(cells: Any) -> None:
     (name,) = names(cells(f"summary: [{'x' * 300}]\n"))
     assert len(name) <= 120
 
 
-def test_each_run_has_its_values(cells: Cells) -> None:
+def test_each_run_has_its_values(cells: Any) -> None:
     found = cells("losses.look.weight: [1, 2.5]\nseed: [0, 3, 5]\n")
     assert values(found)[4] == {"losses.look.weight": 2.5, "seed": 3}
     assert [cell.origin.source.data["losses"]["look"]["weight"] for cell in found[::3]] == [1, 2.5]
     assert all("matrix" not in cell.origin.source.data for cell in found)
 
 
-def test_a_group_sets_its_settings_together(cells: Cells) -> None:
+def test_a_group_sets_its_settings_together(cells: Any) -> None:
     found = cells("""\
         pair:
           - {images.content.seed: 1, images.style.height: 20}
@@ -126,7 +124,7 @@ def test_a_group_sets_its_settings_together(cells: Cells) -> None:
     assert heights == [20, 20, 16, 16]
 
 
-def test_values_of_any_kind_and_items_of_lists(cells: Cells) -> None:
+def test_values_of_any_kind_and_items_of_lists(cells: Any) -> None:
     found = cells("""\
         compute.deterministic: [true, false]
         losses.look.layers: [[image], {image: 2}]
@@ -138,7 +136,7 @@ def test_values_of_any_kind_and_items_of_lists(cells: Cells) -> None:
     assert len(set(names(found))) == 8
 
 
-def test_runs_share_what_is_equal(cells: Cells) -> None:
+def test_runs_share_what_is_equal(cells: Any) -> None:
     one, two, three = (draft.recipe_or_raise() for draft in cells("losses.look.weight: [1, 2, 3]"))
     assert one.extractor is two.extractor is three.extractor
     assert one.losses["keep"] is two.losses["keep"]
@@ -147,7 +145,7 @@ def test_runs_share_what_is_equal(cells: Cells) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../up", "/etc", "a\\b", "..", ".", "~", "\u00e4", "con:"])
-def test_no_value_leads_out_of_the_directory(cells: Cells, name: str) -> None:
+def test_no_value_leads_out_of_the_directory(cells: Any, name: str) -> None:
     (found,) = names(cells(f"summary: [{name!r}]\nseed: [1]\n"))
     assert not set(found) & set("/\\:~")
     assert not found.startswith(".")
@@ -176,7 +174,7 @@ def test_patterns_stand_for_files_sorted(write: Callable[..., Path], tmp_path: P
         assert paths == [f"{start}photos/a.jpg", f"{start}photos/b.jpg"]
 
 
-def test_overrides_come_before_the_matrix(cells: Cells) -> None:
+def test_overrides_come_before_the_matrix(cells: Any) -> None:
     (found,) = cells("seed: [3]\n", "name=grid", "losses.look.weight=5")
     assert found.origin.source.data["seed"] == 3
     assert found.origin.source.data["losses"]["look"]["weight"] == 5
@@ -296,7 +294,7 @@ def test_keys_of_a_setting_lead_nowhere_else(write: Callable[[str], Path]) -> No
     assert not name.startswith(".")
 
 
-def test_true_is_not_one(cells: Cells) -> None:
+def test_true_is_not_one(cells: Any) -> None:
     found = cells("seed: [1, 2]\nsummary: [x]\nexclude: [{seed: 1.0}]\n")
     assert values(found) == [{"seed": 2, "summary": "x"}]
 
@@ -309,7 +307,7 @@ def test_a_pattern_for_an_image_in_short(write: Callable[..., Path]) -> None:
     assert values(found) == [{"images.content": "photos/a.jpg"}]
 
 
-def test_an_axis_can_be_set_from_the_command_line(cells: Cells) -> None:
+def test_an_axis_can_be_set_from_the_command_line(cells: Any) -> None:
     axis = "losses.look.weight: [1, 2]\nseed: [3, 4]\n"
     found = cells(axis, "matrix.losses.look.weight=[5]", "matrix.seed=[6, 7, 8]")
     assert values(found) == [{"losses.look.weight": 5, "seed": seed} for seed in (6, 7, 8)]
@@ -332,9 +330,7 @@ def test_a_matrix_can_be_set_from_the_command_line(write: Callable[[str], Path])
         ("images.style.seed=9", "images.style.seed"),
     ],
 )
-def test_what_the_matrix_sets_can_not_be_set_in_vain(
-    cells: Cells, option: str, setting: str
-) -> None:
+def test_what_the_matrix_sets_can_not_be_set_in_vain(cells: Any, option: str, setting: str) -> None:
     matrix = "losses.look.weight: [1, 2]\nimages.style.seed: [3, 4]\n"
     problem = refused(cells, matrix, option)
     assert problem.where == f"--set {setting}"

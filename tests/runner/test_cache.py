@@ -39,11 +39,9 @@ losses:
 schedule: {use: epochs, epochs: 1, steps_per_epoch: 3}
 """
 
-Read = Callable[..., Recipe]
-
 
 @pytest.fixture
-def read(write: Callable[[str], Path]) -> Read:
+def read(write: Callable[[str], Path]) -> Any:
     def read(*overrides: str) -> Recipe:
         return load_recipe(write(RECIPE), overrides)
 
@@ -145,7 +143,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> RunCache:
     ids=str,
 )
 def test_runs_that_compute_alike_compile_once_and_sharing_changes_no_byte(
-    read: Read,
+    read: Any,
     used: RunCache,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -162,7 +160,7 @@ def test_runs_that_compute_alike_compile_once_and_sharing_changes_no_byte(
 
 
 def test_what_is_the_same_is_loaded_built_and_described_once(
-    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    read: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = counted(monkeypatch, NoiseImage, "load")
     built = counted(monkeypatch, VGG19, "build")
@@ -235,7 +233,7 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("offered")
-def test_a_network_with_a_compiled_function_of_its_own(read: Read, tmp_path: Path) -> None:
+def test_a_network_with_a_compiled_function_of_its_own(read: Any, tmp_path: Path) -> None:
     shared, changes = RunCache(), ["extractor.use=traced", "images.style.width=24"]
     changes.append("images.style.height=32")  # one size: what is traced first is used again
     first = run(read(*changes), tmp_path / "first", shared=shared)
@@ -246,7 +244,7 @@ def test_a_network_with_a_compiled_function_of_its_own(read: Read, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("offered")
-def test_a_term_that_reads_its_weight_multiplies_by_one(read: Read, tmp_path: Path) -> None:
+def test_a_term_that_reads_its_weight_multiplies_by_one(read: Any, tmp_path: Path) -> None:
     """The engine multiplies by the weight, so that runs of other weights share the program."""
     look = "losses.look={{use: greedy, image: style, layers: [image], weight: {}}}"
     first, second = (
@@ -257,7 +255,7 @@ def test_a_term_that_reads_its_weight_multiplies_by_one(read: Read, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("offered")
-def test_a_stage_that_writes_into_an_image_is_told_so(read: Read, tmp_path: Path) -> None:
+def test_a_stage_that_writes_into_an_image_is_told_so(read: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="read-only"):
         run(read("preprocess=[{use: spoiler}]"), tmp_path / "run")
 
@@ -275,7 +273,7 @@ def test_another_device_has_things_of_its_own() -> None:
 
 
 def test_networks_of_other_layers_share_their_numbers(
-    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    read: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from nstflow.engine import convolution
 

@@ -107,8 +107,6 @@ def nstflow_stages():
 
 PIXELS = NETWORK.replace("[block1_conv2]", "[image]").replace("[block1_conv1]", "[image]")
 
-Run = Callable[..., Result]
-
 
 class StopsAt:
     """Asks a run to stop after a step, or raises there."""
@@ -136,7 +134,7 @@ class Steps:
 
 
 @pytest.fixture
-def run(tmp_path: Path, write: Any) -> Run:
+def run(tmp_path: Path, write: Any) -> Any:
     def run(recipe: str, *settings: str, out: str = "out", at: int = 0, **options: Any) -> Result:
         stop = nstflow.Stop()
         watching = [*options.pop("observers", ()), *([StopsAt(at, stop)] if at else [])]
@@ -173,7 +171,7 @@ def installed(slot: str) -> list[str]:
     ("optimizer", "schedule"), [*itertools.product(installed("optimizer"), installed("schedule"))]
 )
 def test_every_optimizer_and_schedule_goes_on_to_the_same_bytes(
-    optimizer: str, schedule: str, run: Run
+    optimizer: str, schedule: str, run: Any
 ) -> None:
     """With their default settings but for the number of steps, where that can be set."""
     settings = [f"optimizer={{use: {optimizer}}}"]
@@ -193,7 +191,7 @@ def test_every_optimizer_and_schedule_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.parametrize("soon", ["false", "true"])
-def test_phases_random_numbers_and_states_of_all_kinds(soon: str, run: Run, install: Any) -> None:
+def test_phases_random_numbers_and_states_of_all_kinds(soon: str, run: Any, install: Any) -> None:
     install("nstflow-growing", PLUGIN)
     settings = (
         f"schedule={{use: growing, soon: {soon}}}",
@@ -208,7 +206,7 @@ def test_phases_random_numbers_and_states_of_all_kinds(soon: str, run: Run, inst
         assert same(whole, run(PIXELS, *settings, out=f"at{at}", resume=True))
 
 
-def test_a_run_may_be_stopped_again_and_again(run: Run, tmp_path: Path) -> None:
+def test_a_run_may_be_stopped_again_and_again(run: Any, tmp_path: Path) -> None:
     checkpoint = tmp_path / "out" / "checkpoint.safetensors"
     whole = run(PIXELS, out="whole")
     for at in range(1, 6):
@@ -226,7 +224,7 @@ def test_a_run_may_be_stopped_again_and_again(run: Run, tmp_path: Path) -> None:
     assert not checkpoint.exists()
 
 
-def test_a_bug_in_the_middle_loses_no_step(run: Run, install: Any) -> None:
+def test_a_bug_in_the_middle_loses_no_step(run: Any, install: Any) -> None:
     install("nstflow-bug", BUGGY.format(boom="raise KeyError('boom')"))
     whole = run(PIXELS, WITH_BUG, out="whole")
     sys.modules["nstflow_bug"].broken = True  # type: ignore[attr-defined]
@@ -266,7 +264,7 @@ WITH_BUG = "postprocess=[{use: bug}]"
 
 
 @pytest.mark.parametrize("error", ["MemoryError()", "__import__('tensorflow').errors."])
-def test_memory_that_runs_out(error: str, run: Run, install: Any) -> None:
+def test_memory_that_runs_out(error: str, run: Any, install: Any) -> None:
     if error.endswith("."):
         error += "ResourceExhaustedError(None, None, 'OOM when allocating tensor')"
     install("nstflow-bug", BUGGY.format(boom=f"raise {error}"))
@@ -279,7 +277,7 @@ def test_memory_that_runs_out(error: str, run: Run, install: Any) -> None:
     assert same(whole, run(PIXELS, WITH_BUG, resume=True))
 
 
-def test_a_directory_without_a_checkpoint_starts_again(run: Run, tmp_path: Path) -> None:
+def test_a_directory_without_a_checkpoint_starts_again(run: Any, tmp_path: Path) -> None:
     whole = run(PIXELS, out="whole")
     run(PIXELS, at=3)
     (tmp_path / "out" / "checkpoint.safetensors").unlink()
@@ -288,7 +286,7 @@ def test_a_directory_without_a_checkpoint_starts_again(run: Run, tmp_path: Path)
     assert steps.seen == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_finished_run_is_read_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_is_read_back(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(PIXELS)
     monkeypatch.setattr("nstflow.engine.device.choose_device", pytest.fail)
     again = run(PIXELS, resume=True)
@@ -300,7 +298,7 @@ def test_a_finished_run_is_read_back(run: Run, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("lost", ["result.png", "history.csv", "recipe.lock.yaml"])
-def test_a_finished_run_that_lost_a_file(lost: str, run: Run, tmp_path: Path) -> None:
+def test_a_finished_run_that_lost_a_file(lost: str, run: Any, tmp_path: Path) -> None:
     run(PIXELS)
     (tmp_path / "out" / lost).unlink()
     with pytest.raises(NstflowError, match=lost.replace(".", r"\.")) as caught:
@@ -310,7 +308,7 @@ def test_a_finished_run_that_lost_a_file(lost: str, run: Run, tmp_path: Path) ->
 
 @pytest.mark.parametrize("finished", [True, False])
 def test_another_recipe_is_refused_with_every_difference(
-    finished: bool, run: Run, tmp_path: Path
+    finished: bool, run: Any, tmp_path: Path
 ) -> None:
     run(PIXELS, at=0 if finished else 2)
     before = contents(tmp_path / "out")
@@ -320,7 +318,7 @@ def test_another_recipe_is_refused_with_every_difference(
     assert before == contents(tmp_path / "out")
 
 
-def test_another_device_is_refused(run: Run, tmp_path: Path) -> None:
+def test_another_device_is_refused(run: Any, tmp_path: Path) -> None:
     run(PIXELS, at=2)
     lock = tmp_path / "out" / "recipe.lock.yaml"
     lock.write_text(re.sub("device: .*", "device: Quantum", lock.read_text()))
@@ -332,7 +330,7 @@ def test_another_device_is_refused(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["a flipped bit", "of another run"])
 def test_a_checkpoint_that_can_not_be_used_is_refused(
-    damage: str, run: Run, tmp_path: Path
+    damage: str, run: Any, tmp_path: Path
 ) -> None:
     run(PIXELS, at=2)
     file = tmp_path / "out" / "checkpoint.safetensors"
@@ -350,7 +348,7 @@ def test_a_checkpoint_that_can_not_be_used_is_refused(
     assert before == contents(tmp_path / "out")
 
 
-def test_a_checkpoint_without_a_lock_is_refused(run: Run, tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_lock_is_refused(run: Any, tmp_path: Path) -> None:
     run(PIXELS, at=2)
     facts = tmp_path / "out" / "run.json"
     facts.write_text(re.sub('"steps": 2', '"steps": 0', facts.read_text()))  # as if it was killed
@@ -370,7 +368,7 @@ class OnStart:
         self.do()
 
 
-def test_an_image_that_changes_while_tensorflow_starts(run: Run, tmp_path: Path) -> None:
+def test_an_image_that_changes_while_tensorflow_starts(run: Any, tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     recipe = PIXELS.replace("{use: noise, height: 16, width: 16, seed: 1}", "photo.png")
     PIL.Image.new("RGB", (16, 16), "red").save(photo)
@@ -389,7 +387,7 @@ def test_an_image_that_changes_while_tensorflow_starts(run: Run, tmp_path: Path)
         nstflow.run(plan, tmp_path / "again", locked=True, observers=[change])
 
 
-def test_the_order_of_losses_is_the_histories(run: Run) -> None:
+def test_the_order_of_losses_is_the_histories(run: Any) -> None:
     run(PIXELS, at=2)
     lines = PIXELS.splitlines(keepends=True)
     keep = next(index for index, line in enumerate(lines) if "keep:" in line)
@@ -408,7 +406,7 @@ def never(history):
 
 
 def test_a_run_that_fails_early_does_not_replace_another(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Not before it has a checkpoint or a history of its own."""
 
@@ -423,7 +421,7 @@ def test_a_run_that_fails_early_does_not_replace_another(
     assert before == contents(tmp_path / "out")
 
 
-def test_a_run_that_replaces_another_is_resumed(run: Run, tmp_path: Path) -> None:
+def test_a_run_that_replaces_another_is_resumed(run: Any, tmp_path: Path) -> None:
     whole = run(PIXELS, "seed=1", out="whole")
     run(PIXELS, "outputs.0.name=other")
     assert run(PIXELS, "seed=1", overwrite=True, at=2).interrupted
@@ -436,7 +434,7 @@ def test_a_run_that_replaces_another_is_resumed(run: Run, tmp_path: Path) -> Non
     assert contents(tmp_path / "out").keys() == contents(tmp_path / "whole").keys()
 
 
-def test_a_bug_between_steps_keeps_those_before(run: Run, install: Any, tmp_path: Path) -> None:
+def test_a_bug_between_steps_keeps_those_before(run: Any, install: Any, tmp_path: Path) -> None:
     install("nstflow-growing", PLUGIN.replace("def enough(history):", BREAKS))
     settings = ("schedule={use: growing, soon: true}", "checkpoints.every_steps=100")
     with pytest.raises(ValueError, match="a bug") as caught:
@@ -471,7 +469,7 @@ def nstflow_stages():
 """
 
 
-def test_a_finished_run_without_an_image(run: Run, install: Any, tmp_path: Path) -> None:
+def test_a_finished_run_without_an_image(run: Any, install: Any, tmp_path: Path) -> None:
     install("nstflow-text", TEXT)
     run(PIXELS, "outputs=[{use: text}]")
     again = run(PIXELS, "outputs=[{use: text}]", resume=True)
@@ -480,7 +478,7 @@ def test_a_finished_run_without_an_image(run: Run, install: Any, tmp_path: Path)
     assert list(again.files) == [tmp_path / "out" / "result.txt"]
 
 
-def test_overwrite_and_resume_exclude_each_other(run: Run) -> None:
+def test_overwrite_and_resume_exclude_each_other(run: Any) -> None:
     with pytest.raises(NstflowError, match="either replaced or resumed"):
         run(PIXELS, overwrite=True, resume=True)
 
@@ -496,7 +494,7 @@ def test_overwrite_and_resume_exclude_each_other(run: Run) -> None:
     ],
 )
 def test_checkpoints_come_as_often_as_the_recipe_says(
-    often: str, saved: list[int], run: Run, monkeypatch: pytest.MonkeyPatch
+    often: str, saved: list[int], run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[int] = []
     monkeypatch.setattr(
@@ -507,19 +505,19 @@ def test_checkpoints_come_as_often_as_the_recipe_says(
     assert steps == saved
 
 
-def test_how_often_is_checked(run: Run) -> None:
+def test_how_often_is_checked(run: Any) -> None:
     with pytest.raises(NstflowError, match=r"checkpoints\.every_steps"):
         run(PIXELS, "checkpoints.every_steps=0")
 
 
-def test_numbers_that_ran_out_of_range_are_no_checkpoint(run: Run, tmp_path: Path) -> None:
+def test_numbers_that_ran_out_of_range_are_no_checkpoint(run: Any, tmp_path: Path) -> None:
     """Squares of such gradients are infinite, and would freeze the canvas without a word."""
     with pytest.raises(NstflowError, match="the optimizer's 'square' is not finite at step 1"):
         run(PIXELS, "losses.look.weight=1e30")
     assert not (tmp_path / "out").exists()
 
 
-def test_too_little_memory_is_a_warning_before(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_a_warning_before(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nstflow.runner.run.available", lambda: 10_000_000)
     with pytest.warns(NstflowWarning, match=r"needs about 0\.8 GB\. 0\.0 GB are free"):
         run(NETWORK)
@@ -633,7 +631,7 @@ def test_resume_of_what_has_ended(call: Any, write: Any) -> None:
     assert (answer.code, answer.out) == (0, f"{Path('out', 'result.png')}\n")
 
 
-def test_a_run_that_was_stopped_is_named_as_such(call: Any, run: Run) -> None:
+def test_a_run_that_was_stopped_is_named_as_such(call: Any, run: Any) -> None:
     run(PIXELS, at=2)
     answer = call("run", "recipe.yaml", "--out", "out")
     assert answer.code == 2

@@ -1,6 +1,5 @@
 """What a step took in earlier runs, and what is estimated from it."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,6 @@ losses:
 schedule: {{use: epochs, epochs: 2, steps_per_epoch: 50}}
 """
 
-Make = Callable[..., Plan]
-
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -38,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def plan(write: Any) -> Make:
+def plan(write: Any) -> Any:
     def plan(height: int = 20, **changes: Any) -> Plan:
         settings = {"layer": "block1_conv2", "weight": 1, "image": "style", **changes}
         return make_plan(load_recipe(write(RECIPE.format(height=height, **settings))))
@@ -57,7 +54,7 @@ def seconds_of(plan: Plan) -> float | None:
     return known and known[0]
 
 
-def test_a_step_takes_what_it_took_for_each_pixel(plan: Make, folder: Path) -> None:
+def test_a_step_takes_what_it_took_for_each_pixel(plan: Any, folder: Path) -> None:
     assert timings.estimate(plan()) is None
     timings.record(result(plan(20), [9.0, 9.5, 10.0]))  # the first step is left out
     known = timings.estimate(plan(60))
@@ -68,14 +65,14 @@ def test_a_step_takes_what_it_took_for_each_pixel(plan: Make, folder: Path) -> N
     assert [file.suffix for file in folder.iterdir()] == [".json"]
 
 
-def test_the_nearest_size_is_taken_and_of_one_size_the_last(plan: Make) -> None:
+def test_the_nearest_size_is_taken_and_of_one_size_the_last(plan: Any) -> None:
     for height, step in ((20, 1.0), (80, 8.0), (40, 3.0), (40, 2.0)):
         timings.record(result(plan(height), [step, 2 * step, 3 * step]))
     for height, seconds in ((40, 2), (21, 21 / 20), (90, 9)):
         assert seconds_of(plan(height)) == pytest.approx(seconds)
 
 
-def test_runs_of_the_same_kind(plan: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_the_same_kind(plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     timings.record(result(plan(), [1.0, 2.0, 3.0]))
     assert seconds_of(plan(weight=7, image="content")) == pytest.approx(1)
     assert timings.estimate(plan(100)) is not None
@@ -85,7 +82,7 @@ def test_runs_of_the_same_kind(plan: Make, monkeypatch: pytest.MonkeyPatch) -> N
     assert timings.estimate(plan()) is None
 
 
-def test_short_and_growing_runs_are_not_recorded(plan: Make, folder: Path) -> None:
+def test_short_and_growing_runs_are_not_recorded(plan: Any, folder: Path) -> None:
     made = plan()
     timings.record(result(made, [1.0, 2.0]))
     phases = (*made.phases, *made.phases)
@@ -111,7 +108,7 @@ def test_short_and_growing_runs_are_not_recorded(plan: Make, folder: Path) -> No
     ],
 )
 def test_a_damaged_file_is_passed_over_and_replaced(
-    plan: Make, folder: Path, valid: str, damaged: str
+    plan: Any, folder: Path, valid: str, damaged: str
 ) -> None:
     timings.record(result(plan(), [1.0, 2.0, 3.0]))
     (file,) = folder.iterdir()
@@ -123,7 +120,7 @@ def test_a_damaged_file_is_passed_over_and_replaced(
     assert seconds_of(plan()) == pytest.approx(1)
 
 
-def test_a_cache_that_can_not_be_written_does_not_matter(plan: Make, folder: Path) -> None:
+def test_a_cache_that_can_not_be_written_does_not_matter(plan: Any, folder: Path) -> None:
     folder.parent.write_text("a file where the folder should be")
     timings.record(result(plan(), [1.0, 2.0, 3.0]))
     assert timings.estimate(plan()) is None

@@ -231,11 +231,10 @@ def test_h5_round_trip(tmp_path: Path, put: Callable[..., None]) -> None:
     assert same(decode(path, SHAPES))
 
 
-Edit = Callable[[Any, Path], None]
 KERNEL, ONES = "one/one_W_1:0", np.ones((3, 3, 3, 4))
 
 
-def put(name: str, value: Any, **options: Any) -> Edit:
+def put(name: str, value: Any, **options: Any) -> Any:
     """Return an edit of a file: replace a dataset; `value` may be a link to another file."""
 
     def edit(file: Any, other: Path) -> None:
@@ -295,7 +294,7 @@ HUGE_CHUNKS = {"compression": "gzip", "chunks": (99, 99, 99, 99), "maxshape": (N
         (put(KERNEL, ONES, **HUGE_CHUNKS), "one_W_1:0 .*chunks larger than itself"),
     ],
 )
-def test_h5_that_is_refused(tmp_path: Path, edit: Edit, words: str) -> None:
+def test_h5_that_is_refused(tmp_path: Path, edit: Any, words: str) -> None:
     path = h5(tmp_path / "w.h5")
     with h5py.File(path, "a") as file:
         edit(file, h5(tmp_path / "other.h5"))
