@@ -22,8 +22,8 @@ class Global:
 class Storage:
     """Pickles as a reference to a storage."""
 
-    def __init__(self, kind: str, key: str, count: int, place: str = "cpu") -> None:
-        self.kind, self.key, self.count, self.place = kind, key, count, place
+    def __init__(self, kind: str, key: str, count: int) -> None:
+        self.kind, self.key, self.count = kind, key, count
 
 
 class TorchPickler(pickle._Pickler):
@@ -31,7 +31,7 @@ class TorchPickler(pickle._Pickler):
 
     def persistent_id(self, obj: Any) -> Any:
         if isinstance(obj, Storage):
-            return ("storage", Global("torch", obj.kind), obj.key, obj.place, obj.count, None)
+            return ("storage", Global("torch", obj.kind), obj.key, "cpu", obj.count, None)
         return None
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
@@ -50,11 +50,10 @@ def dumps(value: Any) -> bytes:
     return buffer.getvalue()
 
 
-def tensor(kind: str, key: str, size: tuple[int, ...], **changed: Any) -> Global:
+def tensor(kind: str, key: str, size: tuple[int, ...]) -> Global:
     strides = tuple(int(np.prod(size[index + 1 :])) for index in range(len(size)))
-    view = {"offset": 0, "shape": size, "strides": strides, "place": "cpu"} | changed
-    storage = Storage(kind, key, int(np.prod(size)), view["place"])
-    arguments = (storage, view["offset"], view["shape"], view["strides"], False, OrderedDict())
+    storage = Storage(kind, key, int(np.prod(size)))
+    arguments = (storage, 0, size, strides, False, OrderedDict())
     return Global("torch._utils", "_rebuild_tensor_v2", *arguments)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 
 from nstflow.engine.weights import formats, hdf5, load_weights
 from nstflow.errors import NstflowError
-from torch_files import SHAPES, torch_file
+from torch_files import SHAPES
 
 pytestmark = pytest.mark.fuzz
 
@@ -55,7 +55,6 @@ FILES = {
         npz(np.savez_compressed),
         npz(np.savez, **{"one/kernel": np.asfortranarray(np.ones(SHAPES["one"], ">f8"))}),
     ],
-    ".torch": [torch_file()],
 }
 
 
@@ -96,9 +95,7 @@ def read_or_refused() -> Iterator[Callable[[str, bytes], str]]:
         path = folder / f"w{kind}"
         path.write_bytes(data)
         try:
-            if kind == ".torch":
-                weights = formats.checked(formats.read_quantized(path, SHAPES), SHAPES)
-            elif kind == ".h5":  # in this process: one for each example would take minutes
+            if kind == ".h5":  # in this process: one for each example would take minutes
                 weights = formats.checked(hdf5.decode(path, SHAPES), SHAPES)
             else:
                 weights = load_weights(path.name, SHAPES, folder)

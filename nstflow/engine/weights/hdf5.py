@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,22 +95,14 @@ def decode(path: Path, shapes: Mapping[str, Shape]) -> Weights:
     """Read the file in this process, without limits."""
     import h5py
 
-    weights: Weights = {}
     try:
         with h5py.File(path, "r") as file:
             root = _group(file, "model_weights") if "model_weights" in file else file
-            for layer, shape in shapes.items():
-                found: dict[int, Array] = {}
-                # visititems follows no link that leads out of the file
-                _group(root, layer).visititems(_collector(found, shape))
-                if set(found) != {1, 4}:
-                    raise WeightsError(f"{layer} needs one kernel and one bias of shape {shape}")
-                weights[layer] = (found[4], found[1])
+            return {layer: _layer(_group(root, layer), shape) for layer, shape in shapes.items()}
     except WeightsError:
         raise
     except Exception as error:  # a damaged file raises anything
         raise WeightsError(f"it is not a valid HDF5 file ({error})") from error
-    return weights
 
 
 def _group(parent: Any, name: str) -> Any:
@@ -123,21 +115,29 @@ def _group(parent: Any, name: str) -> Any:
     return parent[name]
 
 
-def _collector(found: dict[int, Array], shape: Shape) -> Callable[[str, Any], None]:
+def _layer(group: Any, shape: Shape) -> tuple[Array, Array]:
+    """Return the one kernel and the one bias in a group or in groups in it."""
     import h5py
 
-    def collect(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or item.shape not in (shape, shape[-1:]):
-            return
-        if item.external or item.is_virtual:
-            raise WeightsError(f"{name} refers to another file")
-        if len(item.shape) in found:
-            raise WeightsError(f"{name} is the second array of shape {item.shape} in its layer")
-        packing = item.id.get_create_plist()  # other filters than gzip's crash on damaged numbers
-        if {packing.get_filter(i)[0] for i in range(packing.get_nfilters())} - _ALLOWED_FILTERS:
-            raise WeightsError(f"{name} is compressed by another filter than gzip")
-        if math.prod(item.chunks or ()) > max(item.size, 1 << 20):
-            raise WeightsError(f"{name} has chunks larger than itself")
-        found[len(item.shape)] = floats(item, name)
+    items: list[tuple[str, Any]] = []
+    group.visititems(lambda *item: items.append(item))  # follows no link out of the file
+    found: dict[int, Array] = {}
+    for name, item in items:
+        if isinstance(item, h5py.Dataset) and item.shape in (shape, shape[-1:]):
+            if len(item.shape) in found:
+                raise WeightsError(f"{name} is the second array of shape {item.shape} in its layer")
+            found[len(item.shape)] = _array(name, item)
+    if set(found) != {1, 4}:
+        raise WeightsError(f"{group.name[1:]} needs one kernel and one bias of shape {shape}")
+    return found[4], found[1]
 
-    return collect
+
+def _array(name: str, item: Any) -> Array:
+    if item.external or item.is_virtual:
+        raise WeightsError(f"{name} refers to another file")
+    packing = item.id.get_create_plist()  # other filters than gzip's crash on damaged numbers
+    if {packing.get_filter(i)[0] for i in range(packing.get_nfilters())} - _ALLOWED_FILTERS:
+        raise WeightsError(f"{name} is compressed by another filter than gzip")
+    if math.prod(item.chunks or ()) > max(item.size, 1 << 20):
+        raise WeightsError(f"{name} has chunks larger than itself")
+    return floats(item, name)

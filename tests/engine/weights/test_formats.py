@@ -3,9 +3,7 @@
 import os
 import pickle
 import struct
-import time
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import pytest
 import torch_files
 from nstflow.engine.weights.formats import WeightsError, checked, read_npz, read_quantized
 from nstflow.engine.weights.hdf5 import decode, read_h5
-from torch_files import SHAPES, Global, dumps, parts, tensor
+from torch_files import SHAPES, Global, dumps, parts
 
 
 def numbers() -> dict[str, tuple[Any, Any]]:
@@ -363,81 +361,6 @@ def test_torch_file_with_its_storages_in_another_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one["two"][0], two["two"][0])
 
 
-def test_torch_file_of_which_a_part_is_asked_for(tmp_path: Path) -> None:
-    path = torch_file(tmp_path / "w.bin")
-    assert list(read_quantized(path, {"two": SHAPES["two"]})) == ["two"]
-    with pytest.raises(WeightsError, match="three"):
-        read_quantized(path, {"three": (3, 3, 1, 1)})
-
-
-ENDLESS: Any = ()
-for _ in range(100):
-    ENDLESS = (ENDLESS, ENDLESS)  # a few bytes, but 2^100 to print
-
-
-def _system(**changed: Any) -> dict[str, Any]:
-    return {"system": {"little_endian": True} | changed}
-
-
-def _with(**changed: Any) -> dict[str, Any]:
-    tensors = parts()["tensors"]
-    return {"tensors": OrderedDict(tensors | changed)}
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"magic": 5}, "not a torch file of the old format"),
-        ({"protocol": 1002}, "not a torch file of the old format"),
-        (_system(little_endian=False), "not a torch file of the old format"),
-        ({"system": [1]}, "damaged"),
-        ({"tensors": [1, 2]}, "damaged"),
-        ({"tensors": 5}, "damaged"),
-        ({"keys": ["no such key"]}, "damaged|truncated"),
-        ({"keys": 5}, "damaged"),
-        (_with(one_b=tensor("FloatStorage", "94000002", (2, 2), strides=(1, 2))), "layout"),
-        (_with(one_b=tensor("FloatStorage", "94000002", (4,), offset=2)), "layout"),
-        (_with(one_b=tensor("FloatStorage", "94000002", (4,), strides=(0,))), "layout"),
-        (_with(one_b=tensor("FloatStorage", "94000002", (4,), shape=(10**9,))), "layout"),
-        (_with(one_b=tensor("FloatStorage", "94000002", (4,), place="cuda:0")), "can't be read"),
-        (_with(one_b=tensor("DoubleStorage", "94000002", (4,))), "torch.DoubleStorage"),
-        (_with(one_b=5), "damaged"),
-        # what would fill the memory, or never end
-        (_with(one_b=tensor("FloatStorage", "94000002", (4,), shape=(10**9, [0]))), "damaged"),
-        (_with(one_b=tensor("FloatStorage", "94000002", (4,), strides=ENDLESS)), "layout"),
-        (_with(one_b=tensor("FloatStorage", "94000002", (4,), place=ENDLESS)), "can't be read"),
-    ],
-)
-def test_torch_file_that_is_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
-    path = torch_file(tmp_path / "w.bin", **changed)
-    start = time.process_time()
-    with pytest.raises(WeightsError, match=words):
-        read_quantized(path, SHAPES)
-    assert time.process_time() - start < 1
-
-
-@pytest.mark.parametrize(
-    ("lacking", "key"),
-    [("one_W_table", "94000000"), ("one_W_q", "94000001"), ("one_b", "94000002")],
-)
-def test_torch_file_that_lacks_a_tensor(tmp_path: Path, lacking: str, key: str) -> None:
-    found = parts()
-    del found["tensors"][lacking], found["storages"][key]
-    path = torch_file(tmp_path / "w.bin", tensors=found["tensors"], storages=found["storages"])
-    with pytest.raises(WeightsError, match=f"do not fit together .*{lacking}"):
-        read_quantized(path, SHAPES)
-
-
-def test_torch_file_whose_tables_do_not_fit(tmp_path: Path) -> None:
-    found = parts()
-    changed = {
-        "storages": found["storages"] | {"94000000": found["storages"]["94000000"][:3]},
-        "tensors": found["tensors"] | {"one_W_table": tensor("FloatStorage", "94000000", (3,))},
-    }
-    with pytest.raises(WeightsError, match="do not fit together"):
-        read_quantized(torch_file(tmp_path / "w.bin", **changed), SHAPES)
-
-
 @pytest.mark.parametrize("part", ["magic", "protocol", "system", "tensors", "keys"])
 @pytest.mark.parametrize(
     "crafted",
@@ -469,12 +392,3 @@ def test_the_crafted_pickles_of_these_tests_would_run(
     monkeypatch.chdir(tmp_path)
     pickle.loads(dumps(Global("os", "mkdir", "ran")))  # noqa: S301 - what is shown
     assert (tmp_path / "ran").exists()
-
-
-def test_torch_file_cut_short_anywhere(tmp_path: Path) -> None:
-    path = torch_file(tmp_path / "w.bin")
-    data = path.read_bytes()
-    for length in [*range(0, len(data) - 1, 97), len(data) - 1]:
-        path.write_bytes(data[:length])
-        with pytest.raises(WeightsError):
-            read_quantized(path, SHAPES)
