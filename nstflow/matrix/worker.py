@@ -36,15 +36,12 @@ def work(job: Job, tell: Tell, stop: Stop) -> JobResult:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NstflowWarning)
         ended = _work(job, tell, stop)
-    notes = []
-    for each in caught:
-        if issubclass(each.category, NstflowWarning):
-            notes.append(str(each.message))
-        else:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    if not ended.total_seconds:
-        ended = replace(ended, total_seconds=time.perf_counter() - began)
-    return replace(ended, notes=tuple(notes))
+    notes = tuple(str(w.message) for w in caught if issubclass(w.category, NstflowWarning))
+    for other in caught:
+        if not issubclass(other.category, NstflowWarning):
+            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    seconds = ended.total_seconds or time.perf_counter() - began
+    return replace(ended, total_seconds=seconds, notes=notes)
 
 
 def _work(job: Job, tell: Tell, stop: Stop) -> JobResult:

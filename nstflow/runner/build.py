@@ -112,32 +112,14 @@ def build_loop(
     step: int,
     shared: RunCache,
 ) -> Loop:
-    """Return the loop of a phase, with the program of an earlier run if that computes the same.
-
-    Args:
-        plan: The run's.
-        objective: What every step evaluates.
-        built: The network.
-        canvas: The canvas as it is now.
-        state: The optimizer's state.
-        step: Steps taken so far.
-        shared: Where programs are kept.
-    """
+    """Return the loop of a phase, with the program of an earlier run if that computes the same."""
     from nstflow.engine.loop import Loop
 
-    optimizer = plan.recipe.optimizer
-    loop = Loop(
-        optimizer,
-        objective,
-        len(plan.terms),
-        canvas,
-        state,
-        step,
-        given=objective.given,
-        attributed=partial(plan.recipe.asking, "optimizer"),
-    )
+    optimizer, asking = plan.recipe.optimizer, partial(plan.recipe.asking, "optimizer")
+    terms, given = len(plan.terms), objective.given
+    loop = Loop(optimizer, objective, terms, canvas, state, step, given, attributed=asking)
     known = objective.kind is not None and built.key is not None
-    with plan.recipe.asking("optimizer"):  # whose state may be anything
+    with asking():  # its state may be anything
         key = (objective.kind, optimizer, loop.shapes, built.key) if known else None
     loop.program = shared.programs.get(key, loop.trace)
     return loop

@@ -264,7 +264,7 @@ class Cluster:
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ({"tcp://a:1": ("", False), "tcp://b:2": ("it is full", False)}, "b:2 (it is full"),
+        ({"tcp://a:1": False, "tcp://b:2": OSError("it is full")}, "b:2 (it is full"),
         ({"tcp://a:1": ModuleNotFoundError("No module named 'nstflow'")}, "a:1 (No module"),
         ({}, "the cluster has no worker"),
     ],
@@ -283,12 +283,15 @@ def test_workers_that_can_not_work(
 
 def test_a_worker_that_can_not_use_the_folder(tmp_path: Path) -> None:
     worker = SimpleNamespace(state=SimpleNamespace(total_resources={"GPU": 1}))
-    assert probe(tmp_path, worker) == ("No such file or directory", True)
+    with pytest.raises(FileNotFoundError):
+        probe(tmp_path, worker)
     (tmp_path / "owner").write_text("another")
-    assert probe(tmp_path, worker) == ("it has another folder of that name", True)
+    with pytest.raises(OSError, match="it has another folder of that name"):
+        probe(tmp_path, worker)
     (tmp_path / "owner").write_text(tmp_path.name)
+    assert probe(tmp_path, worker)
     worker.state.total_resources = {}
-    assert probe(tmp_path, worker) == ("", False)
+    assert not probe(tmp_path, worker)
 
 
 def test_flags_of_a_killed_process_are_removed(tmp_path: Path) -> None:

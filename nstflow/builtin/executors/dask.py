@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,19 +70,11 @@ class Dask(Executor):
             threads = self.threads or (None if self.scheduler else max(1, cores() // count))
             events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
             client.subscribe_topic(topic, lambda event: events.put(event[1]["progress"]))
+            submit = partial(client.submit, make_run, resources={"GPU": 1} if has_gpus else None)
             futures = {}
             for index, job in enumerate(jobs):
-                future = client.submit(
-                    make_run,
-                    replace(job, threads=threads),
-                    work,
-                    topic,
-                    flags,
-                    key=f"{topic}-{index}",
-                    priority=-index,
-                    pure=False,
-                    resources={"GPU": 1} if has_gpus else None,
-                )
+                arguments = (replace(job, threads=threads), work, topic, flags)
+                future = submit(*arguments, key=f"{topic}-{index}", priority=-index)
                 futures[future] = job.name
             yield from _results(client, futures, events, tell, stop, flags)
 
@@ -153,15 +146,11 @@ def _check_workers(client: Any, flags: Path, stop: Stop) -> bool:
             raise _refusal("the cluster has no worker.", "Start one with `dask worker`.")
         time.sleep(POLL_INTERVAL)
     answers = client.run(probe, flags, on_error="return")
-    failed = [
-        f"{worker} ({answer if isinstance(answer, Exception) else answer[0]})"
-        for worker, answer in answers.items()
-        if isinstance(answer, Exception) or answer[0]
-    ]
+    failed = [f"{worker} ({e})" for worker, e in answers.items() if isinstance(e, Exception)]
     if failed:
         got = f"not every worker can use '{flags.parent}': {'; '.join(sorted(failed))}."
         raise _refusal(got, "Give --out a folder that all share, and install nstflow there.")
-    return any(has_gpu for _, has_gpu in answers.values())
+    return any(answers.values())
 
 
 def _results(
@@ -215,4 +204,4 @@ def _result(name: str, future: Any) -> JobResult | None:
     why = "the scheduler died, and workers may still be running"
     if future.status == "error":
         why = future.exception()
-    return JobResult.lost(name, f"its workers died ({why}).")
+    return JobResult.lost(name, f"its worker failed ({why}).")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nstflow import Job, JobProgress, JobResult, Problem, Stop, Work
+from nstflow import Job, JobProgress, JobResult, Stop, Work
 
 _one_run_at_a_time = threading.Lock()  # TensorFlow takes the whole process
 
@@ -45,19 +45,16 @@ def make_run(job: Job, work: Work, topic: str, flags: Path) -> JobResult | None:
             (flags / f"{job.name}.begun").touch(exist_ok=False)
         except FileExistsError:  # by a worker that died
             job = job.again()
-        except OSError as error:
-            got = f"the worker {worker.address} can't write to '{flags.parent}' ({error})."
-            return JobResult(job.name, "failed", problems=(Problem(job.name, "", got),))
         return work(job, tell, stop)
 
 
-def probe(flags: Path, dask_worker: Any = None) -> tuple[str, bool]:
-    """Return why this worker can't use the folder, or "", and whether it announces a GPU."""
-    has_gpu = "GPU" in dask_worker.state.total_resources
-    try:
-        if (flags / "owner").read_text() != flags.name:
-            return "it has another folder of that name", has_gpu
-        (flags / uuid.uuid4().hex).touch()
-    except OSError as error:
-        return error.strerror or str(error), has_gpu
-    return "", has_gpu
+def probe(flags: Path, dask_worker: Any = None) -> bool:
+    """Return whether this worker announces a GPU.
+
+    Raises:
+        OSError: It can't use the folder.
+    """
+    if (flags / "owner").read_text() != flags.name:
+        raise OSError("it has another folder of that name")
+    (flags / uuid.uuid4().hex).touch()
+    return "GPU" in dask_worker.state.total_resources

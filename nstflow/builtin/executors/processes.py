@@ -57,8 +57,9 @@ def _results(
     """Give the workers one job after another until none is left, or until it is time to stop."""
     retried: set[str] = set()
     while True:
-        if not stop.requested:
-            _begin_jobs(workers, waiting)
+        for worker in workers:
+            if worker.job is None and waiting and not stop.requested:
+                worker.begin(waiting.popleft())
         busy = {worker.pipe: (worker, worker.job) for worker in workers if worker.job is not None}
         if not busy:
             return
@@ -78,19 +79,13 @@ def _results(
             worker.ask_to_stop()
 
 
-def _begin_jobs(workers: Sequence[_Worker], waiting: deque[Job]) -> None:
-    for worker in workers:
-        if worker.job is None and waiting:
-            worker.begin(waiting.popleft())
-
-
 def _end(workers: Sequence[_Worker]) -> None:
     """End all processes; those that are busy write a checkpoint first."""
     alive = [worker for worker in workers if worker.process is not None]
-    for worker in alive:
-        worker.pipe.close()  # which asks the process to end
     timeout = STOP_TIMEOUT if any(worker.job for worker in alive) else KILL_TIMEOUT
     deadline = time.monotonic() + timeout
+    for worker in alive:
+        worker.pipe.close()  # which asks the process to end
     for worker in alive:
         worker.process.join(max(0, deadline - time.monotonic()))
         worker.kill()
@@ -109,15 +104,15 @@ class _Worker:
 
     def begin(self, job: Job) -> None:
         """Give a job to the process; start it, if it is not alive."""
-        if self.process is None or not self.process.is_alive():
+        if self.process is not None and not self.process.is_alive():
+            self.kill()
+        if self.process is None:
             self._start()
         self.job = job
         with contextlib.suppress(OSError):  # it died just now, as `receive` will find
             self.pipe.send(job)
 
     def _start(self) -> None:
-        if self.process is not None:
-            self.kill()
         context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         self.pipe, theirs = context.Pipe()
         arguments = (theirs, self.work, self.gpu)
