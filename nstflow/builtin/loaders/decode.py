@@ -52,7 +52,7 @@ def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
     orientation = header.orientation(image, path)
     deep = None
     if tiff.is_deep_colour(image):
-        if not tiff.is_rgb(image) or _conversion(image, "RGB", path):
+        if tiff.photometric(image) != tiff.RGB or _conversion(image, "RGB", path):
             _notice(f"{path.name} is read with 8 of its 16 bits, to convert its colours to sRGB")
         elif (deep := tiff.read_deep_colour(path, image)) is None:
             _notice(f"{path.name} is read with 8 of its 16 bits: tifffile can't read it")
@@ -128,7 +128,7 @@ def _rgb(grey: Pixels) -> Pixels:
 
 def _black_is_zero(grey: Pixels, image: PIL.Image.Image) -> Pixels:
     """Turn a negative around: Pillow does so for 8 bits only."""
-    return 1 - grey if tiff.is_negative(image) else grey
+    return 1 - grey if tiff.photometric(image) == tiff.WHITE_IS_ZERO else grey
 
 
 def _unit(grey: Pixels, path: Path) -> Pixels:

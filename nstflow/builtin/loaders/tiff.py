@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,30 +16,25 @@ if TYPE_CHECKING:
 ORIENTATION = 274  # a tag of EXIF and TIFF
 SIDEWAYS = (5, 6, 7, 8)  # orientations whose upright height is the stored width
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION, _EXTRA_SAMPLES = 258, 262, 284, 338
-_WHITE_IS_ZERO, _RGB = 0, 2  # photometric interpretations
+WHITE_IS_ZERO, RGB = 0, 2  # photometric interpretations
 _ONE_PLANE_A_CHANNEL = 2  # a planar configuration
 _UNSPECIFIED, _PREMULTIPLIED, _PLAIN_ALPHA = 0, 1, 2  # what the fourth channel is
 
 
 def is_deep_colour(image: PIL.Image.Image) -> bool:
     """Say whether an opened image is a TIFF with 16 bits in each of 3 or 4 channels."""
-    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
-    return image.format == "TIFF" and len(bits) in (3, 4) and set(bits) == {16}
+    bits = _tags(image).get(_BITS_PER_SAMPLE, ())
+    return len(bits) in (3, 4) and set(bits) == {16}
 
 
-def is_rgb(image: PIL.Image.Image) -> bool:
-    """Say whether an opened TIFF holds RGB, not CMYK, YCbCr or Lab."""
-    return _photometric(image) == _RGB
-
-
-def is_negative(image: PIL.Image.Image) -> bool:
-    """Say whether an opened image is a TIFF whose 0 is white."""
-    return _photometric(image) == _WHITE_IS_ZERO
+def photometric(image: PIL.Image.Image) -> Any:
+    """Return how the numbers of a TIFF are colours, or None of another format."""
+    return _tags(image).get(_PHOTOMETRIC)
 
 
 def has_swapped_sides(image: PIL.Image.Image) -> bool:
     """Say whether an opened image is a TIFF whose sides Pillow gives as seen upright already."""
-    return getattr(image, "tag_v2", {}).get(ORIENTATION) in SIDEWAYS
+    return _tags(image).get(ORIENTATION) in SIDEWAYS
 
 
 def read_deep_colour(path: Path, image: PIL.Image.Image) -> tuple[Pixels, Pixels | None] | None:
@@ -50,11 +45,11 @@ def read_deep_colour(path: Path, image: PIL.Image.Image) -> tuple[Pixels, Pixels
     import numpy as np
     import tifffile
 
-    tags = getattr(image, "tag_v2", {})
-    bits = tags.get(_BITS_PER_SAMPLE, ())
+    tags = _tags(image)
+    count = math.prod(image.size) * len(tags[_BITS_PER_SAMPLE])
     try:
         with tifffile.TiffFile(path) as file:
-            if math.prod(file.pages[0].shape) != math.prod(image.size) * len(bits):
+            if math.prod(file.pages[0].shape) != count:
                 return None  # before there is memory for it
             array = file.asarray(key=0)
     except MemoryError:
@@ -75,6 +70,5 @@ def read_deep_colour(path: Path, image: PIL.Image.Image) -> tuple[Pixels, Pixels
     return colours, rest[..., 0]
 
 
-def _photometric(image: PIL.Image.Image) -> int | None:
-    value: int | None = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC)
-    return value
+def _tags(image: PIL.Image.Image) -> Any:
+    return getattr(image, "tag_v2", {})
