@@ -20,7 +20,7 @@ def lock(
         Path | None,
         typer.Option(metavar="FILE", help="The lock; by default RECIPE with .lock.yaml."),
     ] = None,
-    device: option.Device = option.DeviceName.auto,
+    device: option.Device = "auto",
     block: option.Blocks = None,
     plugin: option.PluginFiles = None,
 ) -> None:
@@ -34,7 +34,7 @@ def lock(
     console.fetch_assets(plan.assets)
     stem = recipe.name.removesuffix(recipe.suffix).removesuffix(".lock")
     path = out or recipe.with_name(f"{stem}.lock.yaml")
-    console.show_ok(str(write_lock(plan, path, device.value)), "written")
+    console.show_ok(str(write_lock(plan, path, device)), "written")
 
 
 def diff(first: Anything, second: Anything) -> None:

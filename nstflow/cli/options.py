@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -45,14 +44,6 @@ def installed(block: list[str] | None, plugins: list[Path] | None) -> Plugins:
     return found
 
 
-class DeviceName(enum.StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    gpu = "gpu"
-
-
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file (YAML).")]
 Sets = Annotated[
     list[str] | None,
@@ -68,7 +59,7 @@ PluginFiles = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE", help="Use a Python file as a plugin."),
 ]
-Device = Annotated[DeviceName, typer.Option(help="Where to compute.")]
+Device = Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="Where to compute.")]
 Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The run directory; by default runs/NAME.")
 ]

@@ -28,7 +28,7 @@ class RunOptions:
     out: Path | None
     overwrite: bool
     resume: bool
-    device: option.DeviceName
+    device: option.Device
     metadata: bool
     quiet: bool
 
@@ -42,7 +42,7 @@ def run(
     locked: Annotated[
         bool, typer.Option("--locked", help="Refuse if anything is not as the lock says.")
     ] = False,
-    device: option.Device = option.DeviceName.auto,
+    device: option.Device = "auto",
     plain: option.Plain = False,
     quiet: option.Quiet = False,
     block: option.Blocks = None,
@@ -75,7 +75,7 @@ def rerun(
     out: option.Out = None,
     overwrite: option.Overwrite = False,
     resume: option.Resume = False,
-    device: option.Device = option.DeviceName.auto,
+    device: option.Device = "auto",
     plain: option.Plain = False,
     quiet: option.Quiet = False,
 ) -> None:
@@ -91,7 +91,7 @@ def rerun(
 
 def verify(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run.")],
-    device: option.Device = option.DeviceName.auto,
+    device: option.Device = "auto",
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only how the pictures compare.")
     ] = False,
@@ -103,7 +103,7 @@ def verify(
 
     observers = () if quiet else (RunDisplay(show_files=False),)
     with stoppable() as stop:
-        found = verify_run(run_dir, device=device.value, observers=observers, stop=stop)
+        found = verify_run(run_dir, device=device, observers=observers, stop=stop)
         if found is None:
             raise typer.Exit(128 + (stop.signal or signal.SIGINT))
     show_comparisons(found)
@@ -125,7 +125,7 @@ def make_one(plan: Plan, options: RunOptions, *, locked: bool = False) -> None:
             overwrite=options.overwrite,
             resume=options.resume,
             locked=locked,
-            device=options.device.value,
+            device=options.device,
             metadata=options.metadata,
             observers=() if options.quiet else (RunDisplay(),),
             stop=stop,
@@ -170,7 +170,7 @@ def make_many(
                 out,
                 overwrite=options.overwrite,
                 resume=options.resume,
-                device=options.device.value,
+                device=options.device,
                 metadata=options.metadata,
                 tell=display.progress,
                 begun=lambda: stack.enter_context(display),

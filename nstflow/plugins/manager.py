@@ -110,12 +110,9 @@ class Plugins:
         """Return the observers of one run: the plugins, and other objects."""
         package = {row.name: row.package for row in self.rows if not row.error}
         plugins = self._manager.list_name_plugin()
-        return Observers(
-            [
-                *((name, title_of(package[name]), plugin) for name, plugin in plugins),
-                *((getattr(item, "__name__", type(item).__name__), "", item) for item in extra),
-            ]
-        )
+        found = [(name, title_of(package[name]), plugin) for name, plugin in plugins]
+        found += [(getattr(item, "__name__", type(item).__name__), "", item) for item in extra]
+        return Observers(found)
 
     def _load(self, entry: metadata.EntryPoint, package: str) -> None:
         try:
