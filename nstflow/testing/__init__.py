@@ -13,19 +13,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from nstflow import (
-    Executor,
-    Extractor,
-    Loader,
-    LossTerm,
-    Optimizer,
-    Output,
-    Postprocessor,
-    Preprocessor,
-    Schedule,
-    Stage,
-    Start,
-)
+from nstflow import Stage
 from nstflow.errors import describe_exception, source_path_of
 from nstflow.testing import class_checks, loss_checks, stage_checks
 from nstflow.testing.tiny import run_tiny, tiny_images
@@ -34,28 +22,28 @@ __all__ = ["check_stage", "run_tiny", "tiny_images"]
 
 _IMAGE = "gives an Image: float32 (h, w, 3) in [0, 1]"
 
-_CHECKS: dict[type[Stage], tuple[Callable[[Any], None], str]] = {
-    LossTerm: (
-        loss_checks.check,
-        "score, or distance, gives a scalar tensor, made by TensorFlow",
-    ),
-    Loader: (stage_checks.check_loader, f"load {_IMAGE}"),
-    Preprocessor: (stage_checks.check_preprocessor, f"apply {_IMAGE}"),
-    Start: (stage_checks.check_start, f"paint {_IMAGE}"),
-    Optimizer: (
-        stage_checks.check_optimizer,
-        "start gives the state, step canvas, state and losses; the canvas in [0, 1]",
-    ),
-    Schedule: (stage_checks.check_schedule, "phases gives a list of Phase"),
-    Postprocessor: (stage_checks.check_postprocessor, f"apply {_IMAGE}"),
-    Output: (stage_checks.check_output, "write gives the path of a file in the given folder"),
-    Extractor: (
+_CHECKS: dict[str, tuple[Callable[[Any], None], str]] = {
+    "images": (stage_checks.check_loader, f"load {_IMAGE}"),
+    "preprocess": (stage_checks.check_preprocessor, f"apply {_IMAGE}"),
+    "extractor": (
         stage_checks.check_extractor,
         "build gives a function: canvas -> layer -> feature map",
     ),
-    Executor: (stage_checks.check_executor, "run yields a JobResult for each job"),
+    "start": (stage_checks.check_start, f"paint {_IMAGE}"),
+    "losses": (
+        loss_checks.check,
+        "score, or distance, gives a scalar tensor, made by TensorFlow",
+    ),
+    "optimizer": (
+        stage_checks.check_optimizer,
+        "start gives the state, step canvas, state and losses; the canvas in [0, 1]",
+    ),
+    "schedule": (stage_checks.check_schedule, "phases gives a list of Phase"),
+    "postprocess": (stage_checks.check_postprocessor, f"apply {_IMAGE}"),
+    "outputs": (stage_checks.check_output, "write gives the path of a file in the given folder"),
+    "executor": (stage_checks.check_executor, "run yields a JobResult for each job"),
 }
-"""Base class of a slot → its check, and what the slot's contract requires."""
+"""Slot → the check of its stages, and what its contract requires."""
 
 
 def check_stage(stage: type[Stage], **settings: Any) -> None:
@@ -68,20 +56,18 @@ def check_stage(stage: type[Stage], **settings: Any) -> None:
     Raises:
         AssertionError: It does not; the text says why, and how to fix it.
     """
-    class_checks.check_class(stage)
+    slot = class_checks.check_class(stage)
     made = class_checks.make(stage, settings)
     class_checks.check_round_trip(made)
-    class_checks.check_example(stage)
+    class_checks.check_example(stage, slot)
     class_checks.check_import(stage)
-    for base, (check, contract) in _CHECKS.items():
-        if not isinstance(made, base):
-            continue
-        try:
-            check(made)
-        except (AssertionError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            raise AssertionError(
-                f"{stage.__name__} does not do what its slot requires ({contract}); it raised"
-                f" {describe_exception(error, source_path_of(stage))}"
-            ) from error
+    check, contract = _CHECKS[slot.name]
+    try:
+        check(made)
+    except (AssertionError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise AssertionError(
+            f"{stage.__name__} does not do what its slot requires ({contract}); it raised"
+            f" {describe_exception(error, source_path_of(stage))}"
+        ) from error

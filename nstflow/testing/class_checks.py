@@ -16,16 +16,16 @@ from nstflow.plugins.manager import check_schema, check_stage_class
 from nstflow.plugins.observers import InvalidPluginError
 from nstflow.recipe.stage_docs import example_of
 from nstflow.recipe.yaml import parse_yaml, to_yaml
-from nstflow.stages.slots import EXECUTOR, slot_of
+from nstflow.stages.slots import EXECUTOR, Slot
 
 IMPORT_TIMEOUT = 120  # seconds
 IMPORTS_TENSORFLOW = 3  # exit status of the process that imports a stage's module
 
 
-def check_class(stage: type[Stage]) -> None:
+def check_class(stage: type[Stage]) -> Slot:
     """Check that a class is a stage with a name and texts, and that its fields hide no method."""
     try:
-        check_stage_class(stage)
+        slot = check_stage_class(stage)
         check_schema(stage)
     except InvalidPluginError as error:
         raise AssertionError(f"{error}.") from error
@@ -42,6 +42,7 @@ def check_class(stage: type[Stage]) -> None:
             assert name not in vars(base), (
                 f"the setting '{name}' of {title} hides {base.__name__}.{name}: rename it."
             )
+    return slot
 
 
 def make(stage: type[Stage], settings: dict[str, Any]) -> Stage:
@@ -78,10 +79,8 @@ def check_round_trip(stage: Stage) -> None:
     )
 
 
-def check_example(stage: type[Stage]) -> None:
+def check_example(stage: type[Stage], slot: Slot) -> None:
     """Check that the example which `nstflow stages` shows is valid."""
-    slot = slot_of(stage)
-    assert slot is not None
     text = example_of(stage, slot)
     try:
         data = parse_yaml(text, "")[0] if slot != EXECUTOR else None

@@ -6,35 +6,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nstflow import (
-    Executor,
-    Extractor,
-    Image,
-    Loader,
-    Optimizer,
-    Output,
-    Phase,
-    Postprocessor,
-    Preprocessor,
-    Schedule,
-    Size,
-    Start,
-    Stop,
-    Tensor,
-    tf,
-)
+import nstflow
+from nstflow import Image, Phase, Size, Stop, Tensor, tf
 from nstflow.engine.resampling import canvas_of
 from nstflow.testing.tiny import run_tiny, tiny_images
 
 
-def check_loader(stage: Loader) -> None:
+def check_loader(stage: nstflow.Loader) -> None:
     """Check that an image has the planned size, and is the same each time."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _check_image(stage, "load", lambda: stage.load(folder), stage.size(folder))
 
 
-def check_preprocessor(stage: Preprocessor) -> None:
+def check_preprocessor(stage: nstflow.Preprocessor) -> None:
     """Check that prepared images have the planned sizes, and are the same each time."""
     images = tiny_images()
     for image in images.values():
@@ -42,20 +27,20 @@ def check_preprocessor(stage: Preprocessor) -> None:
         _check_image(stage, "apply", apply, stage.size(image.size))
 
 
-def check_start(stage: Start) -> None:
+def check_start(stage: nstflow.Start) -> None:
     """Check that the canvas has the requested size, and is the same for the same seed."""
     images = tiny_images()
     size = images["content"].size
     _check_image(stage, "paint", lambda: stage.paint(images, size, 3), size)
 
 
-def check_postprocessor(stage: Postprocessor) -> None:
+def check_postprocessor(stage: nstflow.Postprocessor) -> None:
     """Check that the result is an image, the same each time."""
     images = tiny_images()
     _check_image(stage, "apply", lambda: stage.apply(images["content"], images))
 
 
-def check_optimizer(stage: Optimizer) -> None:
+def check_optimizer(stage: nstflow.Optimizer) -> None:
     """Check that a simple loss decreases, and that the state keeps its names and types."""
     canvas = canvas_of(tiny_images()["content"])
 
@@ -76,7 +61,7 @@ def check_optimizer(stage: Optimizer) -> None:
     assert last < first, f"{title} did not reduce a loss of {first:.4g} in ten steps: {last:.4g}."
 
 
-def check_schedule(stage: Schedule) -> None:
+def check_schedule(stage: nstflow.Schedule) -> None:
     """Check that there are phases."""
     phases = stage.phases((48, 64))
     assert phases, f"{_title(stage)} has no phase."
@@ -85,7 +70,7 @@ def check_schedule(stage: Schedule) -> None:
     )
 
 
-def check_output(stage: Output) -> None:
+def check_output(stage: nstflow.Output) -> None:
     """Check that one file is written, into the given folder."""
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "out").mkdir()
@@ -98,7 +83,7 @@ def check_output(stage: Output) -> None:
         )
 
 
-def check_extractor(stage: Extractor) -> None:
+def check_extractor(stage: nstflow.Extractor) -> None:
     """Check that layers have different names, and a cost above 0 if any."""
     names = stage.layer_names()
     if names is None:
@@ -108,7 +93,7 @@ def check_extractor(stage: Extractor) -> None:
     assert cost is None or cost.forward > 0, f"{_title(stage)}.cost of '{names[0]}' is 0."
 
 
-def check_executor(stage: Executor) -> None:
+def check_executor(stage: nstflow.Executor) -> None:
     """Check that nothing is made of no jobs."""
     stop = Stop()
     stop.request()
