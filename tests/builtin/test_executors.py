@@ -15,8 +15,7 @@ import pytest
 from nstflow import Executor, Job, JobProgress, JobResult, NstflowError, Stop
 from nstflow.builtin.executors import dask
 from nstflow.builtin.executors import processes as module
-from nstflow.builtin.executors.dask import Dask
-from nstflow.builtin.executors.dask_worker import probe
+from nstflow.builtin.executors.dask import Dask, probe
 from nstflow.builtin.executors.machine import gpus_here
 from nstflow.builtin.executors.processes import Processes
 from nstflow.builtin.executors.serial import Serial
