@@ -122,21 +122,16 @@ def _check_resumable(jobs: Sequence[Job]) -> None:
     Raises:
         NstflowError: With the differences of the first that is not.
     """
-    others = []
     for job in jobs:
+        path = job.folder / RECIPE_FILE
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            written = (job.folder / RECIPE_FILE).read_text("utf-8")
+            written = path.read_text("utf-8")
             if written != job.lock and read_run_record(job.folder) is not None:
-                others.append((job, written))
-    if not others:
-        return
-    job, written = others[0]
-    label = str(job.folder / RECIPE_FILE)
-    found = differences(parse_yaml(written, label)[0], parse_yaml(job.lock, label)[0])
-    count = f"{len(others)} of the {len(jobs)} runs"
-    hint = f"{count} are of another recipe: replace these with --overwrite --resume."
-    names = ("the run that is there has", "now it is")
-    raise refusal(found or [Difference("recipe", "another text", "this")], label, "", hint, names)
+                first, second = (parse_yaml(text, str(path))[0] for text in (written, job.lock))
+                found = differences(first, second) or [Difference("recipe", "another text", "this")]
+                hint = "Replace the runs of another recipe with --overwrite --resume."
+                names = ("the run that is there has", "now it is")
+                raise refusal(found, str(path), "", hint, names)
 
 
 def jobs_of(matrix: Matrix, out: Path, **options: Any) -> Iterator[Job]:

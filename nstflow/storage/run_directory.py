@@ -198,12 +198,11 @@ class RunDirectory:
         self.write(RUN_RECORD_FILE, f"{record.model_dump_json(indent=2)}\n")
         self.record = record
 
-    def write_history(self, history: Mapping[str, Sequence[float]]) -> Path:
+    def write_history(self, history: Mapping[str, Sequence[float]]) -> None:
         """Write `history.csv`: a column for each key, a row for each step."""
         self._write_first()
-        path = self.write(HISTORY_FILE, to_csv(history))
+        self.write(HISTORY_FILE, to_csv(history))
         self.has_steps = self.has_steps or bool(history["step"])
-        return path
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint; the one before is there until this one is whole."""

@@ -163,7 +163,7 @@ def test_runs_that_ended_before_are_known_after_an_early_stop(
     summary = (tmp_path / "out" / "summary.csv").read_bytes()
     problem = refused(run_matrix, matrix, Serial(), tmp_path / "out", resume=True)
     assert (problem.what, problem.got) == ("seed", "the run that is there has 1, now it is 0.")
-    assert "1 of the 4 runs are of another recipe" in problem.hint
+    assert problem.hint == "Replace the runs of another recipe with --overwrite --resume."
     assert (tmp_path / "out" / "summary.csv").read_bytes() == summary
     both = run_matrix(matrix, Serial(), tmp_path / "out", resume=True, overwrite=True)
     assert [result.state for result in both] == ["finished"] * 4

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field, model_validator
 
@@ -197,8 +197,7 @@ def _forward(events: queue.SimpleQueue[dict[str, Any]], tell: Tell, names: set[s
 def _result(name: str, future: Any) -> JobResult | None:
     """Return how a run ended; None where it never began."""
     if future.status == "finished":
-        result: JobResult | None = future.result()
-        return result
+        return cast("JobResult | None", future.result())
     if future.status == "cancelled":
         return None
     why = "the scheduler died, and workers may still be running"
