@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import glob
-import itertools
 import math
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from nstflow.errors import NstflowError, Problem, describe_value, suggest
+from nstflow.plugins.catalog import Catalog
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.paths import MATRIX, Keys
+from nstflow.recipe.paths import MATRIX, Keys, format_path
 from nstflow.recipe.source import Source
 from nstflow.recipe.yaml import flaw_of
+from nstflow.stages.slots import SLOTS
 
 EXCLUDE = "exclude"
 
@@ -41,18 +43,8 @@ class Cell:
     values: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One of the choices of an axis or a group.
-
-    Attributes:
-        values: Setting → value.
-        places: Setting → the path in the recipe at which its value is written.
-    """
-
-    values: Mapping[str, Any]
-    places: Mapping[str, Keys]
-
+Choice = Mapping[str, tuple[Keys, Any]]
+"""One of the choices of an axis or a group: setting → where its value is written, and the value."""
 
 Axes = Mapping[str, Sequence[Choice]]
 """Axis or group → its choices."""
@@ -62,24 +54,66 @@ class MatrixReader:
     """Reads the matrix of a recipe, and collects its problems.
 
     Args:
-        source: What was written.
-
-    Raises:
-        NstflowError: The matrix is not a mapping, or an empty one.
+        source: What was written, with its short forms written out and overrides applied.
+        catalog: The stages there are.
     """
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.problems: list[Problem] = []
+    def __init__(self, source: Source, catalog: Catalog) -> None:
+        self._source, self._catalog = source, catalog
+        self._problems: list[Problem] = []
         self._written = source.data[MATRIX]
+
+    def cells(self) -> list[tuple[Cell, Source]]:
+        """Return each run with its recipe, in the order of the axes.
+
+        Raises:
+            NstflowError: With every problem of the matrix itself.
+        """
         if not isinstance(self._written, dict) or not set(self._written) - {EXCLUDE}:
             got = f"this must be a mapping of axes, but is {describe_value(self._written)}."
             if isinstance(self._written, dict) and self._written:
                 got = "there is no axis to exclude anything from."
             hint = "Write losses.style.weight: [0.03, 0.1], for example."
-            raise source.error((MATRIX,), got, hint)
+            raise self._source.error((MATRIX,), got, hint)
+        axes = self._axes()
+        excluded = self._excluded(axes)
+        self._raise_problems()
+        shared = Counter(chain(*map(_ends, axes)))
+        prefixes = dict.fromkeys(axes, "")
+        for axis in axes:
+            if _is_setting(axis) and not self._names_file(axis):
+                short = next((end for end in _ends(axis) if shared[end] == 1), axis)
+                prefixes[axis] = f"{_safe(short)}-"
+        data = {key: value for key, value in self._source.data.items() if key != MATRIX}
+        base = replace(self._source, data=data)
+        names, values, sources = [], [], []
+        for choices in product(*axes.values()):
+            chosen = {name: each for choice in choices for name, (_, each) in choice.items()}
+            if not any(_holds(chosen, some) for some in excluded):
+                labels = [
+                    prefix + "-".join(_word(value) for _, value in choice.values())
+                    for prefix, choice in zip(prefixes.values(), choices, strict=True)
+                ]
+                names.append("_".join(labels))
+                values.append(chosen)
+                sources.append(self._source_of(base, choices))
+        if not names:
+            self._add_problem((MATRIX, EXCLUDE), "no run is left.")
+        self._raise_problems()
+        return list(zip(map(Cell, _distinct(names), values), sources, strict=True))
 
-    def axes(self) -> Axes:
+    def _source_of(self, source: Source, choices: Sequence[Choice]) -> Source:
+        """Return the recipe with the values of one run."""
+        for choice in choices:
+            for setting, (place, value) in choice.items():
+                try:
+                    at = self._source.position(place)
+                    source = source.with_value(setting.split("."), value, at)
+                except LookupError as error:
+                    self._add_problem(place, str(error.args[0]))
+        return source
+
+    def _axes(self) -> Axes:
         """Return axis or group → its choices, in the order of the recipe."""
         axes: dict[str, list[Choice]] = {}
         for name, held in self._written.items():
@@ -89,67 +123,75 @@ class MatrixReader:
         count = math.prod(len(axis) for axis in axes.values())
         if count > MOST_CELLS:
             got = f"there are {count:,} runs: at most {MOST_CELLS:,} are allowed."
-            self.add_problem((MATRIX,), got)
-            return axes
-        earlier: dict[str, set[str]] = {}
-        for name, choices in axes.items():
-            for index, choice in enumerate(choices):
-                if any(_alike(other.values, choice.values) for other in choices[:index]):
-                    place = next(iter(choice.places.values()))
-                    self.add_problem(place, "this is already in the list.")
-            settings = {setting for choice in choices for setting in choice.values}
-            for other, theirs in earlier.items():
-                if any(_overlap(one, their) for one in settings for their in theirs):
-                    got = f"'{other}' sets this too."
-                    self.add_problem((MATRIX, name), got, "Put both into one group.", key=True)
-            earlier[name] = settings
+            self._add_problem((MATRIX,), got)
+        else:
+            self._check_axes(axes)
         return axes
 
-    def excluded(self, axes: Axes) -> list[Mapping[str, Any]]:
+    def _check_axes(self, axes: Axes) -> None:
+        """Check that no value is listed twice, and that nothing else sets what the matrix sets."""
+        for choices in axes.values():
+            seen: list[Mapping[str, Any]] = []
+            for choice in choices:
+                values = {setting: value for setting, (_, value) in choice.items()}
+                if values in seen:
+                    place, _ = next(iter(choice.values()))
+                    self._add_problem(place, "this is already in the list.")
+                seen.append(values)
+        settings = dict.fromkeys((one, axis) for axis in axes for one in chain(*axes[axis]))
+        for (one, axis), (other, later) in combinations(settings, 2):
+            if axis != later and (_within(one, other) or _within(other, one)):
+                got = f"'{axis}' sets this too."
+                self._add_problem((MATRIX, later), got, "Put both into one group.", key=True)
+        for option, (setting, _) in product(self._source.options, settings):
+            if _within(format_path(option), setting):
+                got = "the matrix sets this in every run."
+                hint = f"Say which values it takes instead: --set 'matrix.{setting}=[…]'."
+                self._add_problem(option, got, hint)
+
+    def _excluded(self, axes: Axes) -> list[Mapping[str, Any]]:
         """Return the values that no run may have together."""
-        choices = [choice.values for axis in axes.values() for choice in axis]
-        known = {setting for values in choices for setting in values}
+        known: dict[str, list[Any]] = {}
+        for choice in chain(*axes.values()):
+            for setting, (_, value) in choice.items():
+                known.setdefault(setting, []).append(value)
         written = self._written.get(EXCLUDE)
         found = []
         for at, some in self._mappings((MATRIX, EXCLUDE), [] if written is None else written):
             for setting, value in some.items():
+                path = (*at, setting)
                 if setting not in known:
                     hint = suggest(setting, known)
-                    self.add_problem(
-                        (*at, setting), "the matrix does not set this.", hint, key=True
-                    )
-                elif not any(_alike(values.get(setting, ...), value) for values in choices):
-                    self.add_problem((*at, setting), "no run of the matrix has this value.")
+                    self._add_problem(path, "the matrix does not set this.", hint, key=True)
+                elif not any(_alike(each, value) for each in known[setting]):
+                    self._add_problem(path, "no run of the matrix has this value.")
             found.append(some)
         return found
 
-    def raise_problems(self) -> None:
+    def _raise_problems(self) -> None:
         """Raise the problems that were found so far, if there are any."""
-        if self.problems:
-            ordered = sorted(self.problems, key=lambda problem: problem.order)
-            raise NstflowError(ordered, self.source.label)
+        if self._problems:
+            ordered = sorted(dict.fromkeys(self._problems), key=lambda problem: problem.order)
+            raise NstflowError(ordered, self._source.label)
 
-    def add_problem(self, keys: Keys, got: str, hint: str = "", *, key: bool = False) -> None:
-        """Add a problem, unless it is known."""
-        problem = self.source.problem(keys, got, hint, key=key)
-        if problem not in self.problems:
-            self.problems.append(problem)
+    def _add_problem(self, keys: Keys, got: str, hint: str = "", *, key: bool = False) -> None:
+        self._problems.append(self._source.problem(keys, got, hint, key=key))
 
     def _axis(self, name: str, written: Any) -> Iterator[Choice]:
         keys: Keys = (MATRIX, name)
         if isinstance(written, str) and _GLOB.search(written):
-            places = [(keys, written)]
+            places = {keys: written}
         elif isinstance(written, list) and written:
-            places = [((*keys, index), value) for index, value in enumerate(written)]
+            places = {(*keys, index): value for index, value in enumerate(written)}
         else:
             self._refuse_type(keys, "a list of values", written)
             return
-        for at, value in places:
-            found = self._matching(value) if _names_file(name) else [value]
+        for at, value in places.items():
+            found = self._matching(value) if self._names_file(name) else [value]
             if not found:
                 hint = "A pattern starts at the recipe's folder."
-                self.add_problem(at, f"no file matches '{value}'.", hint)
-            yield from (Choice({name: one}, {name: at}) for one in found)
+                self._add_problem(at, f"no file matches '{value}'.", hint)
+            yield from ({name: (at, one)} for one in found)
 
     def _group(self, name: str, written: Any) -> Iterator[Choice]:
         keys: Keys = (MATRIX, name)
@@ -157,14 +199,14 @@ class MatrixReader:
         if near or not isinstance(written, list) or not written:
             got = "this is neither a setting nor a group of settings."
             hint = near or "A group is a list of mappings, setting: value; an axis is a setting."
-            self.add_problem(keys, got, hint, key=True)
+            self._add_problem(keys, got, hint, key=True)
             return
         for at, values in self._mappings(keys, written):
             for setting in values:
                 if not _is_setting(setting):
                     hint = suggest(setting.partition(".")[0], _FIELDS)
-                    self.add_problem((*at, setting), "a matrix can't set this.", hint, key=True)
-            yield Choice(values, {setting: (*at, setting) for setting in values})
+                    self._add_problem((*at, setting), "a matrix can't set this.", hint, key=True)
+            yield {setting: ((*at, setting), value) for setting, value in values.items()}
 
     def _mappings(self, keys: Keys, written: Any) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
         """Yield each item of what should be a list of mappings, with its place."""
@@ -178,11 +220,21 @@ class MatrixReader:
                 self._refuse_type((*keys, index), "a mapping of settings", item)
 
     def _refuse_type(self, keys: Keys, wanted: str, value: Any) -> None:
-        self.add_problem(keys, f"this must be {wanted}, but is {describe_value(value)}.")
+        self._add_problem(keys, f"this must be {wanted}, but is {describe_value(value)}.")
+
+    def _names_file(self, setting: str) -> bool:
+        """Return whether a setting is a path in a stage of its slot; an image is short for one."""
+        slot, *names = setting.split(".")
+        if slot == "images" and len(names) == 1:
+            return True
+        offers = self._catalog[slot].values() if slot in SLOTS and names else ()
+        fields = [offer.stage.model_fields.get(names[-1]) for offer in offers]
+        types = [field.annotation for field in fields if field is not None]
+        return any(Path in (each, *get_args(each)) for each in types)
 
     def _matching(self, value: Any) -> list[Any]:
         """Return the files of a pattern, sorted, or a value that is not a pattern."""
-        folder = self.source.folder_of((MATRIX,))
+        folder = self._source.folder_of((MATRIX,))
         if not isinstance(value, str) or not _GLOB.search(value):
             return [value]
         if os.path.isfile(folder / value):  # noqa: PTH113 - it never raises
@@ -198,15 +250,9 @@ class MatrixReader:
         return [path.as_posix() for path in files if not flaw_of(str(path), controls=True)]
 
 
-def _names_file(setting: str) -> bool:
-    """Return whether a setting is the path of a file: `images.content` is short for its path."""
-    parts = setting.split(".")
-    return parts[-1] == "path" or (parts[0] == "images" and len(parts) == len(("images", "x")))
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Return whether one of two paths is within the other."""
-    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+def _within(path: str, other: str) -> bool:
+    """Return whether a path is another one, or below it."""
+    return f"{path}.".startswith(f"{other}.")
 
 
 def _is_setting(name: str) -> bool:
@@ -222,83 +268,18 @@ def _alike(one: Any, other: Any) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
-def cells_of(source: Source) -> list[tuple[Cell, Source]]:
-    """Return the runs that a recipe with a matrix stands for, in the order of its axes.
-
-    Args:
-        source: What was written, with its short forms written out and overrides applied.
-
-    Returns:
-        Each run, and its recipe, with the places where that was written.
-
-    Raises:
-        NstflowError: With every problem of the matrix itself.
-    """
-    reader = MatrixReader(source)
-    axes = reader.axes()
-    excluded = reader.excluded(axes)
-    reader.raise_problems()
-    labels = _short_names(list(axes))
-    data = {key: value for key, value in source.data.items() if key != MATRIX}
-    base = replace(source, data=data)
-    names, values, sources = [], [], []
-    for choices in itertools.product(*axes.values()):
-        chosen = {path: value for choice in choices for path, value in choice.values.items()}
-        if not any(_holds(chosen, some) for some in excluded):
-            words = (_label(name, labels[name], c) for name, c in zip(axes, choices, strict=True))
-            names.append("_".join(words))
-            values.append(chosen)
-            sources.append(_source_of(reader, base, choices))
-    if not names:
-        reader.add_problem((MATRIX, EXCLUDE), "no run is left.")
-    reader.raise_problems()
-    cells = map(Cell, _distinct(names), values)
-    return list(zip(cells, sources, strict=True))
-
-
-def _source_of(reader: MatrixReader, source: Source, choices: Sequence[Choice]) -> Source:
-    """Return the recipe with the values of one run."""
-    options = reader.source.options
-    for choice in choices:
-        for setting, value in choice.values.items():
-            place, keys = choice.places[setting], setting.split(".")
-            try:
-                source = source.with_value(keys, value, reader.source.position(place))
-            except LookupError as error:
-                reader.add_problem(place, str(error.args[0]))
-            for option in options:
-                if [*map(str, option[: len(keys)])] == keys:
-                    got = "the matrix sets this in every run."
-                    hint = f"Say which values it takes instead: --set 'matrix.{setting}=[…]'."
-                    reader.add_problem(option, got, hint)
-    return source
-
-
-def _short_names(settings: Sequence[str]) -> dict[str, str]:
-    """Return for each axis the shortest end of its path that no other axis shares."""
-    ends = {
-        setting: [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
-        for setting in settings
-        for parts in [setting.split(".")]
-    }
-    shared = Counter(itertools.chain(*ends.values()))
-    return {name: next((e for e in ends[name] if shared[e] == 1), name) for name in settings}
-
-
-def _label(axis: str, short_name: str, choice: Choice) -> str:
-    """Return a choice as a part of a directory's name."""
-    words = "-".join(map(_word, choice.values.values()))
-    is_group = axis not in choice.values
-    return words if is_group or _names_file(axis) else f"{_safe(short_name)}-{words}"
+def _ends(setting: str) -> list[str]:
+    """Return the ends of a setting's path, the shortest first."""
+    parts = setting.split(".")
+    return [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
 
 
 def _word(value: Any) -> str:
     if isinstance(value, str) and Path(value).suffix:
         value = Path(value).stem
     if isinstance(value, bool) or value is None:
-        value = {True: "true", False: "false", None: "none"}[value]
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return _safe(text)
+        return str(value).lower()
+    return _safe(f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def _safe(text: str) -> str:

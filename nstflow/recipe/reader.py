@@ -15,7 +15,7 @@ from nstflow.plugins.catalog import Catalog
 from nstflow.plugins.manager import Plugins
 from nstflow.plugins.single_file import PluginFile
 from nstflow.recipe.attribution import Origin
-from nstflow.recipe.matrix import Cell, cells_of
+from nstflow.recipe.matrix import Cell, MatrixReader
 from nstflow.recipe.model import Recipe, with_defaults
 from nstflow.recipe.overrides import override
 from nstflow.recipe.paths import MATRIX, Keys
@@ -109,6 +109,8 @@ def read(
     source = replace(source, data=with_defaults(source.data))
     if options.overrides:
         source = override(source, options.overrides)
+    blocked = _blocked(source) if "plugins" in source.data else {}
+    installed = Plugins({*options.block, *blocked}, options.plugins)
     cells: list[tuple[Cell | None, Source]] = [(None, source)]
     if source.data.get(MATRIX) is not None:
         if single:
@@ -118,9 +120,7 @@ def read(
         if source.data.get("lock") is not None:
             got = "a lock is of a single run."
             raise source.error((MATRIX,), got, "Leave one of them out.", key=True)
-        cells = [*cells_of(source)]
-    blocked = _blocked(source) if "plugins" in source.data else {}
-    installed = Plugins({*options.block, *blocked}, options.plugins)
+        cells = [*MatrixReader(source, installed.catalog).cells()]
     known: dict[tuple[str, str], Stage] = {}  # equal stages of all runs are one
     return [_draft(source, installed, cell, known) for cell, source in cells]
 

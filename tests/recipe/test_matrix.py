@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nstflow import NstflowError, load_recipe
+from nstflow.plugins.single_file import read_plugin
 from nstflow.recipe.matrix import MOST_CELLS
 from nstflow.recipe.reader import Draft, ReadOptions, read
 from refusals import refused
@@ -172,6 +173,45 @@ def test_patterns_stand_for_files_sorted(write: Callable[..., Path], tmp_path: P
         paths = [each["images.content.path"] for each in values(found)]
         start = f"{tmp_path}/" if pattern.startswith("/") else ""
         assert paths == [f"{start}photos/a.jpg", f"{start}photos/b.jpg"]
+
+
+MASKED = """\
+from pathlib import Path
+from typing import Literal
+import nstflow
+
+class Masked(nstflow.Preprocessor):
+    use: Literal["masked"] = "masked"
+    mask: Path | None = None
+    title: str = ""
+
+    def size(self, size):
+        return size
+
+    def apply(self, image, images):
+        return image
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Masked]
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [("mask", {"a": "masks/a.png", "b": "masks/b.png"}), ("title", {"title-x": "masks/?.png"})],
+)
+def test_patterns_are_of_settings_whose_type_is_a_path(
+    setting: str, expected: dict[str, str], write: Any
+) -> None:
+    plugin = read_plugin(write(MASKED, "masked.py"))
+    for name in "ab":
+        write(b"", f"masks/{name}.png")
+    axis = f"  preprocess.0.{setting}: ['masks/?.png']\n"
+    path = write(BASE.replace("losses:", "preprocess: [{use: masked}]\nlosses:") + axis)
+    found = read(path, ReadOptions(plugins=(plugin,)))
+    paths = [each[f"preprocess.0.{setting}"] for each in values(found)]
+    assert dict(zip(names(found), paths, strict=True)) == expected
 
 
 def test_overrides_come_before_the_matrix(cells: Any) -> None:
