@@ -3,7 +3,7 @@
 import inspect
 import re
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import chain
@@ -16,7 +16,7 @@ from nstflow import builtin, hookspecs
 from nstflow.errors import Problem, describe_exception, source_path_of, suggest
 from nstflow.hookspecs import HOOKS
 from nstflow.plugins.catalog import Catalog, Offer, name_of, title_of
-from nstflow.plugins.observers import HookManager, InvalidPluginError, Observers
+from nstflow.plugins.observers import InvalidPluginError, Observers, PluginHooks
 from nstflow.plugins.single_file import PluginFile
 from nstflow.stages.slots import Slot, slot_of
 from nstflow.stages.stage import Stage
@@ -73,9 +73,9 @@ class Plugins:
         self.files = tuple({file.sha256: file for file in files}.values())
         self.blocked = tuple(sorted(set(blocked)))
         self.rows: list[PluginRow] = []
-        self._manager = HookManager()
+        self._hooks: dict[str, PluginHooks] = {}  # of the valid plugins, by name
         self._offers: list[Offer] = []
-        self._add(BUILTIN, f"nstflow {metadata.version('nstflow')}", builtin)
+        self._add(BUILTIN, f"nstflow {metadata.version('nstflow')}", lambda: builtin)
         names: set[str] = set()  # that can be blocked
         for entry in sorted(metadata.entry_points(group=hookspecs.PROJECT)):
             package = _package_of(entry)
@@ -84,15 +84,16 @@ class Plugins:
             if own & set(blocked):
                 self.rows.append(PluginRow(entry.name, package, error="blocked"))
             else:
-                self._load(entry, package)
+                self._add(entry.name, package, entry.load)
         for file in self.files:
             own = {file.name, file.name.removesuffix(".py")}
             names |= own
             if own & set(blocked):
                 self.rows.append(PluginRow(file.name, file.package, error="blocked"))
                 continue
-            taken = self._manager.has_plugin(file.name)
-            self._add(file.path if taken else file.name, file.package, file.load())
+            name = file.path if file.name in self._hooks else file.name
+            file.load()  # with an error that names the option; executed once
+            self._add(name, file.package, file.load)
             if error := self.rows[-1].error:
                 raise file.invalid(error)
         self.catalog = Catalog(
@@ -107,74 +108,74 @@ class Plugins:
         return Problem(f"--block-plugin {name}", "", f"there is no plugin '{name}' to block.", hint)
 
     def observers(self, extra: Iterable[object] = ()) -> Observers:
-        """Return the observers of one run: the plugins, and other objects."""
-        package = {row.name: row.package for row in self.rows if not row.error}
-        plugins = self._manager.list_name_plugin()
-        found = [(name, title_of(package[name]), plugin) for name, plugin in plugins]
-        found += [(getattr(item, "__name__", type(item).__name__), "", item) for item in extra]
+        """Return the observers of one run: the plugins, and other objects.
+
+        Raises:
+            TypeError: An object implements a hook that does not exist.
+        """
+        found = [
+            (f"'{row.name}' ({title_of(row.package)})", self._hooks[row.name])
+            for row in self.rows
+            if not row.error
+        ]
+        for item in extra:
+            name = getattr(item, "__name__", type(item).__name__)
+            try:
+                found.append((f"'{name}'", PluginHooks(name, item)))
+            except InvalidPluginError as error:
+                raise TypeError(f"the observer '{name}' can't be used: {error}") from error
         return Observers(found)
 
-    def _load(self, entry: metadata.EntryPoint, package: str) -> None:
+    def _add(self, name: str, package: str, load: Callable[[], object]) -> None:
+        """Load a plugin, or record why that is not possible."""
+        step, plugin = "import", None
         try:
-            plugin = entry.load()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - an import may raise anything
-            text = f"import failed: {describe_exception(error)}"
-            self.rows.append(PluginRow(entry.name, package, error=text))
-        else:
-            self._add(entry.name, package, plugin)
-
-    def _add(self, name: str, package: str, plugin: object) -> None:
-        """Register a plugin, or record why that is not possible."""
-        plugins = self._manager.list_name_plugin()  # compared by identity: a plugin may define ==
-        same = next((known for known, other in plugins if known == name or other is plugin), None)
-        try:
-            if same is not None:
-                raise InvalidPluginError(
-                    f"a plugin '{same}' is loaded already: block one, by its package's name"
-                )
+            plugin = load()
+            step = "nstflow_stages"
+            for known, other in self._hooks.items():
+                if known == name or other.plugin is plugin:  # a plugin may define ==
+                    raise InvalidPluginError(
+                        f"a plugin '{known}' is loaded already: block one, by its package's name"
+                    )
             if inspect.isclass(plugin):
                 raise InvalidPluginError("it is a class: let the entry point name an instance")
             hash(plugin)  # pluggy needs it
-            self._manager.register(plugin, name)
-            stages = self._check(plugin)
+            hooks = PluginHooks(name, plugin)
+            stages = _stages_of(hooks)
         except InvalidPluginError as invalid:
             error = str(invalid)
         except pluggy.PluginValidationError as invalid:
             error = " ".join(str(invalid).split())
         except KeyboardInterrupt:
             raise
-        except BaseException as raised:  # noqa: BLE001 - a hook may raise anything
-            error = f"nstflow_stages failed: {describe_exception(raised, source_path_of(plugin))}"
+        except BaseException as raised:  # noqa: BLE001 - a plugin may raise anything
+            error = f"{step} failed: {describe_exception(raised, source_path_of(plugin))}"
         else:
+            self._hooks[name] = hooks
             self._offers += [Offer(stage, name, package) for stage in stages.values()]
-            hooks = self._manager.hooks_of(plugin)
-            observed = [hook for hook in HOOKS if hook in hooks and hook != "nstflow_stages"]
+            observed = [hook for hook in HOOKS if hook in hooks.names and hook != "nstflow_stages"]
             self.rows.append(PluginRow(name, package, (*stages, *observed)))
             return
-        if same is None and self._manager.has_plugin(name):
-            self._manager.unregister(name=name)
         self.rows.append(PluginRow(name, package, error=error))
 
-    def _check(self, plugin: object) -> dict[str, type[Stage]]:
-        """Check a registered plugin, and return its stages, by `slot: name`."""
-        hooks = self._manager.hooks_of(plugin)
-        if not hooks:
-            raise InvalidPluginError("no function of it carries @nstflow.hookimpl")
-        for hook in hooks:
-            function = getattr(plugin, hook, None)
-            if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-                raise InvalidPluginError(f"its {hook} is async or a generator: use a function")
-        stages: dict[str, type[Stage]] = {}
-        for stage in chain(*self._manager.call(plugin, "nstflow_stages")):
-            slot, name = check_stage_class(stage).name, name_of(stage)
-            if plugin is not builtin:
-                check_schema(stage)
-            if f"{slot}: {name}" in stages:
-                raise InvalidPluginError(f"it offers '{name}' twice, for {slot}")
-            stages[f"{slot}: {name}"] = stage
-        return stages
+
+def _stages_of(hooks: PluginHooks) -> dict[str, type[Stage]]:
+    """Check a plugin, and return its stages, by `slot: name`."""
+    if not hooks.names:
+        raise InvalidPluginError("no function of it carries @nstflow.hookimpl")
+    for hook in hooks.names:
+        function = getattr(hooks.plugin, hook, None)
+        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+            raise InvalidPluginError(f"its {hook} is async or a generator: use a function")
+    stages: dict[str, type[Stage]] = {}
+    for stage in chain(*hooks.call("nstflow_stages")):
+        slot, name = check_stage_class(stage).name, name_of(stage)
+        if hooks.plugin is not builtin:
+            check_schema(stage)
+        if f"{slot}: {name}" in stages:
+            raise InvalidPluginError(f"it offers '{name}' twice, for {slot}")
+        stages[f"{slot}: {name}"] = stage
+    return stages
 
 
 def _package_of(entry: metadata.EntryPoint) -> str:

@@ -8,36 +8,34 @@ import pluggy
 
 from nstflow import hookspecs
 from nstflow.errors import NstflowWarning, describe_exception, source_path_of, suggest
-from nstflow.hookspecs import HOOKS
 
 
 class InvalidPluginError(Exception):
     """A plugin that does not meet its contract; the text says why."""
 
 
-class HookManager(pluggy.PluginManager):
-    """Pluggy's manager, for nstflow's hooks; it can call a hook of one plugin."""
+class PluginHooks:
+    """The hooks of one plugin, or of another object that observes; `names` are those it has.
 
-    def __init__(self) -> None:
-        super().__init__(hookspecs.PROJECT)
-        self.add_hookspecs(hookspecs)
+    Raises:
+        InvalidPluginError: It implements a hook that does not exist.
+        pluggy.PluginValidationError: A hook has an argument that does not exist.
+    """
 
-    def hooks_of(self, plugin: object) -> list[str]:
-        """Return the hooks that a registered plugin implements.
+    def __init__(self, name: str, plugin: object) -> None:
+        self.plugin = plugin
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._manager.register(plugin, name)
+        self.names = [caller.name for caller in self._manager.get_hookcallers(plugin) or ()]
+        for hook in self.names:
+            if hook not in hookspecs.HOOKS:
+                near = suggest(hook, hookspecs.HOOKS)
+                raise InvalidPluginError(f"there is no hook {hook}. {near}")
 
-        Raises:
-            InvalidPluginError: There is no hook of one of their names.
-        """
-        hooks = [caller.name for caller in self.get_hookcallers(plugin) or ()]
-        for hook in hooks:
-            if hook not in HOOKS:
-                raise InvalidPluginError(f"there is no hook {hook}. {suggest(hook, HOOKS)}")
-        return hooks
-
-    def call(self, plugin: object, hook: str, **arguments: Any) -> list[Any]:
-        """Call a hook of one plugin; the result is empty if it does not implement that."""
-        others = [other for other in self.get_plugins() if other is not plugin]
-        results: list[Any] = self.subset_hook_caller(hook, others)(**arguments)
+    def call(self, hook: str, **arguments: Any) -> list[Any]:
+        """Call a hook; the result is empty if the plugin does not implement it."""
+        results: list[Any] = getattr(self._manager.hook, hook)(**arguments)
         return results
 
 
@@ -45,36 +43,24 @@ class Observers:
     """The observers of one run. One that raises is switched off, and the run continues.
 
     Args:
-        plugins: Name, package or an empty text, and the object whose methods are hooks.
-
-    Raises:
-        TypeError: An object implements a hook that does not exist.
+        observers: What each is called for people, and its hooks.
     """
 
-    def __init__(self, plugins: Sequence[tuple[str, str, object]]) -> None:
-        self._manager = HookManager()
-        self._packages = {name: package for name, package, _ in plugins if package}
-        for name, _, plugin in plugins:
-            taken = self._manager.has_plugin(name)
-            self._manager.register(plugin, None if taken else name)
-            try:
-                self._manager.hooks_of(plugin)
-            except InvalidPluginError as error:
-                raise TypeError(f"the observer '{name}' can't be used: {error}") from error
+    def __init__(self, observers: Sequence[tuple[str, PluginHooks]]) -> None:
+        self._observers = list(observers)
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call a hook of every observer."""
-        for name, plugin in self._manager.list_name_plugin():
+        for title, hooks in tuple(self._observers):
             try:
-                self._manager.call(plugin, hook, **arguments)
+                hooks.call(hook, **arguments)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - the run continues
-                self._manager.unregister(plugin)
-                of = f" ({self._packages[name]})" if name in self._packages else ""
+                self._observers.remove((title, hooks))
                 warnings.warn(
-                    f"the observer '{name}'{of} is switched off: its {hook} raised"
-                    f" {describe_exception(error, source_path_of(plugin))}",
+                    f"the observer {title} is switched off: its {hook} raised"
+                    f" {describe_exception(error, source_path_of(hooks.plugin))}",
                     NstflowWarning,
                     stacklevel=2,
                 )

@@ -214,9 +214,9 @@ def test_broken_plugin_is_a_row_and_breaks_nothing_else(
     assert "grey" not in plugins.catalog["losses"]
     assert list(plugins.catalog.collisions()) == []
     # it takes no part in a run either
-    watching = [name for name, _ in plugins.observers()._manager.list_name_plugin()]
-    assert {"nstflow-aaa", "nstflow-zzz"} <= set(watching)
-    assert "nstflow-broken" not in watching
+    watching = [title for title, _ in plugins.observers()._observers]
+    assert {"'nstflow-aaa' (nstflow-aaa 1.0)", "'nstflow-zzz' (nstflow-zzz 1.0)"} <= set(watching)
+    assert not any("nstflow-broken" in title for title in watching)
     # and is fatal only to a recipe that needs it
     make_plan(load_recipe(write(RECIPE + "  b: {use: after, layers: [image]}\n")))
     problem = refused(load_recipe, write(WITH_GREY))
@@ -264,8 +264,8 @@ def test_one_module_under_two_entry_points_is_loaded_once(install: Any, tmp_path
     assert row_of(plugins, "a").offers == ("losses: grey", "nstflow_run_started")
     assert "'a' is loaded already" in row_of(plugins, "b").error
     assert "grey" in plugins.catalog["losses"]
-    names = [name for name, _ in plugins.observers()._manager.list_name_plugin()]
-    assert "a" in names
+    titles = [title for title, _ in plugins.observers()._observers]
+    assert "'a' (nstflow-grey 1.0)" in titles
 
 
 def test_two_packages_with_one_entry_point_name(install: Any) -> None:
