@@ -7,6 +7,7 @@ import time
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import PIL.Image
@@ -80,9 +81,7 @@ def test_a_file_is_closed_again(whole: dict[str, bytes], tmp_path: Path) -> None
 def test_too_little_memory_is_not_called_damage(
     name: str, where: str, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise MemoryError
-
+    full = Mock(side_effect=MemoryError)
     (tmp_path / name).write_bytes(whole[name])
     monkeypatch.setattr(where, full)
     if name == "deep.tif":

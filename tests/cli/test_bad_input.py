@@ -6,9 +6,9 @@ Each ends with status 2, says where and what, shows no traceback, and leaves not
 import errno
 import io
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -222,18 +222,13 @@ def test_weights_that_are_not_finite(name: str, bad: Any, tmp_path: Path) -> Non
     )
 
 
-def failing(number: int) -> Callable[..., None]:
-    def fail(*_: Any, **__: Any) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return fail
+def failing(number: int) -> Mock:
+    return Mock(side_effect=OSError(number, os.strerror(number)))
 
 
 @pytest.fixture
 def _never_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def compute(*_: Any) -> None:
-        raise AssertionError("it began to compute")
-
+    compute = Mock(side_effect=AssertionError("it began to compute"))
     monkeypatch.setattr("nstflow.engine.device.choose_device", compute)
 
 

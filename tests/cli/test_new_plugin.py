@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -113,9 +114,7 @@ def test_what_can_not_be_begun(tmp_path: Path, name: str, kind: str, words: str)
 
 
 def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
+    full = Mock(side_effect=OSError(28, "No space left on device"))
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(NstflowError, match="No space left"):
         new_plugin("soft", "losses", tmp_path)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import PIL.Image
 import PIL.PngImagePlugin
@@ -90,9 +91,7 @@ def test_lock_replaces_nothing_but_a_lock(there: str, call: Any, folder: Path) -
 def test_lock_that_can_not_be_made_or_written(
     call: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_path: Path, _data: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
+    full = Mock(side_effect=OSError(28, "No space left on device"))
     monkeypatch.setattr("nstflow.lockfile.build.write_file", full)
     answer = call("lock", "recipe.yaml")
     assert answer.code == 2

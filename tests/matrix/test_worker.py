@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -127,9 +128,7 @@ def test_a_plugin_that_is_of_another_version(jobs: Any) -> None:
 
 
 def test_a_mistake_in_a_program(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
-        raise ZeroDivisionError("by design")
-
+    broken = Mock(side_effect=ZeroDivisionError("by design"))
     monkeypatch.setattr(Loop, "dispatch", broken)
     outcome = work(jobs()[0], ignore, Stop())
     assert outcome.state == "failed"
@@ -145,10 +144,7 @@ def test_a_folder_that_can_not_be_made(jobs: Any, tmp_path: Path) -> None:
 
 
 def test_warnings_come_back(jobs: Any) -> None:
-    def tell(_: JobProgress) -> None:
-        raise RuntimeError("the display is broken")
-
-    outcome = work(jobs()[0], tell, Stop())
+    outcome = work(jobs()[0], Mock(side_effect=RuntimeError("the display is broken")), Stop())
     assert outcome.state == "finished"
     assert any("the display is broken" in note for note in outcome.notes)
 
@@ -216,10 +212,7 @@ def test_a_run_does_not_begin_once_it_is_time_to_stop(jobs: Any) -> None:
 def test_what_would_end_the_process(
     jobs: Any, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    def end(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(Loop, "compile", end)
+    monkeypatch.setattr(Loop, "compile", Mock(side_effect=error))
     stop = Stop()
     ended = work(jobs()[0], ignore, stop)
     expected = "stopped" if error is KeyboardInterrupt else "failed"

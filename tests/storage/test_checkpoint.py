@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -313,9 +314,7 @@ def test_an_altered_checkpoint_with_a_right_sha256_is_refused(
 def test_a_damaged_checkpoint_in_a_run_directory_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(5, "Input/output error")
-
+    fail = Mock(side_effect=OSError(5, "Input/output error"))
     path = tmp_path / "x" / CHECKPOINT_FILE
     with RunDirectory(tmp_path / "x") as directory:
         directory.write_record(state="running")

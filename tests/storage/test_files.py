@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -93,29 +94,21 @@ def test_places_that_can_not_be(tmp_path: Path) -> None:
     assert names(tmp_path / "a") == {"b"}
 
 
-def fail(*_: Any, **__: Any) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def interrupt(*_: Any, **__: Any) -> None:
-    raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("old", [b"old", None])
-@pytest.mark.parametrize("fails", [fail, interrupt])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
 @pytest.mark.parametrize(
     ("owner", "name"),
     [(os, "mkdir"), (Path, "write_bytes"), (Path, "open"), (os, "fsync"), (Path, "replace")],
 )
 def test_what_was_there_stays_where_it_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, fails: Any, old: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: Any, old: Any
 ) -> None:
     path = tmp_path / "a.bin"
     if old is not None:
         path.write_bytes(old)
     with monkeypatch.context() as patch:
-        patch.setattr(owner, name, fails)
-        with pytest.raises(OSError if fails is fail else KeyboardInterrupt):
+        patch.setattr(owner, name, Mock(side_effect=error))
+        with pytest.raises(type(error)):
             files.write_file(path, b"new")
     assert [each.read_bytes() for each in tmp_path.iterdir()] == ([old] if old else [])
 

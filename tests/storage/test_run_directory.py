@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -293,10 +294,7 @@ def test_folders_are_made_and_removed_where_no_run_began(
         (tmp_path / "a" / "mine").touch()
     assert files(tmp_path) == {"a", "a/mine"}  # more is not removed than was made
 
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("filelock.FileLock.acquire", interrupt)
+    monkeypatch.setattr("filelock.FileLock.acquire", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         enter(tmp_path / "new")
     assert files(tmp_path) == {"a", "a/mine"}
@@ -563,11 +561,8 @@ def test_a_new_run_without_a_step_leaves_nothing_of_its_own(tmp_path: Path, kept
     assert bool(kept) or files(tmp_path) == set()
 
 
-def fails(number: int) -> Callable[..., None]:
-    def fail(*_: Any, **__: Any) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return fail
+def fails(number: int) -> Mock:
+    return Mock(side_effect=OSError(number, os.strerror(number)))
 
 
 DISK = [errno.EACCES, errno.ENOSPC, errno.EROFS]

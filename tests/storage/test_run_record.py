@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
@@ -127,9 +128,7 @@ def test_anything_is_a_record_or_none(tmp_path_factory: pytest.TempPathFactory, 
 def test_a_folder_that_can_not_be_read_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: Path) -> bytes:
-        raise PermissionError(13, "Permission denied")
-
+    fail = Mock(side_effect=PermissionError(13, "Permission denied"))
     (tmp_path / RUN_RECORD_FILE).write_text("{}")
     monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(PermissionError):

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -262,11 +263,8 @@ def test_cache_that_can_not_be_written(
     downloads: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise error
-
     with monkeypatch.context() as patch:
-        patch.setattr(owner, method, fail)
+        patch.setattr(owner, method, Mock(side_effect=error))
         problem = refused(imagenet.fetch)
     assert str(error.strerror) in problem.got
     assert problem.hint.startswith("Free some space there, or set NSTFLOW_CACHE")
@@ -277,10 +275,7 @@ def test_cache_that_can_not_be_written(
 def test_cache_that_can_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     put(CONTENT)
 
-    def refuse(*_: Any, **__: Any) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "open", Mock(side_effect=PermissionError(13, "Permission denied")))
     problem = refused(imagenet.state)
     assert "the cache can't be read" in problem.got
     assert "NSTFLOW_CACHE" in problem.hint
@@ -324,9 +319,7 @@ def test_keras_fetches_its_own_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_keras_can_not_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
     import keras.utils as keras_utils
 
-    def get_file(*_: Any, **__: Any) -> str:
-        raise Exception("URL fetch failure")  # noqa: TRY002 - as Keras does
-
+    get_file = Mock(side_effect=Exception("URL fetch failure"))
     monkeypatch.setattr(keras_utils, "get_file", get_file)
     problem = refused(keras.fetch)
     assert problem.what == "weights"
