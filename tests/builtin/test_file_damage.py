@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import io
 import time
 import warnings
 from pathlib import Path
@@ -17,18 +16,7 @@ import tifffile
 from nstflow import NstflowError, NstflowWarning
 from nstflow.builtin.loaders import header
 from nstflow.builtin.loaders.file import File
-
-
-def saved(picture: PIL.Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def written(values: object, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, values, **options)
-    return buffer.getvalue()
+from pictures import saved, written
 
 
 @pytest.fixture(scope="module")

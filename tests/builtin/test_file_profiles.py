@@ -15,11 +15,8 @@ from PIL import ImageCms
 from nstflow import NstflowWarning
 from nstflow.builtin.loaders.file import File
 
-RED, GREEN, BLUE = (
-    (0.4360, 0.2225, 0.0139),
-    (0.3851, 0.7169, 0.0971),
-    (0.1431, 0.0606, 0.7141),
-)  # of sRGB, seen under D50
+# The primaries of sRGB, seen under D50
+RED, GREEN, BLUE = (0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
 BYTES = np.random.default_rng(5).integers(0, 256, (10, 13, 3), dtype=np.uint8)
 LEVEL = 1.5 / 255  # a rounding of littleCMS's, and one of ours
 

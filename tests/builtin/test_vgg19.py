@@ -16,30 +16,11 @@ from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.builtin.loaders.file import File
 from nstflow.engine import convolution
 from nstflow.toolkit import Method, conv3x3, load_weights
+from vgg19_table import TABLE
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = Path(os.environ.get("NSTFLOW_SHARED", ROOT.parent / "shared")) / "reference"
 NOWHERE = Path("/nowhere")
-
-# Simonyan and Zisserman 2015, table 1, column E: channels in and out of each convolution
-TABLE = {
-    "block1_conv1": (3, 64),
-    "block1_conv2": (64, 64),
-    "block2_conv1": (64, 128),
-    "block2_conv2": (128, 128),
-    "block3_conv1": (128, 256),
-    "block3_conv2": (256, 256),
-    "block3_conv3": (256, 256),
-    "block3_conv4": (256, 256),
-    "block4_conv1": (256, 512),
-    "block4_conv2": (512, 512),
-    "block4_conv3": (512, 512),
-    "block4_conv4": (512, 512),
-    "block5_conv1": (512, 512),
-    "block5_conv2": (512, 512),
-    "block5_conv3": (512, 512),
-    "block5_conv4": (512, 512),
-}
 
 
 def down_to(layer: str) -> list[str]:

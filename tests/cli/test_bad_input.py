@@ -4,7 +4,6 @@ Each ends with status 2, says where and what, shows no traceback, and leaves not
 """
 
 import errno
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import h5py
 import numpy as np
 import PIL.Image
 import pytest
+
+from pictures import saved
 
 VALID = (Path(__file__).parents[1] / "tiny.yaml").read_text()
 
@@ -156,11 +157,8 @@ def test_control_characters_do_not_reach_the_terminal(refused: Any, write: Any) 
 WITH_FILE = changed("content: {use: noise, height: 32, width: 24}", "content: photo.png")
 
 
-def png() -> bytes:
-    PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(
-        buffer := io.BytesIO(), "png"
-    )
-    return buffer.getvalue()
+PIXELS = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+PNG = saved(PIL.Image.fromarray(PIXELS), "PNG")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +166,7 @@ def png() -> bytes:
     [
         (None, "there is no file '"),
         (b"not a picture", "'photo.png' is not an image of PNG, JPEG"),
-        (png()[: len(png()) // 2], "'photo.png' is damaged and can't be decoded ("),
+        (PNG[: len(PNG) // 2], "'photo.png' is damaged and can't be decoded ("),
     ],
 )
 def test_an_image_that_can_not_be_read(

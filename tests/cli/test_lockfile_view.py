@@ -6,8 +6,6 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-import numpy as np
-import PIL.Image
 import pytest
 
 import nstflow
@@ -17,6 +15,7 @@ from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import parse_source
 from nstflow.runner.verify import Comparison
+from pictures import draw
 
 RECIPE = """\
 name: tiny
@@ -37,8 +36,7 @@ schedule: {use: epochs, epochs: 1, steps_per_epoch: 3}
 def stopped(tmp_path_factory: pytest.TempPathFactory, asking: Any) -> Path:
     """Return the directory of a run that was stopped."""
     folder = tmp_path_factory.mktemp("stopped")
-    pixels = np.random.default_rng(0).integers(0, 256, (32, 24, 3), np.uint8)
-    PIL.Image.fromarray(pixels).save(folder / "photo.png")
+    draw(folder / "photo.png")
     (folder / "recipe.yaml").write_text(RECIPE)
     asks = asking()
     plan = make_plan(load_recipe(folder / "recipe.yaml"))

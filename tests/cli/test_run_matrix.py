@@ -152,7 +152,7 @@ def test_options_that_do_not_fit(
     assert not list(tmp_path.glob("runs/*/*/run.json"))
 
 
-def test_a_single_run_has_no_executor(call: Any, write: Callable[[str], Path], grid: Path) -> None:
+def test_a_single_run_has_no_executor(call: Any, write: Any, grid: Path) -> None:
     single = write(grid.read_text().split("matrix:")[0])
     answer = call("run", single, "--executor", "processes", "--threads", "2")
     assert answer.code == 2
@@ -329,7 +329,7 @@ ERRORS = ["SystemExit(0)", "GeneratorExit()", "BaseException(1)", "Mute()", "Mem
 
 @pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_whatever_a_stage_raises_the_other_runs_are_made(
-    write: Callable[..., Path], grid: Path, tmp_path: Path, executor: str
+    write: Any, grid: Path, tmp_path: Path, executor: str
 ) -> None:
     plugin = write(PLUGIN, "raising.py")
     text = grid.read_text().split("matrix:")[0] + "postprocess: [{use: raising, error: none}]\n"

@@ -6,28 +6,8 @@ from typing import Any
 
 import pytest
 
+from grey_plugin import GREY
 from nstflow.builtin.losses.gram import Gram
-
-GREY = """
-from typing import Literal
-from pydantic import Field
-from nstflow import LossTerm, hookimpl, tf
-
-
-class Grey(LossTerm):
-    \"\"\"Draw the canvas to [grey].\"\"\"
-
-    use: Literal["grey"] = "grey"
-    level: float = Field(0.5, description="The grey, in [0, 1].")
-
-    def score(self, features, target):
-        return tf.reduce_mean(features["image"]) - self.level
-
-
-@hookimpl
-def nstflow_stages():
-    return [Grey]
-"""
 
 
 def facts_of(shown: str, plugin: str) -> dict[str, str]:

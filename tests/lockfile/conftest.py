@@ -4,8 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import PIL.Image
 import pytest
 
 import nstflow
@@ -13,6 +11,7 @@ from nstflow.lockfile.build import Lockfile, make_lock
 from nstflow.plan import Plan, make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.yaml import parse_yaml
+from pictures import draw
 
 RECIPE = """\
 name: tiny
@@ -57,20 +56,7 @@ def recipe_text() -> str:
     return RECIPE
 
 
-@pytest.fixture(scope="session")
-def draw() -> Any:
-    """Write an image of random pixels."""
-
-    def draw(path: Path, seed: int = 0) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(seed).integers(0, 256, (32, 24, 3), np.uint8)
-        PIL.Image.fromarray(pixels).save(path)
-        return path
-
-    return draw
-
-
-def lay(folder: Path, draw: Any) -> Path:
+def lay(folder: Path) -> Path:
     (folder / "recipe.yaml").write_text(RECIPE)
     draw(folder / "photo.png")
     draw(folder / "style.png", seed=1)
@@ -78,15 +64,15 @@ def lay(folder: Path, draw: Any) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, draw: Any) -> Path:
+def folder(tmp_path: Path) -> Path:
     """Return the test's folder, with the recipe and its images."""
-    return lay(tmp_path, draw)
+    return lay(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def ran(tmp_path_factory: pytest.TempPathFactory, draw: Any, asking: Any) -> Path:
+def ran(tmp_path_factory: pytest.TempPathFactory, asking: Any) -> Path:
     """Return a folder with the recipe, its finished run (out), and one that stopped (stopped)."""
-    folder = lay(tmp_path_factory.mktemp("ran"), draw)
+    folder = lay(tmp_path_factory.mktemp("ran"))
     plan = make_plan(load_recipe(folder / "recipe.yaml"))
     nstflow.run(plan, folder / "out")
     asks = asking()

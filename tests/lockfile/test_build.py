@@ -22,6 +22,7 @@ from nstflow.recipe.paths import parse_path, with_value
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.yaml import parse_yaml
 from nstflow.storage import files
+from pictures import draw
 from refusals import refused
 
 
@@ -108,9 +109,7 @@ def test_weights_with_a_name_have_a_hash_for_which_they_are_downloaded(
     assert fetched == ["far"]
 
 
-def test_a_file_that_changed_or_vanished_is_named_with_its_line(
-    planned: Any, folder: Path, draw: Any
-) -> None:
+def test_a_file_that_changed_or_vanished_is_named_with_its_line(planned: Any, folder: Path) -> None:
     plan = planned()
     lockfile = make_lock(plan, folder)
     lockfile.check_unchanged()
@@ -197,7 +196,7 @@ def test_path_in_a_lockfile_leads_to_the_file(
 
 
 def test_absolute_paths_and_those_in_a_home_folder_become_relative(
-    planned: Any, recipe_text: str, folder: Path, draw: Any, monkeypatch: pytest.MonkeyPatch
+    planned: Any, recipe_text: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(folder / "home"))
     draw(folder / "home" / "photo.png")
@@ -209,7 +208,7 @@ def test_absolute_paths_and_those_in_a_home_folder_become_relative(
 
 @pytest.mark.parametrize("linked", ["recipe", "images", "lock", "image"])
 def test_paths_lead_through_symlinked_folders(
-    linked: str, recipe_text: str, write: Any, draw: Any, tmp_path: Path
+    linked: str, recipe_text: str, write: Any, tmp_path: Path
 ) -> None:
     """A `..` behind a link leads out of the folder that it points to."""
     far = tmp_path / "far" / "away" / "deep"
@@ -354,9 +353,8 @@ def test_stage_that_names_several_files(odd: Any, folder: Path) -> None:
     plan = odd("{use: several, paths: [a.txt, b.txt]}")
     lockfile = make_lock(plan, folder / "out")
     assert lockfile.data["images"]["odd"]["paths"] == ["../a.txt", "../b.txt"]
-    assert [name for name in lockfile.files if "odd" in name] == [
-        *("images.odd.paths.0", "images.odd.paths.1"),
-    ]
+    names = [name for name in lockfile.files if "odd" in name]
+    assert names == ["images.odd.paths.0", "images.odd.paths.1"]
     assert lockfile.without_paths()["images"]["odd"]["paths"] == ["a.txt", "b.txt"]
     files = reread(plan, folder / "out").files
     assert files["images.odd.paths.1"].samefile(folder / "b.txt")

@@ -25,14 +25,14 @@ from nstflow.lockfile.check import (
 from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.storage.run_record import LOCK_FILE
+from pictures import draw
 from refusals import problems_of, refused
 
 
 @contextmanager
 def silence() -> Iterator[None]:
     """Let a warning fail the test."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         yield
 
 
@@ -56,7 +56,7 @@ def test_everything_is_as_it_was(locked: Any, with_term: str) -> None:
         check(locked(with_term))
 
 
-def test_input_that_was_changed(locked: Any, folder: Path, draw: Any) -> None:
+def test_input_that_was_changed(locked: Any, folder: Path) -> None:
     lock = locked()
     draw(folder / "style.png", seed=2)
     problem = refused(check, lock)
@@ -93,7 +93,7 @@ def test_weights_that_were_changed(
     assert second.got == "the lock has abababababab…, here it is cdcdcdcdcdcd…."
 
 
-def test_every_difference_is_listed(locked: Any, with_term: str, folder: Path, draw: Any) -> None:
+def test_every_difference_is_listed(locked: Any, with_term: str, folder: Path) -> None:
     lock = locked(with_term)
     for name in ("photo.png", "style.png"):
         draw(folder / name, seed=3)
@@ -131,9 +131,8 @@ def test_other_versions_of_python_and_tensorflow_are_warnings(locked: Any) -> No
     replace(lock, "tensorflow: .*", "tensorflow: 2.0.0")
     with pytest.warns(NstflowWarning) as caught:
         check(lock)
-    assert [str(warning.message).partition(", here")[0] for warning in caught] == [
-        *("lock.python was 3.0.0", "lock.tensorflow was 2.0.0"),
-    ]
+    starts = [str(warning.message).partition(", here")[0] for warning in caught]
+    assert starts == ["lock.python was 3.0.0", "lock.tensorflow was 2.0.0"]
     assert all("perhaps not the same pixels" in str(warning.message) for warning in caught)
 
 
@@ -181,7 +180,7 @@ def test_lock_that_was_damaged(pattern: str, by: str, what: str, locked: Any) ->
     assert re.match(rf"{re.escape(str(lock))}:\d+:\d+$", problem.where)
 
 
-def test_locked_run_on_the_command_line(call: Any, locked: Any, folder: Path, draw: Any) -> None:
+def test_locked_run_on_the_command_line(call: Any, locked: Any, folder: Path) -> None:
     lock = locked()
     draw(folder / "photo.png", seed=4)
     answer = call("run", "--locked", "a.lock.yaml", "--out", "out")
@@ -193,8 +192,7 @@ def test_locked_run_on_the_command_line(call: Any, locked: Any, folder: Path, dr
     assert answer.code == 0  # without --locked a lock is a recipe like any other
     draw(folder / "photo.png")
     replace(lock, "python: .*", "python: 3.0.0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
+    with warnings.catch_warnings(action="default"):
         answer = call("run", "--locked", "a.lock.yaml", "--out", "locked", "--quiet")
     assert answer.code == 0
     notes = answer.err.splitlines()
@@ -207,7 +205,7 @@ def test_locked_run_on_the_command_line(call: Any, locked: Any, folder: Path, dr
 # rerun and verify warn, and refuse nothing
 
 
-def test_warnings_say_what_may_make_another_picture(locked: Any, folder: Path, draw: Any) -> None:
+def test_warnings_say_what_may_make_another_picture(locked: Any, folder: Path) -> None:
     lock = locked()
     replace(lock, f"plugins: {{nstflow: {version('nstflow')}}}", "plugins: {nstflow: 0.0.9}")
     replace(lock, "python: .*", "python: 3.0.0\n  stopped_at: 3")
@@ -233,7 +231,7 @@ def test_no_warning_for_settings_or_without_a_lock(locked: Any, folder: Path) ->
 # --resume
 
 
-def test_run_that_can_not_be_resumed(ran: Path, draw: Any, call: Any, tmp_path: Path) -> None:
+def test_run_that_can_not_be_resumed(ran: Path, call: Any, tmp_path: Path) -> None:
     """A run that was stopped, with one change after the other; then as it was."""
     shutil.copytree(ran, tmp_path, dirs_exist_ok=True)
     stopped = tmp_path / "stopped"
@@ -270,10 +268,8 @@ def test_run_that_can_not_be_resumed(ran: Path, draw: Any, call: Any, tmp_path: 
     assert f"{lock}  lock.files.images.style.path\n" in problems
     draw(tmp_path / "b.png", seed=1)  # the same image by another name
     (tmp_path / "style.png").unlink()
-    answer = call(
-        *("run", "recipe.yaml", "--out", "stopped", "--resume", "--quiet"),
-        *("--set", "images.style.path=b.png"),
-    )
+    options = ["--resume", "--quiet", "--set", "images.style.path=b.png"]
+    answer = call("run", "recipe.yaml", "--out", "stopped", *options)
     assert (answer.code, answer.err) == (0, "")
 
 

@@ -27,11 +27,12 @@ from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.yaml import parse_yaml
 from nstflow.stages.result import Result
+from pictures import draw
 from png_files import chunks_of, png_of
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, draw: Any, recipe_text: str) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, recipe_text: str) -> Path:
     """Return a maker's home: a recipe, and inputs by relative, absolute and home paths."""
     home = tmp_path_factory.mktemp("secret-home")
     draw(home / "private photos" / "größer photo.png")
@@ -235,11 +236,9 @@ def test_rerun_where_inputs_are_missing(call: Any, given: Path) -> None:
 def test_rerun_elsewhere_warns_of_what_is_not_the_same(call: Any, given: Path, put: Any) -> None:
     record = read_record(given / "got.png")
     put(record.replace("\n  python: ", "\n  python: 3.0."), given / "got.png")
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        answer = call(
-            *("rerun", given / "got.png", "--images", given, "--out", given / "again", "-q"),
-        )
+    options = ["--images", given, "--out", given / "again", "-q"]
+    with warnings.catch_warnings(action="default"):
+        answer = call("rerun", given / "got.png", *options)
     assert answer.code == 0
     assert answer.err.startswith("note: lock.python was 3.0.")
     assert answer.err.endswith(": a picture like it, perhaps not the same pixels\n")
@@ -319,7 +318,7 @@ def opened(_watching: None) -> Iterator[list[str]]:
     WATCHED.pop()
 
 
-def test_watching_sees_what_is_opened(opened: list[str], draw: Any, tmp_path: Path) -> None:
+def test_watching_sees_what_is_opened(opened: list[str], tmp_path: Path) -> None:
     draw(tmp_path / "a.png")
     opened.clear()
     with PIL.Image.open(tmp_path / "a.png"):
@@ -340,7 +339,6 @@ def test_no_file_is_opened_that_a_picture_leads_to(
     known: bool,
     call: Any,
     put: Any,
-    draw: Any,
     tmp_path: Path,
     opened: list[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -472,7 +470,7 @@ def test_text_behind_the_pixels_is_found(made: Result, tmp_path: Path) -> None:
     assert read_record(tmp_path / "a.png") == read_record(made.files[0])
 
 
-def test_text_of_the_older_kinds_is_read(draw: Any, tmp_path: Path) -> None:
+def test_text_of_the_older_kinds_is_read(tmp_path: Path) -> None:
     head, *rest = chunks_of(draw(tmp_path / "a.png").read_bytes())
     for kind, text in (
         (b"tEXt", b"nstflow\0seed: 1"),
@@ -483,7 +481,7 @@ def test_text_of_the_older_kinds_is_read(draw: Any, tmp_path: Path) -> None:
         assert read_record(tmp_path / "a.png") == "seed: 1"
 
 
-def test_text_that_unpacks_to_too_much(call: Any, draw: Any, tmp_path: Path) -> None:
+def test_text_that_unpacks_to_too_much(call: Any, tmp_path: Path) -> None:
     head, *rest = chunks_of(draw(tmp_path / "a.png").read_bytes())
     bomb = b"nstflow\0\0" + zlib.compress(bytes(1 << 28), 9)
     assert len(bomb) < 1 << 19
@@ -509,7 +507,7 @@ def test_picture_that_was_cut_off_or_altered(made: Result, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["a.jpg", "plain.png", "cut.png", "empty.png", "text.png", "."])
 @pytest.mark.parametrize("command", ["show", "rerun"])
-def test_what_has_no_lock(command: str, name: str, call: Any, draw: Any, tmp_path: Path) -> None:
+def test_what_has_no_lock(command: str, name: str, call: Any, tmp_path: Path) -> None:
     PIL.Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
     plain = draw(tmp_path / "plain.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(plain[:20])

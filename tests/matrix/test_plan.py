@@ -50,13 +50,13 @@ def test_the_table_is_there_while_the_runs_last(matrix: Matrix, tmp_path: Path) 
     assert seen == [[w, w, w, f], [w, w, f, f], [w, f, f, f], [f, f, f, f]]
 
 
-def test_one_run_is_a_plan(write: Callable[[str], Path], grid: Path) -> None:
+def test_one_run_is_a_plan(write: Any, grid: Path) -> None:
     assert isinstance(plan_recipe(grid), Matrix)
     single = write(grid.read_text().split("matrix:")[0])
     assert isinstance(plan_recipe(single), Plan)
 
 
-def test_the_problems_of_all_runs_are_reported_once(write: Callable[..., Path], grid: Path) -> None:
+def test_the_problems_of_all_runs_are_reported_once(write: Any, grid: Path) -> None:
     text = grid.read_text()
     recipe = write(f"{text}  losses.keep.wieght: [1, 2]\n  images.content.height: [5, -1]\n")
     line = text.count("\n") + 1
@@ -67,9 +67,7 @@ def test_the_problems_of_all_runs_are_reported_once(write: Callable[..., Path], 
     ]
 
 
-def test_files_that_are_missing_are_reported_at_the_matrix(
-    write: Callable[..., Path], grid: Path
-) -> None:
+def test_files_that_are_missing_are_reported_at_the_matrix(write: Any, grid: Path) -> None:
     text = grid.read_text().replace("{use: noise, height: 32, width: 24}", "{path: a.png}")
     recipe = write(text + "  images.content.path: [b.png, c.png]\n")
     line = text.count("\n") + 1

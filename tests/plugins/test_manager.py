@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from grey_plugin import GREY
 from nstflow import hookimpl, hookspecs
 from nstflow.errors import NstflowError, NstflowWarning
 from nstflow.plan import make_plan
@@ -17,27 +18,6 @@ from nstflow.recipe.reader import load_recipe
 from refusals import refused
 
 LOADED = "a plugin '{}' is loaded already: block one, by its package's name"
-
-LOSS = """
-from typing import Any, Literal
-from pydantic import Field
-from nstflow import LossTerm, hookimpl, tf
-
-
-class Grey(LossTerm):
-    \"\"\"Draw the canvas to grey.\"\"\"
-
-    use: Literal["grey"] = "grey"
-    level: float = Field(0.5, description="The grey.")
-
-    def score(self, features: Any, target: Any) -> Any:
-        return tf.add_n([tf.reduce_mean(tf.square(x - self.level)) for x in features.values()])
-
-
-@hookimpl
-def nstflow_stages():
-    return [Grey]
-"""
 
 RECIPE = """\
 name: x
@@ -60,7 +40,7 @@ def body(text: str) -> str:
 
 
 def test_plugin_offers_its_stages(install: Any, write: Any) -> None:
-    install("nstflow-grey", LOSS, version="1.2.3")
+    install("nstflow-grey", GREY, version="1.2.3")
     plugins = Plugins()
     assert row_of(plugins, "nstflow-grey") == PluginRow(
         "nstflow-grey", "nstflow-grey 1.2.3", ("losses: grey",)
@@ -73,7 +53,7 @@ def test_plugin_offers_its_stages(install: Any, write: Any) -> None:
 
 
 def test_entry_point_may_be_called_otherwise_than_its_package(install: Any) -> None:
-    install("nstflow-grey", LOSS, plugin="grey")
+    install("nstflow-grey", GREY, plugin="grey")
     assert row_of(Plugins(), "grey").package == "nstflow-grey 1.0"
 
 
@@ -143,7 +123,7 @@ BROKEN = {
     "misspelt hook of stages": (observer("nstflow_stage()"), "Did you mean 'nstflow_stages'"),
     "unknown hook": (observer("before_the_run()"), r"no hook before_the_run\."),
     "wrong signature": (observer("nstflow_progress(progress, canvas)"), "nstflow_progress.*canvas"),
-    "second hook wrong": (LOSS + observer("nstflow_run_failed(reason)"), "run_failed.*reason"),
+    "second hook wrong": (GREY + observer("nstflow_run_failed(reason)"), "run_failed.*reason"),
     "import error": (
         "import a_module_that_is_nowhere",
         "import failed: ModuleNotFoundError.*a_module_that_is_nowhere.*nstflow_broken.py:1",
@@ -201,9 +181,9 @@ BROKEN = {
 def test_broken_plugin_is_a_row_and_breaks_nothing_else(
     source: str, words: str, install: Any, write: Any, call: Any
 ) -> None:
-    install("nstflow-aaa", LOSS.replace("grey", "before"))
+    install("nstflow-aaa", GREY.replace("grey", "before"))
     install("nstflow-broken", source)
-    install("nstflow-zzz", LOSS.replace("grey", "after"))
+    install("nstflow-zzz", GREY.replace("grey", "after"))
     plugins = Plugins()
     row = row_of(plugins, "nstflow-broken")
     assert row.offers == ()
@@ -226,13 +206,13 @@ def test_broken_plugin_is_a_row_and_breaks_nothing_else(
 
 
 def test_metadata_that_names_no_package(install: Any, tmp_path: Path) -> None:
-    install("nstflow-grey", LOSS)
+    install("nstflow-grey", GREY)
     (tmp_path / "site" / "nstflow_grey-1.0.dist-info" / "METADATA").write_text("Nothing: here\n")
     assert "grey" in Plugins().catalog["losses"]
 
 
 def test_entry_point_that_leads_nowhere(install: Any, tmp_path: Path) -> None:
-    install("nstflow-grey", LOSS)
+    install("nstflow-grey", GREY)
     entries = tmp_path / "site" / "nstflow_grey-1.0.dist-info" / "entry_points.txt"
     entries.write_text("[nstflow]\nnstflow-grey = nstflow_grey:nothing\n")
     assert "AttributeError" in row_of(Plugins(), "nstflow-grey").error
@@ -241,7 +221,7 @@ def test_entry_point_that_leads_nowhere(install: Any, tmp_path: Path) -> None:
 def test_plugin_may_be_an_object(install: Any, tmp_path: Path) -> None:
     install(
         "nstflow-grey",
-        LOSS.replace("def nstflow_stages():", "def other():")
+        GREY.replace("def nstflow_stages():", "def other():")
         + body("""
         class Plugin:
             @hookimpl
@@ -257,7 +237,7 @@ def test_plugin_may_be_an_object(install: Any, tmp_path: Path) -> None:
 
 
 def test_one_module_under_two_entry_points_is_loaded_once(install: Any, tmp_path: Path) -> None:
-    install("nstflow-grey", LOSS + observer("nstflow_run_started()"))
+    install("nstflow-grey", GREY + observer("nstflow_run_started()"))
     entries = tmp_path / "site" / "nstflow_grey-1.0.dist-info" / "entry_points.txt"
     entries.write_text("[nstflow]\na = nstflow_grey\nb = nstflow_grey\n")
     plugins = Plugins()
@@ -269,8 +249,8 @@ def test_one_module_under_two_entry_points_is_loaded_once(install: Any, tmp_path
 
 
 def test_two_packages_with_one_entry_point_name(install: Any) -> None:
-    install("nstflow-one", LOSS, plugin="same")
-    install("nstflow-two", LOSS.replace("grey", "gray"), plugin="same")
+    install("nstflow-one", GREY, plugin="same")
+    install("nstflow-two", GREY.replace("grey", "gray"), plugin="same")
     plugins = Plugins()
     rows = [row for row in plugins.rows if row.name == "same"]
     assert [row.package for row in rows] == ["nstflow-one 1.0", "nstflow-two 1.0"]
@@ -282,7 +262,7 @@ def test_two_packages_with_one_entry_point_name(install: Any) -> None:
 
 
 def test_plugin_called_nstflow_does_not_replace_the_built_in_stages(install: Any) -> None:
-    install("nstflow-impostor", LOSS, plugin="nstflow")
+    install("nstflow-impostor", GREY, plugin="nstflow")
     plugins = Plugins()
     rows = {row.package.split()[0]: row.error for row in plugins.rows if row.name == "nstflow"}
     assert rows == {
@@ -296,8 +276,8 @@ def test_plugin_called_nstflow_does_not_replace_the_built_in_stages(install: Any
 
 
 def collide(install: Any) -> None:
-    install("nstflow-one", LOSS, plugin="one")
-    install("nstflow-two", LOSS, plugin="two", version="2.0")
+    install("nstflow-one", GREY, plugin="one")
+    install("nstflow-two", GREY, plugin="two", version="2.0")
 
 
 def test_collision_names_both_packages(install: Any, write: Any) -> None:
@@ -331,7 +311,7 @@ def test_collision_is_settled_by_blocking(
 
 
 def test_collision_with_a_built_in_stage(install: Any, write: Any) -> None:
-    install("nstflow-rival", LOSS.replace("grey", "gram"), plugin="rival")
+    install("nstflow-rival", GREY.replace("grey", "gram"), plugin="rival")
     path = write(RECIPE + "  b: {use: gram, image: content, layers: [image]}\n")
     problem = refused(load_recipe, path)
     assert "by nstflow " in problem.got
@@ -342,7 +322,7 @@ def test_collision_with_a_built_in_stage(install: Any, write: Any) -> None:
 
 
 def test_one_name_in_two_slots_is_no_collision(install: Any) -> None:
-    install("nstflow-png", LOSS.replace("grey", "png"))
+    install("nstflow-png", GREY.replace("grey", "png"))
     catalog = Plugins().catalog
     assert list(catalog.collisions()) == []
     assert catalog["losses"]["png"].package == "nstflow-png 1.0"
@@ -351,7 +331,7 @@ def test_one_name_in_two_slots_is_no_collision(install: Any) -> None:
 
 def test_blocked_plugin_is_not_even_imported(install: Any, write: Any, tmp_path: Path) -> None:
     marker = tmp_path / "imported"
-    install("nstflow-grey", f"open({str(marker)!r}, 'w').close()\n{LOSS}", plugin="grey")
+    install("nstflow-grey", f"open({str(marker)!r}, 'w').close()\n{GREY}", plugin="grey")
     row = row_of(Plugins(["grey"]), "grey")
     assert (row.error, row.offers) == ("blocked", ())
     assert not marker.exists()
@@ -362,14 +342,14 @@ def test_blocked_plugin_is_not_even_imported(install: Any, write: Any, tmp_path:
 
 
 def test_block_that_names_nothing(install: Any) -> None:
-    install("nstflow-grey", LOSS, plugin="grey")
+    install("nstflow-grey", GREY, plugin="grey")
     assert Plugins(["grey"]).unknown_blocks == []
     assert Plugins(["nstflow-grey"]).unknown_blocks == []
     assert Plugins(["nope", "grey", "nstflow"]).unknown_blocks == ["nope", "nstflow"]
 
 
 def test_block_that_names_nothing_is_reported_with_the_nearest(install: Any, write: Any) -> None:
-    install("nstflow-grey", LOSS, plugin="grey")
+    install("nstflow-grey", GREY, plugin="grey")
     with pytest.raises(NstflowError, match=r"no plugin 'gray' to block\. Did you mean 'grey'\?"):
         load_recipe(write(RECIPE), block=["gray"])
 
@@ -438,8 +418,7 @@ def test_observer_that_raises_is_switched_off_and_the_others_are_reported() -> N
     assert "the observer 'Raises' is switched off: its nstflow_progress raised" in text
     assert "KeyError: 'lost'" in text
     assert "test_manager.py:" in text
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         observers.notify("nstflow_progress", progress=3, folder=Path())
         observers.notify("nstflow_run_finished", result=4)
     assert bad.count == 2

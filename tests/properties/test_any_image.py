@@ -1,6 +1,5 @@
 """Any bytes for an image file: a picture of the size that its header says, or words."""
 
-import io
 import struct
 import tempfile
 import warnings
@@ -13,11 +12,11 @@ import numpy as np
 import PIL.Image
 import PIL.ImageCms
 import pytest
-import tifffile
 from hypothesis import strategies as some
 
 from nstflow import NstflowError, NstflowWarning
 from nstflow.builtin.loaders.file import File
+from pictures import saved, written
 from png_files import SIGNATURE, chunks_of, png_of
 
 pytestmark = pytest.mark.fuzz
@@ -29,18 +28,6 @@ MAGIC += [b"\xff\xd8\xff\xe0\0\x10JFIF\0", b"\xff\xd8\xff\xe1\0\x40Exif\0\0", b"
 MAGIC += [b"RIFF\x40\0\0\0WEBPVP8" + kind for kind in (b" ", b"X", b"L")]
 MAGIC += [b"MM\0+\0\x08\0\0", b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0"]
 MAGIC += [b"BM\x40\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"]
-
-
-def saved(picture: PIL.Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def written(values: Any, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, values, **options)
-    return buffer.getvalue()
 
 
 def whole_files() -> list[bytes]:
@@ -85,12 +72,9 @@ ODD = [(1 << n) + k for n in (0, 1, 2, 3, 4, 7, 8, 15, 16, 24, 31, 32, 63, 64) f
 
 blobs = some.builds(bytes.__add__, some.sampled_from(MAGIC), some.binary(max_size=300))
 
-
 PNGS = [chunks_of(data) for data in FILES if data.startswith(SIGNATURE)]
-KINDS = [
-    *(b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"IDAT", b"gAMA", b"cHRM", b"pHYs", b"sRGB")
-]
-KINDS += [b"tEXt", b"zTXt", b"iTXt", b"acTL", b"fcTL", b"fdAT", b"IEND", b"xxxx", b"XXXX"]
+KINDS = b"IHDR PLTE tRNS iCCP eXIf IDAT gAMA cHRM pHYs sRGB tEXt zTXt iTXt".split()
+KINDS += b"acTL fcTL fdAT IEND xxxx XXXX".split()
 
 
 @some.composite

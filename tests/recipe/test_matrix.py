@@ -1,7 +1,7 @@
 """A recipe with a matrix: which runs it stands for, and what is wrong with one, at its line."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +13,26 @@ from nstflow.recipe.matrix import MOST_CELLS
 from nstflow.recipe.reader import Draft, ReadOptions, read
 from refusals import refused
 
-BASE = """\
-name: grid
-images:
-  content: {use: noise, height: 32, width: 24}
-  style: {use: noise, height: 16, width: 16, seed: 1}
-losses:
-  keep: {use: content, layers: [image], weight: 10}
-  look: {use: gram, image: style, layers: [image], weight: 7}
-matrix:
-"""
+TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text()
+BASE = TINY.replace("preprocess: []\n", "") + "matrix:\n"
 FIRST = BASE.count("\n") + 1  # the line of what is written below `matrix:`
 
 
 @pytest.fixture
-def cells(write: Callable[[str], Path]) -> Any:
+def cells(write: Any) -> Any:
     """Read the runs of the recipe above with a matrix."""
 
     def cells(matrix: str, *overrides: str) -> list[Draft]:
         path = write(BASE + textwrap.indent(textwrap.dedent(matrix), "  "))
         found = read(path, ReadOptions(overrides))
-        assert {draft.recipe_or_raise().name for draft in found} == {"grid"}
+        assert {draft.recipe_or_raise().name for draft in found} == {"tiny"}
         return found
 
     return cells
 
 
 @pytest.fixture
-def problems(write: Callable[[str], Path]) -> Callable[[str], list[str]]:
+def problems(write: Any) -> Any:
     """Return what is wrong with a matrix: line and column in it, path, text."""
 
     def problems(matrix: str) -> list[str]:
@@ -152,7 +144,7 @@ def test_no_value_leads_out_of_the_directory(cells: Any, name: str) -> None:
     assert not found.startswith(".")
 
 
-def test_patterns_stand_for_files_sorted(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_patterns_stand_for_files_sorted(write: Any, tmp_path: Path) -> None:
     for name in ("b.jpg", "a.jpg", "c.png", "sub/d.jpg"):
         write(b"", f"photos/{name}")
     write(b"", "photos/e.jpg/not_a_file.txt")
@@ -215,7 +207,7 @@ def test_patterns_are_of_settings_whose_type_is_a_path(
 
 
 def test_overrides_come_before_the_matrix(cells: Any) -> None:
-    (found,) = cells("seed: [3]\n", "name=grid", "losses.look.weight=5")
+    (found,) = cells("seed: [3]\n", "name=tiny", "losses.look.weight=5")
     assert found.origin.source.data["seed"] == 3
     assert found.origin.source.data["losses"]["look"]["weight"] == 5
 
@@ -287,47 +279,45 @@ NO_FILE = "A pattern starts at the recipe's folder."
         ),
     ],
 )
-def test_what_is_wrong_with_a_matrix(
-    problems: Callable[[str], list[str]], matrix: str, expected: list[str]
-) -> None:
+def test_what_is_wrong_with_a_matrix(problems: Any, matrix: str, expected: list[str]) -> None:
     found = problems(f"{matrix}\n")
     assert len(found) == len(expected)
     assert [text[: len(start)] for text, start in zip(found, expected, strict=True)] == expected
 
 
 @pytest.mark.parametrize("matrix", ["{}", "5", "[1]"])
-def test_a_matrix_that_is_none(write: Callable[[str], Path], matrix: str) -> None:
+def test_a_matrix_that_is_none(write: Any, matrix: str) -> None:
     path = write(BASE.replace("matrix:", f"matrix: {matrix}"))
     with pytest.raises(NstflowError, match="this must be a mapping of axes"):
         read(path)
 
 
-def test_a_recipe_without_a_matrix_is_one_run(write: Callable[[str], Path]) -> None:
+def test_a_recipe_without_a_matrix_is_one_run(write: Any) -> None:
     for text in (BASE.replace("matrix:", ""), BASE):  # null: as if it were not there
         (draft,) = read(write(text))
         assert draft.origin.cell is None
 
 
-def test_one_run_is_not_read_from_a_matrix(write: Callable[[str], Path]) -> None:
+def test_one_run_is_not_read_from_a_matrix(write: Any) -> None:
     path = write(f"{BASE}  seed: [1]\n")
     with pytest.raises(NstflowError, match="this recipe has a matrix") as caught:
         load_recipe(path)
     assert caught.value.problems[0].where.endswith(f":{FIRST - 1}:1")
 
 
-def test_mistakes_in_values_are_reported_at_the_matrix(write: Callable[[str], Path]) -> None:
+def test_mistakes_in_values_are_reported_at_the_matrix(write: Any) -> None:
     path = write(f"{BASE}  seed: [1, x, 2]\n  losses.look.wieght: [1]\n")
     found = read(path)
     wheres = {(p.where.rsplit(":", 2)[1], p.what) for draft in found for p in draft.problems}
     assert wheres == {(str(FIRST), "seed"), (str(FIRST + 1), "losses.look.wieght")}
 
 
-def test_a_lock_has_no_matrix(write: Callable[[str], Path]) -> None:
+def test_a_lock_has_no_matrix(write: Any) -> None:
     with pytest.raises(NstflowError, match="a lock is of a single run"):
         read(write(f"{BASE}  seed: [1]\nlock: {{}}\n"))
 
 
-def test_keys_of_a_setting_lead_nowhere_else(write: Callable[[str], Path]) -> None:
+def test_keys_of_a_setting_lead_nowhere_else(write: Any) -> None:
     found = read(write(f"{BASE}  losses./../../up/x.weight: [1]\n  losses.a\\nb: [2]\n"))
     (name,) = names(found)
     assert not set(name) & set("/\\\n")
@@ -339,7 +329,7 @@ def test_true_is_not_one(cells: Any) -> None:
     assert values(found) == [{"seed": 2, "summary": "x"}]
 
 
-def test_a_pattern_for_an_image_in_short(write: Callable[..., Path]) -> None:
+def test_a_pattern_for_an_image_in_short(write: Any) -> None:
     write(b"", "photos/a.jpg")
     text = BASE.replace("{use: noise, height: 32, width: 24}", "x.png")
     found = read(write(text + "  images.content: photos/*.jpg\n"))
@@ -357,7 +347,7 @@ def test_an_axis_can_be_set_from_the_command_line(cells: Any) -> None:
     assert [each["seed"] for each in values(found)] == [1, 9]
 
 
-def test_a_matrix_can_be_set_from_the_command_line(write: Callable[[str], Path]) -> None:
+def test_a_matrix_can_be_set_from_the_command_line(write: Any) -> None:
     path = write(BASE.removesuffix("matrix:\n"))
     found = read(path, ReadOptions(("matrix.losses.look.weight=[5, 6]",)))
     assert [each["losses.look.weight"] for each in values(found)] == [5, 6]

@@ -188,7 +188,7 @@ def test_default_list_is_set(recipe: Path) -> None:
         (["losses.keep={use: content, layers: [x]}"], "--set losses.keep", "losses.keep.layers.0"),
         (["losses.keep={use: contents}"], "--set losses.keep", "losses.keep.use"),
         (["outputs=[{use: png, name: 5}]"], "--set outputs", "outputs.0.name"),
-        # the last word on a value is the one to blame
+        # the last setting of a value is the one that is wrong
         (["seed=5", "seed=-5"], "--set seed", "seed"),
         (
             ["losses.keep.layers=[x]", "losses={k: {use: content, layers: [x]}}"],

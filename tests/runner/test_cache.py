@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,22 +25,14 @@ from nstflow.builtin.loaders.noise import NoiseImage
 from nstflow.engine.loop import Loop
 from nstflow.runner.cache import LRU, RunCache, hashes_of
 
-RECIPE = """\
-name: tiny
-images:
-  content: {use: noise, height: 32, width: 24}
-  style: {use: noise, height: 16, width: 20, seed: 1}
-preprocess: []
-extractor: {weights: random}
-losses:
-  keep: {use: content, layers: [block2_conv1], weight: 10}
-  look: {use: gram, image: style, layers: [block1_conv1, image], weight: 7}
-schedule: {use: epochs, epochs: 1, steps_per_epoch: 3}
-"""
+TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text()
+RECIPE = TINY.replace("content, layers: [image]", "content, layers: [block2_conv1]")
+RECIPE = RECIPE.replace("style, layers: [image]", "style, layers: [block1_conv1, image]")
+RECIPE = RECIPE.replace("epochs: 2", "epochs: 1")
 
 
 @pytest.fixture
-def read(write: Callable[[str], Path]) -> Any:
+def read(write: Any) -> Any:
     def read(*overrides: str) -> Recipe:
         return load_recipe(write(RECIPE), overrides)
 
@@ -176,7 +167,7 @@ def test_what_is_the_same_is_loaded_built_and_described_once(
     assert len(targets) == described + described // 2  # those of one image of two
 
 
-def test_a_file_that_changed_is_loaded_again(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_file_that_changed_is_loaded_again(write: Any, tmp_path: Path) -> None:
     from PIL import Image
 
     recipe = write(RECIPE.replace("{use: noise, height: 32, width: 24}", "photo.png"))
@@ -306,9 +297,7 @@ for number in range(count):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_memory_stays_flat_over_a_hundred_runs(
-    write: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_memory_stays_flat_over_a_hundred_runs(write: Any, tmp_path: Path) -> None:
     """Of six sizes; each run has an image of its own."""
     recipe = write(RECIPE)
     done = subprocess.run(

@@ -4,7 +4,6 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -26,8 +25,6 @@ TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text()
 
 ENDED = {"recipe.yaml", "recipe.lock.yaml", "history.csv", "result.png", "run.json"}
 STOPPED = ENDED | {"checkpoint.safetensors"}
-
-Run = Callable[..., Result]
 
 
 class Ends:
@@ -64,7 +61,7 @@ class Watch(Ends):
 
 
 @pytest.fixture
-def run(tmp_path: Path, write: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, write: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run a recipe with settings, into the folder `out` of the test's own."""
     monkeypatch.chdir(tmp_path)
 
@@ -177,7 +174,7 @@ def test_progress_reports_every_step_once(ended: tuple[Result, Watch]) -> None:
     np.testing.assert_array_equal(watch.canvases[-1].pixels, result.image.pixels)
 
 
-def test_same_bytes_each_time(ended: tuple[Result, Watch], run: Run) -> None:
+def test_same_bytes_each_time(ended: tuple[Result, Watch], run: Any) -> None:
     first, second = ended[0], run(shared=RunCache())
     assert first.files[0].read_bytes() == second.files[0].read_bytes()
     assert first.image.pixels.tobytes() == second.image.pixels.tobytes()
@@ -185,13 +182,13 @@ def test_same_bytes_each_time(ended: tuple[Result, Watch], run: Run) -> None:
         assert first.history[column] == second.history[column]
 
 
-def test_noise_differs_by_the_seed(run: Run) -> None:
+def test_noise_differs_by_the_seed(run: Any) -> None:
     settings = ("start={use: noise}", "schedule={epochs: 1, steps_per_epoch: 1}")
     first, second = (run(*settings, f"seed={seed}", out=f"{seed}") for seed in (1, 2))
     assert np.abs(first.image.pixels - second.image.pixels).mean() > 0.1
 
 
-def test_network_of_random_weights(run: Run) -> None:
+def test_network_of_random_weights(run: Any) -> None:
     result = run(
         "extractor.layers={content: [block2_conv1], style: [block1_conv1, block2_conv1]}",
         "losses.keep={use: content}",
@@ -204,7 +201,7 @@ def test_network_of_random_weights(run: Run) -> None:
     assert result.losses["look"] < result.history["look"][0]
 
 
-def test_postprocessing_and_several_outputs(run: Run, tmp_path: Path) -> None:
+def test_postprocessing_and_several_outputs(run: Any, tmp_path: Path) -> None:
     result = run(
         "postprocess=[{use: keep_color}, {use: resize, longest_side: 64}]",
         "outputs=[{use: png}, {use: jpeg, name: small, quality: 50}, {use: png, name: again}]",
@@ -228,7 +225,7 @@ def test_recipe_in_place_of_a_plan_and_the_default_folder(
     assert (tmp_path / "runs" / "tiny" / "result.png").is_file()
 
 
-def test_run_directory_is_replaced_only_on_request(run: Run, tmp_path: Path) -> None:
+def test_run_directory_is_replaced_only_on_request(run: Any, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     for name in ("recipe.yaml", "history.csv", "old.png", "mine.txt"):
         (tmp_path / "out" / name).write_text("old")
@@ -269,7 +266,7 @@ def nstflow_stages():
 WITH_TERM = "losses.extra={use: term, layers: [image, block1_conv1]}"
 
 
-def test_term_without_an_image_has_no_target(run: Run, install: Any) -> None:
+def test_term_without_an_image_has_no_target(run: Any, install: Any) -> None:
     lines = (
         "assert target is None; assert list(features) == ['image', 'block1_conv1'];"
         " assert features.weights['image'].shape == (1, 32, 24, 1);"
@@ -284,7 +281,7 @@ def test_term_without_an_image_has_no_target(run: Run, install: Any) -> None:
     assert history["total"][0] == pytest.approx(total, rel=1e-6)
 
 
-def test_random_directions_are_seeded_by_term_and_step(run: Run, install: Any) -> None:
+def test_random_directions_are_seeded_by_term_and_step(run: Any, install: Any) -> None:
     lines = (
         "return tf.random.stateless_uniform((), features.seed)"
         " + 0.0 * tf.reduce_sum(features['image'])"
@@ -351,7 +348,7 @@ def seen() -> list[tuple[Any, ...]]:
     return asked
 
 
-def test_phases_change_the_size_and_carry_the_state(run: Run, install: Any, tmp_path: Path) -> None:
+def test_phases_change_the_size_and_carry_the_state(run: Any, install: Any, tmp_path: Path) -> None:
     install("nstflow-pyramid", PYRAMID)
     watch = Watch()
     result = run("schedule={use: pyramid}", "optimizer={use: carried}", observers=[watch])
@@ -377,7 +374,7 @@ def test_phases_change_the_size_and_carry_the_state(run: Run, install: Any, tmp_
     assert all(a < b for a, b in pairwise(result.history["seconds"]))
 
 
-def test_phase_that_is_stopped_makes_way_for_the_next(run: Run, install: Any) -> None:
+def test_phase_that_is_stopped_makes_way_for_the_next(run: Any, install: Any) -> None:
     install("nstflow-pyramid", PYRAMID)
     watch = Watch()
     result = run("schedule={use: pyramid, stops: true}", observers=[watch])
@@ -412,7 +409,7 @@ class Interrupts(Watch):
             raise KeyboardInterrupt
 
 
-def test_interrupt_keeps_the_picture_so_far(run: Run, tmp_path: Path) -> None:
+def test_interrupt_keeps_the_picture_so_far(run: Any, tmp_path: Path) -> None:
     watch = Interrupts("progress")
     result = run("postprocess=[{use: resize, longest_side: 8}]", observers=[watch])
     assert result.interrupted
@@ -425,7 +422,7 @@ def test_interrupt_keeps_the_picture_so_far(run: Run, tmp_path: Path) -> None:
 
 
 def test_interrupt_in_a_dispatch_keeps_the_steps_before(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dispatch = Loop.dispatch
 
@@ -444,7 +441,7 @@ def test_interrupt_in_a_dispatch_keeps_the_steps_before(
 
 @pytest.mark.parametrize("at", ["started", "compile"])
 def test_interrupt_before_the_first_step_leaves_nothing(
-    at: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = Interrupts(at)
     if at == "compile":
@@ -468,7 +465,7 @@ SINKING = [
 ]
 
 
-def test_loss_that_is_not_finite_stops_the_run(run: Run, install: Any, tmp_path: Path) -> None:
+def test_loss_that_is_not_finite_stops_the_run(run: Any, install: Any, tmp_path: Path) -> None:
     install("nstflow-term", TERM.format(score=NAN))
     watch = Watch()
     with pytest.raises(NstflowError) as caught:
@@ -497,7 +494,7 @@ FLAT = "return tf.sqrt(tf.reduce_sum(0.0 * features['image']))"
     ],
 )
 def test_run_that_fails_before_its_second_step_leaves_nothing(
-    score: str, error: type[Exception], match: str, run: Run, install: Any, tmp_path: Path
+    score: str, error: type[Exception], match: str, run: Any, install: Any, tmp_path: Path
 ) -> None:
     install("nstflow-term", TERM.format(score=score))
     watch = Ends()
@@ -508,7 +505,7 @@ def test_run_that_fails_before_its_second_step_leaves_nothing(
     assert watch.seen == ["started", f"failed: {error.__name__}"]
 
 
-def test_observer_that_raises_does_not_stop_the_run(run: Run) -> None:
+def test_observer_that_raises_does_not_stop_the_run(run: Any) -> None:
     class Raises:
         @hookimpl
         def nstflow_progress(self) -> None:

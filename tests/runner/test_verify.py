@@ -15,28 +15,16 @@ import nstflow
 from nstflow.recipe.reader import load_recipe
 from nstflow.runner.verify import Comparison, compare, verify
 from nstflow.stages.result import Result
+from pictures import draw
 
-RECIPE = """\
-name: tiny
-images:
-  content: photo.png
-  style: {use: noise, height: 16, width: 16, seed: 1}
-preprocess: []
-extractor: {weights: random}
-losses:
-  keep: {use: content, layers: [image], weight: 10}
-  look: {use: gram, image: style, layers: [image], weight: 7}
+TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text()
+RECIPE = (
+    TINY.replace("{use: noise, height: 32, width: 24}", "photo.png")
+    + """\
 optimizer: {epsilon: 1e-8}  # each step can be seen
-schedule: {use: epochs, epochs: 1, steps_per_epoch: 3}
 outputs: [{use: png}, {use: jpeg, name: small, quality: 80}]
 """
-
-
-def draw(path: Path, seed: int = 0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (32, 24, 3), np.uint8)
-    PIL.Image.fromarray(pixels).save(path)
-    return path
+)
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +100,7 @@ def test_picture_without_metadata_is_the_same(ended: Result, run: Path) -> None:
 
 def test_input_that_was_changed_is_a_warning(call: Any, run: Path) -> None:
     draw(run.parent / "photo.png", seed=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
+    with warnings.catch_warnings(action="default"):
         answer = call("verify", run, "--quiet")
     assert answer.code == 1
     assert answer.err.startswith("note: lock.files.images.content.path was ")

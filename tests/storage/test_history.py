@@ -3,8 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,20 +15,10 @@ from nstflow.recipe.reader import load_recipe
 from nstflow.runner.optimization import columns_of, not_finite, record
 from nstflow.storage.history import from_csv, to_csv
 
-RECIPE = """\
-name: tiny
-images:
-  content: {use: noise, height: 32, width: 24}
-preprocess: []
-losses:
-  keep: {use: content, layers: [image]}
-  smooth: {use: total_variation}
-"""
-
 
 @pytest.fixture
-def plan(write: Callable[..., Any]) -> Plan:
-    return make_plan(load_recipe(write(RECIPE)))
+def plan() -> Plan:
+    return make_plan(load_recipe(Path(__file__).parents[1] / "tiny.yaml"))
 
 
 def empty(plan: Plan) -> dict[str, list[float]]:
@@ -40,7 +29,7 @@ def empty(plan: Plan) -> dict[str, list[float]]:
 
 
 def test_columns_are_in_the_recipes_order(plan: Plan) -> None:
-    assert columns_of(plan) == ("step", "total", "keep", "smooth", "seconds")
+    assert columns_of(plan) == ("step", "total", "keep", "look", "seconds")
 
 
 def test_the_steps_of_a_dispatch_share_its_time(plan: Plan) -> None:
@@ -51,7 +40,7 @@ def test_the_steps_of_a_dispatch_share_its_time(plan: Plan) -> None:
         "step": [1, 2, 3],
         "total": [1.5, 2.25, 8.0],
         "keep": [1.0, 0.25, 8.0],
-        "smooth": [0.5, 2.0, 0.0],
+        "look": [0.5, 2.0, 0.0],
         "seconds": [1.5, 3.0, 3.5],
     }
     assert all(type(step) is int for step in history["step"])
@@ -78,8 +67,8 @@ def test_a_loss_that_is_not_finite_is_named(plan: Plan, loss: float) -> None:
     with pytest.raises(NstflowError) as caught:
         record(history, plan, [[1.0, 1.0], [2.0, loss], [loss, 3.0]], 1.0, 13)
     (problem,) = caught.value.problems
-    assert problem.where.endswith("recipe.yaml:7:11")
-    assert problem.what == "losses.smooth"
+    assert problem.where.endswith("tiny.yaml:9:9")
+    assert problem.what == "losses.look"
     assert problem.got == (
         f"the loss ({loss}) is not finite at step 12: the numbers have run out of range."
     )
@@ -91,7 +80,7 @@ def test_a_loss_that_is_not_finite_is_named(plan: Plan, loss: float) -> None:
 
 def test_not_finite_names_its_place(plan: Plan) -> None:
     (problem,) = not_finite(plan, ("losses", "keep"), "the gradient", 7).problems
-    assert (problem.where.rpartition("/")[2], problem.what) == ("recipe.yaml:6:9", "losses.keep")
+    assert (problem.where.rpartition("/")[2], problem.what) == ("tiny.yaml:8:9", "losses.keep")
     assert "the gradient is not finite at step 7" in problem.got
 
 

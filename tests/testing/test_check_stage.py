@@ -380,7 +380,7 @@ def test_tiny_images_are_the_same_each_time(nstflow_tiny_images: dict[str, Image
     assert [image.size for image in tiny_images().values()] == [(16, 24), (12, 20)]
 
 
-def test_a_tiny_run(nstflow_run: Callable[..., Any]) -> None:
+def test_a_tiny_run(nstflow_run: Any) -> None:
     result = nstflow_run(steps=4, losses={"mine": {"use": "total_variation"}})
     assert list(result.history["mine"]) == list(result.history["total"])
     assert len(result.history["step"]) == 4
