@@ -28,7 +28,7 @@ class BuiltNetwork:
 
     Attributes:
         network: The function; None if no term needs a layer beyond the pixels.
-        key: Equal for networks that are equal; None if that is not known.
+        key: Equal for networks that are known to be equal.
     """
 
     network: Network | None
@@ -41,7 +41,7 @@ def build_network(plan: Plan, shared: RunCache) -> BuiltNetwork:
         return BuiltNetwork(None, ("pixels",))
     assets = [asset.sha256 for asset in plan.assets]
     hashes = hashes_of(plan.extractor.files(plan.recipe.folder).values())
-    key = None if hashes is None else (plan.extractor, plan.layers, assets, hashes)
+    key = (plan.extractor, plan.layers, assets, hashes)
     with plan.recipe.asking("extractor"):
         build = partial(plan.extractor.build, plan.layers, plan.recipe.folder)
         network = shared.networks.get(key, build)
@@ -90,14 +90,14 @@ def build_objective(
     named = {name: term.image for name, term in plan.terms.items() if term.image is not None}
     for image in dict.fromkeys(named.values()):
         # one image at a time: the features of a large one fill the memory
-        key = built.key and (built.key, images[image].size)
+        key = (built.key, images[image].size)
         describer = shared.descriptions.get(key, partial(Describer, network))
         features = cache(partial(describer, images[image]))
         pixels = _digest(images[image])
         for name, term in terms.items():
             if named.get(name) == image:
                 with plan.recipe.asking("losses", name):
-                    known = built.key and (term, name, seed, pixels, built.key)
+                    known = (term, name, seed, pixels, built.key)
                     make = partial(_target, term, name, seed, features)
                     targets[name] = shared.targets.get(known, make)
     return Objective(network, plan.terms, targets, seed, partial(plan.recipe.asking, "losses"))
@@ -118,9 +118,9 @@ def build_loop(
     optimizer, asking = plan.recipe.optimizer, partial(plan.recipe.asking, "optimizer")
     terms, given = len(plan.terms), objective.given
     loop = Loop(optimizer, objective, terms, canvas, state, step, given, attributed=asking)
-    known = objective.kind is not None and built.key is not None
+    kind = objective.kind or object()  # which equals no other
     with asking():  # its state may be anything
-        key = (objective.kind, optimizer, loop.shapes, built.key) if known else None
+        key = (kind, optimizer, loop.shapes, built.key)
     loop.program = shared.programs.get(key, loop.trace)
     return loop
 

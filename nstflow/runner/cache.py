@@ -23,9 +23,7 @@ class LRU:
         self._kept: list[tuple[Any, Any]] = []  # a list: keys are compared, not all can be hashed
 
     def get(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return what is kept for a key, or make it; with a key of None it is always made."""
-        if key is None:
-            return make()
+        """Return what is kept for a key, or make it."""
         for index, (known, thing) in enumerate(self._kept):
             if known == key:
                 self._kept.append(self._kept.pop(index))
@@ -70,12 +68,12 @@ class RunCache:
         self.descriptions = LRU(64)
 
 
-def hashes_of(files: Iterable[Path]) -> list[str] | None:
-    """Return the hashes of files, to compare with others'; None where one can't be read."""
+def hashes_of(files: Iterable[Path]) -> object:
+    """Return the hashes of files; where one can't be read, an object that equals no other."""
     try:
         return [sha256_of(file) for file in files]
     except OSError:
-        return None
+        return object()
 
 
 def _bytes_of(thing: Any) -> int:

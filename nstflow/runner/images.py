@@ -24,7 +24,7 @@ def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
         with recipe.asking("images", name) as loader:
             hashes = hashes_of(loader.files(recipe.folder).values())
             # a loader that names no file may yet read one, from the recipe's folder
-            key = None if hashes is None else (loader, hashes, hashes or recipe.folder)
+            key = (loader, hashes, hashes or recipe.folder)
             loaded = shared.images.get(key, partial(loader.load, recipe.folder))
             images[name] = check_type(loaded, Image, "load()")
             _expect(images[name], plan.sources[name], "Has the file changed? Run it again.")
