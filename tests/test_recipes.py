@@ -1,4 +1,4 @@
-"""Every recipe that ships is sound, and the committed schema is current."""
+"""Every recipe that ships is valid, and the committed schema is current."""
 
 import json
 from importlib import metadata
@@ -26,7 +26,7 @@ def test_there_are_recipes() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_recipe_is_sound(recipe: Path) -> None:
+def test_recipe_is_valid(recipe: Path) -> None:
     planned = plan_recipe(recipe)
     plans = planned.plans if isinstance(planned, Matrix) else [planned]
     assert all(plan.steps > 0 for plan in plans)

@@ -34,7 +34,7 @@ def assert_grey(image: Image, expected: NDArray[np.generic], atol: float = 1e-7)
 
 
 def assert_words(image: Image, expected: NDArray[np.uint16]) -> None:
-    """Assert that all 65536 levels can be told apart again, and are the right ones."""
+    """Assert that all 65536 levels are distinct again, and the right ones."""
     np.testing.assert_array_equal(np.rint(np.float64(image.pixels) * 65535), expected)
 
 

@@ -82,18 +82,18 @@ def test_the_loss_has_at_most_fifteen_lines() -> None:
 
 def test_followed_word_for_word(tmp_path: Path) -> None:
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
-    told = {}
+    printed = {}
     for block in BLOCKS:
         if block.title:
             (tmp_path / block.title).write_text(block.text, encoding="utf-8")
             continue
         for line in block.text.splitlines():
-            told[line] = do(line, tmp_path)
-    assert "valid" in told["nstflow validate mine/recipe.yaml --plugin mine/moments.py"]
-    shown = told["nstflow stages losses moments --plugin mine/moments.py"]
+            printed[line] = do(line, tmp_path)
+    assert "valid" in printed["nstflow validate mine/recipe.yaml --plugin mine/moments.py"]
+    shown = printed["nstflow stages losses moments --plugin mine/moments.py"]
     assert "moments: {use: moments, image: style" in shown
     assert "Weight of the spread" in shown
-    assert "nstflow-moments 0.1.0" in told["nstflow plugins"]
+    assert "nstflow-moments 0.1.0" in printed["nstflow plugins"]
     for name in ("first", "second", "third"):
         run = tmp_path / "runs" / name
         assert (run / "result.png").is_file()

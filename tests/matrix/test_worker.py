@@ -1,4 +1,4 @@
-"""One run of many, made from plain data: how each kind of end is told."""
+"""One run of many, made from plain data: how each kind of end is reported."""
 
 import pickle
 import signal

@@ -127,11 +127,11 @@ def picture_or_refused() -> Iterator[Outcome]:
                 size = file.size(path.parent)
                 image = file.load(path.parent)
             except NstflowError as error:
-                told = str(error)
+                message = str(error)
             else:
                 assert image.size == size
                 return "picture"
-        assert path.name in told
+        assert path.name in message
         return "no size" if size is None else "no pixels"
 
     with tempfile.TemporaryDirectory() as name:

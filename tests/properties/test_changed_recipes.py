@@ -80,10 +80,10 @@ def change(data: Any, keys: Keys, way: str, key: str, value: Any) -> None:
             parent[keys[-1]] = [old]
 
 
-def changed(told: list[tuple[Keys, str, str, Any]]) -> str:
+def changed(edits: list[tuple[Keys, str, str, Any]]) -> str:
     """Return the recipe with some changes, as YAML."""
     data = copy.deepcopy(DATA)
-    for each in copy.deepcopy(told):
+    for each in copy.deepcopy(edits):
         change(data, *each)
     return to_yaml(data)
 

@@ -66,7 +66,7 @@ def names(drafts: Sequence[Draft]) -> list[str]:
             "losses.look.weight: [1, 2.5]\nseed: [0, 3]\n",
             "weight-1_seed-0 weight-1_seed-3 weight-2.5_seed-0 weight-2.5_seed-3",
         ),
-        # axes of one end are told apart
+        # axes that end alike have different names
         (
             "losses.look.weight: [1]\nlosses.keep.weight: [2]\nimages.style.seed: [3]\n",
             "look.weight-1_keep.weight-2_seed-3",

@@ -47,12 +47,12 @@ def recipe(write: Any, tmp_path: Path) -> Path:
 def in_a_mount(folder: Path, options: str, script: str) -> subprocess.CompletedProcess[str]:
     """Run a shell script with a file system of its own at `disk`, which ends with it."""
     if shutil.which("unshare") is None:
-        pytest.skip("no unshare here, so no file system of one's own")
+        pytest.skip("no unshare here, so no separate file system")
     (folder / "disk").mkdir()
     able = f"mount -t tmpfs -o {options} tmpfs disk"
     unshared = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
     if subprocess.run([*unshared, able], cwd=folder, capture_output=True, check=False).returncode:
-        pytest.skip("this system does not let its users mount a file system of their own")
+        pytest.skip("this system does not let its users mount a file system")
     run = f"{sys.executable} -m nstflow run recipe.yaml --quiet --out disk/out"
     text = f"run='{run}'\n{able}\n{textwrap.dedent(script)}"
     return subprocess.run(

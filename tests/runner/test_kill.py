@@ -1,4 +1,4 @@
-"""Runs killed at random moments go on to the bytes of one that was let alone.
+"""Runs killed at random moments resume to the bytes of one that was not.
 
 Five kills by default, at moments that differ from day to day; `NSTFLOW_KILLS=50` asks for more.
 """
