@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.paths import format_path, get_path, parse_path, with_value
+from nstflow.recipe.paths import format_path, get_path, with_settings, with_value
 from nstflow.recipe.source import read_source
 from nstflow.recipe.yaml import to_yaml
+from nstflow.stages.slots import SLOTS
 from nstflow.stages.stage import Extractor, Stage
 from nstflow.storage.files import sha256_of, write_file
 
@@ -61,8 +62,7 @@ class Lockfile:
         """
         plan = self.plan
         data = recipe_data(plan.recipe, plan.extractor if self.kind else plan.recipe.extractor)
-        for setting, path in self.paths.items():
-            data, _ = with_value(data, parse_path(data, setting), path)
+        data = with_settings(data, self.paths)
         data["lock"] = {
             "files": dict(self.files),
             "weights": {asset.name: asset.sha256 for asset in plan.assets if asset.sha256},
@@ -85,12 +85,10 @@ class Lockfile:
         Args:
             stopped_at: How many steps the picture has, if the run was stopped.
         """
-        data = self.data
-        for setting, path in self.paths.items():
-            data, _ = with_value(data, parse_path(data, setting), Path(path).name)
+        settings: Data = {setting: Path(path).name for setting, path in self.paths.items()}
         if stopped_at is not None:
-            data, _ = with_value(data, ("lock", "stopped_at"), stopped_at)
-        return data
+            settings["lock.stopped_at"] = stopped_at
+        return with_settings(self.data, settings)
 
     def check_unchanged(self) -> None:
         """Check that the files are still what they were; to be called when all have been read.
@@ -114,12 +112,10 @@ def make_lock(plan: Plan, folder: Path) -> Lockfile:
     Raises:
         NstflowError: A file can't be read.
     """
-    unknown = [a for a in plan.assets if a.sha256 is None and not a.present and a.fetch]
-    for asset in unknown:
-        assert asset.fetch is not None  # noqa: S101 - as above
-        asset.fetch(lambda _done, _of: None)
-    if unknown:
-        plan = replace(plan, assets=tuple(plan.recipe.extractor.assets(plan.recipe.folder)))
+    for asset in plan.assets:
+        if asset.sha256 is None and not asset.present and asset.fetch:
+            asset.fetch(lambda _done, _of: None)
+            plan = replace(plan, assets=tuple(plan.recipe.extractor.assets(plan.recipe.folder)))
     paths, files = {}, {}
     for setting, file in plan.files.items():
         paths[setting] = relative(file, folder)
@@ -141,10 +137,10 @@ def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:
         recipe: What to write.
         extractor: Its extractor, or that settled for a device.
     """
-    data: Data = {}
-    for name in type(recipe).model_fields:
-        if name not in ("matrix", "lock"):  # a single run has no matrix, and its own lock
-            data[name] = _plain(getattr(recipe, name))
+    # a single run has no matrix, and its own lock
+    dumped = recipe.model_dump(mode="json", exclude={*SLOTS, "matrix", "lock"})
+    dumped |= {slot.name: [] if slot.holds == "list" else {} for slot in SLOTS.values()}
+    data: Data = {name: dumped[name] for name in type(recipe).model_fields if name in dumped}
     for keys, stage in recipe.stages():
         written = copy.deepcopy(get_path(recipe.source.data, keys))
         settings = _settings(extractor if keys == ("extractor",) else stage, written)
@@ -163,24 +159,17 @@ def to_text(data: Data) -> str:
     )
 
 
-def _plain(value: Any) -> Any:
-    """Return a field of the recipe as data; stages are put in separately."""
-    if isinstance(value, Stage):
-        return {}
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-
-
 def _settings(stage: Stage, written: Data) -> Data:
     """Return the settings of a stage as they can be read again, or as written if they can't."""
     try:
         dumped, fields = stage.model_dump(mode="json", warnings=False), type(stage).model_fields
-        data = {name: dumped[name] for name in fields if name in dumped}  # no computed ones
-        data = {k: v for k, v in data.items() if v is not None or fields[k].default is not None}
-        text = json.dumps(data)
+        text = json.dumps(
+            {
+                name: dumped[name]
+                for name, field in fields.items()  # no computed ones
+                if name in dumped and (dumped[name] is not None or field.default is not None)
+            }
+        )
         if type(stage).model_validate_json(text, strict=True) == stage:
             return dict(json.loads(text))
     except ValueError:  # pydantic's, for a plugin's own type that it can read but not write
@@ -222,12 +211,9 @@ def _file_error(recipe: Recipe, setting: str, got: str, hint: str = "") -> Nstfl
 def _packages(plan: Plan) -> Data:
     """Return package → version of everything that supplied a stage."""
     catalog = plan.recipe.installed.catalog
-    packages = {"nstflow": version("nstflow")}
-    for _, stage in plan.recipe.stages():
-        if offer := catalog.offer_of(stage):
-            name, _, packages_version = offer.package.partition(" ")
-            packages[name] = packages_version
-    return packages
+    offers = (catalog.offer_of(stage) for _, stage in plan.recipe.stages())
+    packages = (offer.package.partition(" ") for offer in offers if offer)
+    return {"nstflow": version("nstflow")} | {name: number for name, _, number in packages}
 
 
 def write_lock(plan: Plan, path: Path, choice: DeviceChoice = "auto") -> Path:

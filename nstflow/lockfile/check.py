@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from nstflow.errors import NstflowError, NstflowWarning, Problem
 from nstflow.lockfile.build import Data, Lockfile, make_lock
-from nstflow.lockfile.diff import Difference, differences, refusal, text_of, under
+from nstflow.lockfile.diff import Difference, differences, refusal, text_of
 from nstflow.plan import Plan
 from nstflow.recipe.model import Lock
 from nstflow.recipe.source import read_source
@@ -37,7 +37,7 @@ def check_locked(lockfile: Lockfile) -> None:
         hint = "Leave --set out, or leave --locked out."
         raise NstflowError(Problem(option, "", "a locked recipe runs as it is.", hint), label)
     found = _differences(lockfile)
-    if serious := under(found, *_REQUIRED):
+    if serious := [each for each in found if each.setting.startswith(_REQUIRED)]:
         hint = "Restore them, or leave --locked out."
         raise refusal(serious, label, label, hint, ("the lock has", "here it is"))
     _warn(found, lockfile.plan)
@@ -51,20 +51,16 @@ def warn_differences(plan: Plan) -> None:
 
 def warn_device(lockfile: Lockfile) -> None:
     """Warn if the device is not the one in the recipe's lock."""
-    lock = lockfile.plan.recipe.lock
-    locked = (lock.device, lock.device_kind) if lock else (None, None)
-    here = (lockfile.device, lockfile.kind)
-    for setting, first, second in zip(("device", "device_kind"), locked, here, strict=True):
-        if first not in (None, second):
-            each = Difference(f"lock.{setting}", text_of(first), text_of(second))
-            _warn([each], lockfile.plan)
+    if lock := lockfile.plan.recipe.lock:
+        locked = lock.model_dump(include={"device", "device_kind"}, exclude_none=True)
+        here = {name: lockfile.data["lock"][name] for name in locked}
+        _warn(differences({"lock": locked}, {"lock": here}), lockfile.plan)
 
 
 def _differences(lockfile: Lockfile) -> list[Difference]:
     """Return what differs between the lock in a recipe and what is here, the device left out."""
-    written = dict(lockfile.plan.recipe.source.data["lock"])
-    for setting in ("device", "device_kind"):
-        written.pop(setting, None)
+    lock = lockfile.plan.recipe.source.data["lock"].items()
+    written = {name: value for name, value in lock if name not in ("device", "device_kind")}
     return differences({"lock": written}, {"lock": lockfile.data["lock"]})
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from nstflow.lockfile.build import Data, Kind, describe_file, recipe_data
 from nstflow.lockfile.provenance import read_anything
 from nstflow.plan import make_plan
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.paths import parse_path, with_value
+from nstflow.recipe.paths import with_settings
 from nstflow.recipe.reader import parse
 
 LEFT_OUT = "–"
@@ -57,11 +57,6 @@ def differences(first: Any, second: Any) -> list[Difference]:
     ]
 
 
-def under(found: Iterable[Difference], *sections: str) -> list[Difference]:
-    """Return the differences in sections, such as `lock.files`."""
-    return [each for each in found if any(f"{each.setting}.".startswith(f"{s}.") for s in sections)]
-
-
 def refusal(
     found: Sequence[Difference], where: str, subject: str, hint: str, names: tuple[str, str]
 ) -> NstflowError:
@@ -75,14 +70,10 @@ def refusal(
         names: What the first and the second are, such as `("the lock has", "here it is")`.
     """
     problems = [
-        Problem(
-            where,
-            each.setting,
-            f"{names[0]} {each.first}, {names[1]} {each.second}.",
-            hint if each is found[-1] else "",
-        )
+        Problem(where, each.setting, f"{names[0]} {each.first}, {names[1]} {each.second}.")
         for each in found
     ]
+    problems[-1] = replace(problems[-1], hint=hint)
     return NstflowError(problems, subject)
 
 
@@ -130,17 +121,12 @@ def text_of(value: Any) -> str:
         case bool() | None:
             return {True: "true", False: "false", None: "null"}[value]
         case float():
-            return number_text(value)
+            # as a person writes it: `3000` for 3000.0, but never another number
+            return f"{value:g}" if float(f"{value:g}") == value else repr(value)
         case str():
             is_hash = len(value) == _HASH and set(value) <= set("0123456789abcdef")
             return value[:_SHORT] + "…" if is_hash else printable(value) or "''"
     return LEFT_OUT if value is ... else str(value)
-
-
-def number_text(value: float) -> str:
-    """Return a number as a person writes it: `3000` for 3000.0, but never another number."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(value)
 
 
 def compare_anything(first: Path, second: Path) -> list[Difference]:
@@ -152,7 +138,10 @@ def compare_anything(first: Path, second: Path) -> list[Difference]:
     Raises:
         NstflowError: One of them can't be read.
     """
-    sides = [_read(path) for path in (first, second)]
+    sides = []
+    for path in (first, second):
+        source, folder = read_anything(path)
+        sides.append((parse(source).recipe_or_raise(), folder is None))
     locks = [recipe.lock for recipe, _ in sides if recipe.lock is not None]
     kind = locks[0].device_kind if locks else None
     one, other = (_data(recipe, kind, keep_names=bare) for recipe, bare in sides)
@@ -160,12 +149,6 @@ def compare_anything(first: Path, second: Path) -> list[Difference]:
         for side in (one, other):
             side["lock"] = {"files": side["lock"]["files"]}
     return differences(one, other)
-
-
-def _read(path: Path) -> tuple[Recipe, bool]:
-    """Return the whole recipe, and whether it is a picture's."""
-    source, folder = read_anything(path)
-    return parse(source).recipe_or_raise(), folder is None
 
 
 def _data(recipe: Recipe, kind: Kind | None, *, keep_names: bool) -> Data:
@@ -183,9 +166,9 @@ def _data(recipe: Recipe, kind: Kind | None, *, keep_names: bool) -> Data:
             extractor = make_plan(recipe).on(kind).extractor
     data = recipe_data(recipe, extractor)
     files = recipe.origin.files()
-    for setting, file in files.items():
-        if not keep_names and "\0" not in str(file):  # else there is no such file
-            data, _ = with_value(data, parse_path(data, setting), os.path.realpath(file))
+    if not keep_names:
+        real = {name: os.path.realpath(f) for name, f in files.items() if "\0" not in str(f)}
+        data = with_settings(data, real)
     if lock is not None:
         return {**data, "lock": lock.model_dump(mode="json", exclude_none=True)}
     there = {name: describe_file(recipe, name, f) for name, f in files.items() if f.is_file()}

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from nstflow.errors import NstflowError, Problem
 from nstflow.lockfile.build import relative
 from nstflow.recipe.model import Lock, LockedFile, Recipe
-from nstflow.recipe.paths import parse_path, with_value
+from nstflow.recipe.paths import with_settings
 from nstflow.recipe.reader import parse
 from nstflow.recipe.source import Source, parse_source, read_source
 from nstflow.recipe.validation import explain
@@ -133,10 +133,10 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
     if not images.is_dir():
         raise NstflowError(Problem(f"--images {images}", "", "there is no such folder."))
     recipe = parse(source).recipe_or_raise()
-    named, data = recipe.origin.files(), recipe.source.data
+    named = recipe.origin.files()
     known = lock.files if lock else {}
     found = _by_hash(images, [known[setting] for setting in named if setting in known])
-    problems = []
+    problems, paths = [], {}
     for setting, file in named.items():
         if setting not in known:
             got = "the lock has no hash of this file."
@@ -147,10 +147,11 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
             got += f"no file of {what.bytes:,} bytes there has the sha256 {what.sha256}."
             problems.append(Problem(label, setting, got))
         else:
-            data, _ = with_value(data, parse_path(data, setting), found[what.sha256])
+            paths[setting] = found[what.sha256]
     if problems:
         raise NstflowError(problems, label)
-    return parse(parse_source(to_yaml(data), label, images)).recipe_or_raise()
+    text = to_yaml(with_settings(recipe.source.data, paths))
+    return parse(parse_source(text, label, images)).recipe_or_raise()
 
 
 def _by_hash(folder: Path, wanted: list[LockedFile]) -> dict[str, str]:

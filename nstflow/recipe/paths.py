@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nstflow.errors import describe_value
@@ -21,18 +21,6 @@ MAX_DEPTH = 32
 def format_path(keys: Keys) -> str:
     """Return a path as `--set` takes it: `preprocess.0.longest_side`."""
     return ".".join(map(str, keys))
-
-
-def parse_path(data: Any, setting: str) -> Keys:
-    """Return the path in data that a text means: numbers are indices of lists alone.
-
-    Its last part need not exist.
-    """
-    keys: Keys = ()
-    for part in setting.split("."):
-        key = int(part) if isinstance(data, list) else part
-        keys, data = (*keys, key), data.get(key) if isinstance(data, dict) else data[key]
-    return keys
 
 
 def get_path(data: Any, keys: Keys) -> Any:
@@ -66,6 +54,13 @@ def with_value(data: Any, path: Sequence[str | int], value: Any) -> tuple[Any, K
             data[key] = {} if held is None else copy.copy(held)
             data = data[key]
     return changed, keys
+
+
+def with_settings(data: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return data with the values of settings, such as `losses.style.weight`, put in place."""
+    for setting, value in settings.items():
+        data, _ = with_value(data, setting.split("."), value)
+    return data
 
 
 def _key(data: Any, part: str | int, keys: Keys) -> Any:

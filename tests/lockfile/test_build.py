@@ -18,7 +18,7 @@ from nstflow.lockfile.build import Lockfile, make_lock, relative, to_text
 from nstflow.matrix.worker import work
 from nstflow.plan import Plan, make_plan
 from nstflow.recipe.model import Lock
-from nstflow.recipe.paths import parse_path, with_value
+from nstflow.recipe.paths import with_settings
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.yaml import parse_yaml
 from nstflow.storage import files
@@ -403,11 +403,9 @@ def test_lock_without_paths(planned: Any, folder: Path) -> None:
 
 def test_numbers_are_indices_of_lists_alone() -> None:
     data = {"a": [{"0": {"b": 1}}], "1": 2}
-    assert parse_path(data, "a.0.0.b") == ("a", 0, "0", "b")
-    assert parse_path(data, "1") == ("1",)
-    assert parse_path(data, "a.0.new") == ("a", 0, "new")
-    changed, _ = with_value(data, ("a", 0, "0", "b"), 5)
-    assert changed == {"a": [{"0": {"b": 5}}], "1": 2}
+    changed = with_settings(data, {"a.0.0.b": 5, "1": 3, "a.0.new": 4})
+    assert changed == {"a": [{"0": {"b": 5}, "new": 4}], "1": 3}
+    assert data == {"a": [{"0": {"b": 1}}], "1": 2}
 
 
 # how often

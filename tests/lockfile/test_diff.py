@@ -9,11 +9,9 @@ from nstflow.lockfile.diff import (
     LEFT_OUT,
     Difference,
     differences,
-    number_text,
     printable,
     refusal,
     text_of,
-    under,
 )
 
 HASHES = "ab" * 32, "cd" * 32
@@ -151,18 +149,6 @@ def test_file_whose_hash_one_side_lacks() -> None:
     assert settings == ["images.content.path", "lock"]
 
 
-def test_sections_are_taken_whole() -> None:
-    found = [
-        Difference(setting, "1", "2")
-        for setting in ("lock", "lock.files", "lock.files.a", "lock.filesystem", "lock.python", "l")
-    ]
-    assert [each.setting for each in under(found, "lock.files")] == ["lock.files", "lock.files.a"]
-    both = [each.setting for each in under(found, "lock.python", "lock.files")]
-    assert both == ["lock.files", "lock.files.a", "lock.python"]
-    assert len(under(found, "lock")) == 5
-    assert under(found, "images") == []
-
-
 def test_refusal_lists_all_and_says_what_to_do_once() -> None:
     found = [Difference("seed", "1", "2"), Difference("name", "x", LEFT_OUT)]
     error = refusal(found, "out/recipe.lock.yaml", "out", "Do this.", ("it has", "now it is"))
@@ -186,8 +172,8 @@ def test_refusal_lists_all_and_says_what_to_do_once() -> None:
     ],
 )
 def test_number_is_short_where_that_is_the_same_number(value: float, text: str) -> None:
-    assert number_text(value) == text
-    assert float(number_text(value)) == value
+    assert text_of(value) == text
+    assert float(text_of(value)) == value
 
 
 def test_control_characters_are_written_out() -> None:
