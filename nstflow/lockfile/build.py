@@ -7,8 +7,9 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from importlib.metadata import version
+from operator import getitem
 from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.paths import format_path, get_path, with_settings, with_value
+from nstflow.recipe.paths import format_path, with_settings, with_value
 from nstflow.recipe.source import read_source
 from nstflow.recipe.yaml import to_yaml
 from nstflow.stages.slots import SLOTS
@@ -142,7 +143,7 @@ def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:
     dumped |= {slot.name: [] if slot.holds == "list" else {} for slot in SLOTS.values()}
     data: Data = {name: dumped[name] for name in type(recipe).model_fields if name in dumped}
     for keys, stage in recipe.stages():
-        written = copy.deepcopy(get_path(recipe.source.data, keys))
+        written = copy.deepcopy(reduce(getitem, keys, recipe.source.data))
         settings = _settings(extractor if keys == ("extractor",) else stage, written)
         data, _ = with_value(data, keys, settings)
     data["plugins"]["block"] = list(recipe.installed.blocked)

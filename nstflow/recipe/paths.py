@@ -23,13 +23,6 @@ def format_path(keys: Keys) -> str:
     return ".".join(map(str, keys))
 
 
-def get_path(data: Any, keys: Keys) -> Any:
-    """Return the value at a path of data."""
-    for key in keys:
-        data = data[key]
-    return data
-
-
 def with_value(data: Any, path: Sequence[str | int], value: Any) -> tuple[Any, Keys]:
     """Return data with a value at a path, and the path's keys; mappings are made on the way.
 
@@ -47,12 +40,10 @@ def with_value(data: Any, path: Sequence[str | int], value: Any) -> tuple[Any, K
         keys = (*keys, key)
         if isinstance(data, list) and key == len(data):
             data.append(None)
-        if index == len(path) - 1:
-            data[key] = value
-        else:
-            held = data.get(key) if isinstance(data, dict) else data[key]
-            data[key] = {} if held is None else copy.copy(held)
-            data = data[key]
+        held = data.get(key) if isinstance(data, dict) else data[key]
+        below = {} if held is None else copy.copy(held)
+        data[key] = value if index == len(path) - 1 else below
+        data = data[key]
     return changed, keys
 
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
 from nstflow.plugins.catalog import name_of
-from nstflow.recipe.yaml import to_yaml_line
+from nstflow.recipe.yaml import to_yaml, to_yaml_line
 from nstflow.stages.slots import EXECUTOR, Slot
 from nstflow.stages.stage import IMAGE_REF, Stage
-
-_WIDTH = 100
 
 _OPEN = "\0"
 
@@ -65,22 +62,8 @@ def example_of(stage: type[Stage], slot: Slot) -> str:
     if slot == EXECUTOR:
         return f"nstflow run recipe.yaml --executor '{to_yaml_line(settings)}'"
     key = "content" if slot.name == "images" else name_of(stage)
-    if slot.holds == "mapping":
-        return f"{slot.name}:\n{_entry(f'  {key}: ', settings, 4)}"
-    if slot.holds == "list":
-        return f"{slot.name}:\n{_entry('  - ', settings, 4)}"
-    return _entry(f"{slot.name}: ", settings, 2)
-
-
-def _entry(before: str, settings: Mapping[str, Any], indent: int) -> str:
-    """Return settings on one line, or on a line each if that is too long."""
-    line = before + to_yaml_line(settings)
-    if len(line) <= _WIDTH:
-        return line
-    lines = [f"{name}: {to_yaml_line(value)}" for name, value in settings.items()]
-    if before.endswith("- "):
-        return before + f"\n{' ' * indent}".join(lines)
-    return before.rstrip() + "".join(f"\n{' ' * indent}{line}" for line in lines)
+    held = {"mapping": {key: settings}, "list": [settings], "one": settings}[slot.holds]
+    return to_yaml({slot.name: held}).strip()
 
 
 def _default(field: FieldInfo) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sized
+from functools import reduce
 from itertools import islice
+from operator import getitem
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from nstflow.errors import Problem, describe_value, suggest
 from nstflow.recipe.model import RESERVED
-from nstflow.recipe.paths import Keys, format_path, get_path
+from nstflow.recipe.paths import Keys, format_path
 from nstflow.recipe.source import Source
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.stage import Extractor, Output, Stage, image_refs
@@ -142,7 +144,7 @@ def explain(
 
     Paths in `known` are left out: their problems are reported already.
     """
-    data = get_path(source.data, keys)
+    data = reduce(getitem, keys, source.data)
     grouped: dict[Keys, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
         if item["loc"] not in known:
