@@ -72,11 +72,10 @@ class Plan:
         gradients, and the temporary memory of one layer, for the largest image that the network
         gets. The factors were fitted to measured runs (docs/performance.md).
         """
-        images = {self.recipe.start.like, *(term.image for term in self.terms.values())} - {None}
-        sizes = {self.canvas, *(self.sizes[name] for name in images if name is not None)}
-        costs = [self.extractor.cost(self.layers, size) for size in sizes]
+        images = {self.recipe.start.like, *(term.image for term in self.terms.values())}
         peaks = []
-        for cost in costs:
+        for size in {self.canvas, *(self.sizes[name] for name in images if name is not None)}:
+            cost = self.extractor.cost(self.layers, size)
             if cost is None or cost.constants is None or cost.maps is None or cost.scratch is None:
                 return None
             peaks.append(_EVERY_RUN + cost.constants + _MAPS * cost.maps + _SCRATCH * cost.scratch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from collections.abc import Mapping
@@ -143,7 +142,7 @@ def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:
     dumped |= {slot.name: [] if slot.holds == "list" else {} for slot in SLOTS.values()}
     data: Data = {name: dumped[name] for name in type(recipe).model_fields if name in dumped}
     for keys, stage in recipe.stages():
-        written = copy.deepcopy(reduce(getitem, keys, recipe.source.data))
+        written = reduce(getitem, keys, recipe.source.data)
         settings = _settings(extractor if keys == ("extractor",) else stage, written)
         data, _ = with_value(data, keys, settings)
     data["plugins"]["block"] = list(recipe.installed.blocked)

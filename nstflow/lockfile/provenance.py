@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,21 +158,15 @@ def _by_hash(folder: Path, wanted: list[LockedFile]) -> dict[str, str]:
     """Return hash → path from the folder, of the files that are there."""
     found: dict[str, str] = {}
     hashes, sizes = {what.sha256 for what in wanted}, {what.bytes for what in wanted}
-    for file in _files(folder):
-        try:
-            if file.is_file() and file.stat().st_size in sizes:
-                str(file).encode()  # no recipe can name a file whose name is not text
-                sha256 = sha256_of(file)
-                if sha256 in hashes:
-                    found.setdefault(sha256, relative(file, folder))
-        except (OSError, UnicodeEncodeError):
-            continue  # a file that can't be read can't be an input
-        if len(found) == len(hashes):
-            break
-    return found
-
-
-def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders.sort()
-        yield from (Path(parent, name) for name in sorted(names))
+        for file in [Path(parent, name) for name in sorted(names)]:
+            # a file that can't be read, or whose name is not text, can't be an input
+            with contextlib.suppress(OSError, UnicodeEncodeError):
+                if file.is_file() and file.stat().st_size in sizes:
+                    str(file).encode()
+                    if (sha256 := sha256_of(file)) in hashes:
+                        found.setdefault(sha256, relative(file, folder))
+            if len(found) == len(hashes):
+                return found
+    return found

@@ -70,11 +70,8 @@ class MatrixReader:
             NstflowError: With every problem of the matrix itself.
         """
         if not isinstance(self._written, dict) or not set(self._written) - {EXCLUDE}:
-            got = f"this must be a mapping of axes, but is {describe_value(self._written)}."
-            if isinstance(self._written, dict) and self._written:
-                got = "there is no axis to exclude anything from."
             hint = "Write losses.style.weight: [0.03, 0.1], for example."
-            raise self._source.error((MATRIX,), got, hint)
+            raise self._source.error((MATRIX,), "this must be a mapping with an axis.", hint)
         axes = self._axes()
         excluded = self._excluded(axes)
         self._raise_problems()

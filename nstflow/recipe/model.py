@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Mapping
+from collections.abc import Callable, ItemsView, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SerializeAsAny,
-    StringConstraints,
-)
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny, StringConstraints
 
 from nstflow.recipe.paths import Keys
+from nstflow.stages import stage
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.slots import SLOTS
-from nstflow.stages.stage import (
-    Extractor,
-    Loader,
-    Name,
-    Optimizer,
-    Output,
-    Postprocessor,
-    Preprocessor,
-    Schedule,
-    Stage,
-    Start,
-)
+from nstflow.stages.stage import Name
 
 if TYPE_CHECKING:
-    from nstflow.errors import Problem
     from nstflow.plugins.manager import Plugins
     from nstflow.recipe.attribution import Origin
     from nstflow.recipe.source import Source
@@ -134,23 +116,29 @@ class Recipe(_Section):
     name: Name = Field(description="The name of the recipe and of its run directory.")
     summary: str = Field("", description="A description in one line.")
     seed: int = Field(0, ge=0, lt=2**31, description="The seed of all random numbers.")
-    images: dict[Name, SerializeAsAny[Loader]] = Field(
+    images: dict[Name, SerializeAsAny[stage.Loader]] = Field(
         min_length=1, description="The images by name. A string is the path of a file."
     )
-    preprocess: list[SerializeAsAny[Preprocessor]] = Field(
+    preprocess: list[SerializeAsAny[stage.Preprocessor]] = Field(
         description="How the images are prepared, in order."
     )
-    extractor: SerializeAsAny[Extractor] = Field(description="The network that computes features.")
-    start: SerializeAsAny[Start] = Field(description="The first canvas.")
+    extractor: SerializeAsAny[stage.Extractor] = Field(
+        description="The network that computes features."
+    )
+    start: SerializeAsAny[stage.Start] = Field(description="The first canvas.")
     losses: dict[Name, SerializeAsAny[LossTerm]] = Field(
         min_length=1, description="The terms to minimise, by name."
     )
-    optimizer: SerializeAsAny[Optimizer] = Field(description="How the pixels are updated.")
-    schedule: SerializeAsAny[Schedule] = Field(description="The number of steps, and the sizes.")
-    postprocess: list[SerializeAsAny[Postprocessor]] = Field(
+    optimizer: SerializeAsAny[stage.Optimizer] = Field(description="How the pixels are updated.")
+    schedule: SerializeAsAny[stage.Schedule] = Field(
+        description="The number of steps, and the sizes."
+    )
+    postprocess: list[SerializeAsAny[stage.Postprocessor]] = Field(
         description="Changes to the finished picture, in order."
     )
-    outputs: list[SerializeAsAny[Output]] = Field(min_length=1, description="The files to write.")
+    outputs: list[SerializeAsAny[stage.Output]] = Field(
+        min_length=1, description="The files to write."
+    )
     compute: Compute = Field(Compute(), description="How the engine computes.")
     checkpoints: Checkpoints = Field(
         Checkpoints(), description="How often a run saves a checkpoint."
@@ -189,12 +177,11 @@ class Recipe(_Section):
         """The plugins that it was read with."""
         return self._origin.installed
 
-    def stages(self) -> ItemsView[Keys, Stage]:
+    def stages(self) -> ItemsView[Keys, stage.Stage]:
         """Return every stage with its path, in the order of the slots."""
         return self._origin.stages.items()
 
-    def asking(
-        self, *keys: str | int, into: list[Problem] | None = None
-    ) -> AbstractContextManager[Any]:
-        """Return the context to call a stage's methods in, as `Origin.asking` does."""
-        return self._origin.asking(*keys, into=into)
+    @property
+    def asking(self) -> Callable[..., AbstractContextManager[Any]]:
+        """How to call a stage's methods: `Origin.asking`."""
+        return self._origin.asking

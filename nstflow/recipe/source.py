@@ -82,15 +82,15 @@ def read_source(path: Path) -> Source:
     """
     label = str(path)
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        if path.is_dir():
+            hint = "Name one recipe file in it."
+            if (path / LOCK_FILE).is_file():
+                hint = f"Name the lock in it: {path / LOCK_FILE}"
+            raise _error(label, "this is a folder.", hint)
+        if path.exists() and not path.is_file():
             raise _error(label, "this is not a regular file.", "Write the recipe to one.")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except IsADirectoryError:
-        hint = "Name one recipe file in it."
-        if (path / LOCK_FILE).is_file():
-            hint = f"Name the lock in it: {path / LOCK_FILE}"
-        raise _error(label, "this is a folder.", hint) from None
     except FileNotFoundError:
         raise _error(label, "there is no such file.") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name

@@ -285,10 +285,10 @@ def test_what_is_wrong_with_a_matrix(problems: Any, matrix: str, expected: list[
     assert [text[: len(start)] for text, start in zip(found, expected, strict=True)] == expected
 
 
-@pytest.mark.parametrize("matrix", ["{}", "5", "[1]"])
+@pytest.mark.parametrize("matrix", ["{}", "5", "[1]", "{exclude: []}"])
 def test_a_matrix_that_is_none(write: Any, matrix: str) -> None:
     path = write(BASE.replace("matrix:", f"matrix: {matrix}"))
-    with pytest.raises(NstflowError, match="this must be a mapping of axes"):
+    with pytest.raises(NstflowError, match="this must be a mapping with an axis"):
         read(path)
 
 
