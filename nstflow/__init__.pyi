@@ -13,6 +13,7 @@ from .stages.job import JobResult as JobResult
 from .stages.job import Stop as Stop
 from .stages.job import Tell as Tell
 from .stages.job import Work as Work
+from .stages.loss import LocalTerm as LocalTerm
 from .stages.loss import LossTerm as LossTerm
 from .stages.loss import StatisticTerm as StatisticTerm
 from .stages.result import Progress as Progress
@@ -22,6 +23,7 @@ from .stages.stage import Extractor as Extractor
 from .stages.stage import ImageRef as ImageRef
 from .stages.stage import Layers as Layers
 from .stages.stage import Loader as Loader
+from .stages.stage import MaskRef as MaskRef
 from .stages.stage import Name as Name
 from .stages.stage import Optimizer as Optimizer
 from .stages.stage import Output as Output
@@ -35,6 +37,7 @@ from .stages.tensorflow import tf as tf
 from .stages.types import Asset as Asset
 from .stages.types import Cost as Cost
 from .stages.types import Features as Features
+from .stages.types import Geometry as Geometry
 from .stages.types import Image as Image
 from .stages.types import Objective as Objective
 from .stages.types import Phase as Phase

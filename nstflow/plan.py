@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from nstflow.errors import NstflowError, Problem
+from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.recipe.attribution import Origin
 from nstflow.recipe.model import Recipe
 from nstflow.recipe.reader import Draft
@@ -40,6 +42,8 @@ class Plan:
         assets: The files that are needed besides those that the recipe names.
         files: Setting, such as `images.content.path` → the file that it names.
         device_kind: The kind of device of the extractor and the cost.
+        steps_taken: The number of steps that each phase took, in place of its own `steps` and
+            `stop`, if the recipe is the lockfile of a run whose phases ended sooner.
     """
 
     recipe: Recipe
@@ -54,6 +58,7 @@ class Plan:
     assets: tuple[Asset, ...]
     files: Mapping[str, Path]
     device_kind: Literal["cpu", "gpu"] = "cpu"
+    steps_taken: tuple[int, ...] | None = None
 
     def on(self, device: Literal["cpu", "gpu"] | None) -> Plan:
         """Return the plan for a kind of device; for None, the plan itself."""
@@ -84,12 +89,19 @@ class Plan:
     @property
     def steps(self) -> int:
         """The number of steps of all phases."""
-        return sum(phase.steps for phase in self.phases)
+        return sum(map(self.steps_of, range(len(self.phases))))
+
+    def steps_of(self, phase: int) -> int:
+        """Return the number of steps of a phase; the most, if its `stop` may end it sooner."""
+        return self.steps_taken[phase] if self.steps_taken else self.phases[phase].steps
 
     @property
     def epochs(self) -> int:
         """The number of epochs of all phases."""
-        return sum(phase.epochs for phase in self.phases)
+        return sum(
+            math.ceil(self.steps_of(index) / phase.steps_per_epoch)
+            for index, phase in enumerate(self.phases)
+        )
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -152,12 +164,7 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
     if problems:
         raise NstflowError(problems)
     canvas = sizes[recipe.start.like]
-    with origin.asking("schedule") as schedule:
-        phases = tuple(schedule.phases(canvas))
-        if not phases or not all(isinstance(phase, Phase) for phase in phases):
-            raise TypeError(
-                f"its phases() should give at least one Phase, but gave {phases!r:.200}"
-            )
+    phases, steps_taken = _phases(origin, recipe, canvas)
     for scale in sorted({phase.scale for phase in phases} - {1.0}):
         scaled_sizes = {name: scaled(size, scale) for name, size in sizes.items()}
         if problems := _size_problems(origin, recipe.start, terms, layers, scaled_sizes, ask):
@@ -166,7 +173,51 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
         settled = ask(extractor.settled, layers, canvas, "cpu")
         cost = ask(settled.cost, layers, canvas)
     files = origin.files()
-    return Plan(recipe, sources, sizes, canvas, terms, layers, phases, settled, cost, assets, files)
+    return Plan(
+        recipe,
+        sources,
+        sizes,
+        canvas,
+        terms,
+        layers,
+        phases,
+        settled,
+        cost,
+        assets,
+        files,
+        steps_taken=steps_taken,
+    )
+
+
+def _phases(
+    origin: Origin, recipe: Recipe, canvas: Size
+) -> tuple[tuple[Phase, ...], tuple[int, ...] | None]:
+    """Return the phases, and the steps that they took if the recipe's lock says so.
+
+    A lock doesn't count if a `--set` option changes the recipe.
+    """
+    with origin.asking("schedule") as schedule:
+        phases = tuple(schedule.phases(canvas))
+        if not phases or not all(isinstance(phase, Phase) for phase in phases):
+            raise TypeError(
+                f"its phases() should give at least one Phase, but gave {phases!r:.200}"
+            )
+        for number, phase in enumerate(phases, 1):
+            for name in phase.weights.keys() - recipe.losses.keys():
+                got = f"phase {number} has a factor for the loss '{name}', which the recipe lacks."
+                hint = suggest(name, recipe.losses) or f"Losses: {', '.join(recipe.losses)}."
+                raise NstflowError(Problem("", "", got, hint))
+            if all(phase.weights.get(name) == 0 for name in recipe.losses):
+                got = f"all losses have the factor 0 in phase {number}."
+                raise NstflowError(Problem("", "", got, "Give one of them another factor."))
+    if recipe.lock is None or recipe.lock.steps is None or origin.source.options:
+        return phases, None
+    taken, most = recipe.lock.steps, [phase.steps for phase in phases]
+    if len(taken) != len(most) or any(map(operator.gt, taken, most)):
+        got = f"the phases took {taken} steps, but the schedule has {most}."
+        hint = "Restore the lockfile, or remove this setting."
+        raise origin.source.error(("lock", "steps"), got, hint)
+    return phases, tuple(taken)
 
 
 def _prepared(origin: Origin, name: str, size: Size, ask: Ask) -> Size:

@@ -1,9 +1,10 @@
 """For authors of stages: the functions that the built-in stages use.
 
 `conv3x3`, its `Method`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their
-weights; `gram_matrix` for losses; `fit_longest_side`, `resize_image`, `ResizeMethod` for
-resampling; `uniform_noise` and `to_bytes` for pixels; `suggest`, `size_text` and
-`require_same_size` for problems; `cores` for executors.
+weights; `gram_matrix` for losses; `fit_longest_side`, `resize_image`, `ResizeMethod` for images at
+other sizes; `resample`, `resize_matrix` for tensors in a compiled program; `uniform_noise` and
+`to_bytes` for pixels; `suggest`, `size_text` and `require_same_size` for problems; `cores` for
+executors.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from typing import TYPE_CHECKING
 from nstflow.engine.convolution import Method, conv3x3, pool2x2
 from nstflow.engine.device import cores
 from nstflow.engine.gram import gram_matrix
-from nstflow.engine.resampling import ResizeMethod, fit_longest_side, resize_image
+from nstflow.engine.resampling import (
+    ResizeMethod,
+    fit_longest_side,
+    resample,
+    resize_image,
+    resize_matrix,
+)
 from nstflow.engine.weights import load_weights, weights_asset
 from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.stages.types import size_text
@@ -34,7 +41,9 @@ __all__ = [
     "load_weights",
     "pool2x2",
     "require_same_size",
+    "resample",
     "resize_image",
+    "resize_matrix",
     "size_text",
     "suggest",
     "to_bytes",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nstflow.engine.resampling import canvas_of
 from nstflow.stages.tensorflow import Tensor, tf
-from nstflow.stages.types import PIXELS, Features, Image
+from nstflow.stages.types import PIXELS, Features, Image, Size
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Network = Callable[[Tensor], Mapping[str, Tensor]]
 """canvas `(1, h, w, 3)` → layer → feature map, as `Extractor.build` returns it."""
@@ -22,7 +26,8 @@ def describe(network: Network | None, canvas: Tensor, alpha: Any = None) -> Feat
         alpha: How much each pixel counts, `(h, w)`, or None where all count the same.
     """
     maps = {PIXELS: canvas, **(network(canvas) if network else {})}
-    return Features(maps, {layer: _weights(x, alpha) for layer, x in maps.items()}, NO_SEED)
+    weights = {layer: weights_of(alpha, *x.shape[1:3]) for layer, x in maps.items()}
+    return Features(maps, weights, NO_SEED)
 
 
 NO_SEED = (0, 0)
@@ -41,8 +46,13 @@ class Describer:
         """Return the features of an image."""
         canvas = canvas_of(image)
         maps = self._program.get_concrete_function(tf.TensorSpec.from_tensor(canvas))(canvas)
-        weights = {layer: _weights(x, image.alpha) for layer, x in maps.items()}
+        weights = {layer: weights_of(image.alpha, *x.shape[1:3]) for layer, x in maps.items()}
         return Features(maps, weights, NO_SEED)
+
+    def sizes(self, size: Size) -> dict[str, Size]:
+        """Return layer → height and width, for an image of a size; nothing is computed."""
+        program = self._program.get_concrete_function(tf.TensorSpec((1, *size, 3)))
+        return {layer: tuple(x.shape[1:3]) for layer, x in program.structured_outputs.items()}
 
 
 def seed_of(term_seed: int, step: Tensor) -> Tensor:
@@ -50,11 +60,43 @@ def seed_of(term_seed: int, step: Tensor) -> Tensor:
     return tf.stack([tf.cast(term_seed, tf.int32), tf.cast(step, tf.int32)])
 
 
-def _weights(x: Tensor, alpha: Any) -> Tensor:
-    _, height, width, _ = x.shape
+def weights_of(alpha: Any, height: int, width: int) -> Tensor:
+    """Return how much each position of a layer counts, `(1, height, width, 1)`, with the sum 1.
+
+    Args:
+        alpha: How much each pixel counts, `(h, w)`. If it is None, or 0 everywhere, all positions
+            count the same.
+        height: The layer's.
+        width: The layer's.
+    """
     uniform = tf.fill((1, height, width, 1), 1.0 / (height * width))
     if alpha is None:
         return uniform
     cover = tf.image.resize(alpha[None, ..., None], (height, width), method="area")
     total = tf.reduce_sum(cover)
     return tf.where(total > 0, tf.math.divide_no_nan(cover, total), uniform)
+
+
+def region_weights(
+    mask: NDArray[np.float32], size: Size, alpha: NDArray[np.float32] | None = None
+) -> Tensor | None:
+    """Return how much each position of a layer counts in a region, `(1, h, w, 1)`, with the sum 1.
+
+    Args:
+        mask: How much each pixel belongs to the region, `(h, w)`; it is resized to the layer.
+        size: Height and width of the layer.
+        alpha: How much each pixel of the image counts by itself, `(h, w)`.
+
+    Returns:
+        None if no position belongs to the region.
+    """
+    both = [mask] if alpha is None else [mask, alpha]
+    cover = tf.math.reduce_prod(
+        [tf.image.resize(each[None, ..., None], size, method="area") for each in both], axis=0
+    )
+    total = tf.reduce_sum(cover)
+    if not total > 0:
+        return None
+    if bool(tf.reduce_all(cover == cover[0, 0, 0, 0])):
+        return weights_of(None, *size)  # to the bit what a term without a region has
+    return cover / total

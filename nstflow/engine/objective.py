@@ -5,24 +5,32 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any
 
-from nstflow.engine.features import Network, describe, seed_of
+from nstflow.engine.features import NO_SEED, Network, describe, seed_of
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.tensorflow import Tensor, tf
 from nstflow.stages.types import Features
 
+Region = Mapping[str, Tensor]
+"""Layer → how much each of its positions counts, `(1, h, w, 1)`, with the sum 1."""
 
-def make_target(term: LossTerm, name: str, seed: int, features: Features) -> Any:
-    """Return what a term keeps of its reference."""
-    return term.target(features.only(list(term.shares), seed_of(_term_seed(seed, name), 0)))
+
+def make_target(
+    term: LossTerm, name: str, seed: int, features: Features, region: Region | None = None
+) -> Any:
+    """Return what a term keeps of its reference, or of a region of it."""
+    drawn = seed_of(_term_seed(seed, name), 0)
+    return term.target(features.only(list(term.shares), drawn, region))
 
 
 class Objective:
     """What every step evaluates: all losses, and the gradient of their sum.
 
     One pass through the network serves all terms. What differs between runs of one kind, the
-    targets, the weights and the seeds, is in `given`, so that such runs can share a program.
+    targets, the regions, the weights and the seeds, is in `given`, so that such runs can share a
+    program.
 
     Args:
         network: Describes the canvas; None where the terms only see pixels.
@@ -30,9 +38,13 @@ class Objective:
         targets: Name → what `make_target` returned, or None for a term without a reference.
         seed: The recipe's.
         attributed: Gives a context to call the term of a name in, so that its errors name it.
+        factors: Name → the factor of the term's weight, 1 by default. With 0 the term is not
+            computed, and its loss is 0.
+        regions: Mask of the canvas → its weights, of each layer whose positions it tells apart.
 
     Attributes:
-        given: Tensors: the weights `(terms,)`, the seeds `(terms,)`, and those of the targets.
+        given: Tensors: the weights `(terms,)`, the seeds `(terms,)`, those of the regions, those of
+            the targets.
         kind: What a run must have in common with another to share its program, but for the
             network; None if that is not known.
     """
@@ -44,9 +56,12 @@ class Objective:
         targets: Mapping[str, Any],
         seed: int,
         attributed: Callable[[str], AbstractContextManager[None]],
+        factors: Mapping[str, float] = MappingProxyType({}),
+        regions: Mapping[str, Region] = MappingProxyType({}),
     ) -> None:
         self._network, self._attributed = network, attributed
         self._terms = {name: term.computing() for name, term in terms.items()}
+        self._skipped = {name for name in terms if factors.get(name) == 0}
         try:
             leaves = tf.nest.flatten(targets)
             self._nesting = tf.nest.map_structure(lambda _: 0, targets)
@@ -55,8 +70,10 @@ class Objective:
         tensors = [leaf for leaf in leaves if tf.is_tensor(leaf)]
         self._leaves = [_TENSOR if tf.is_tensor(leaf) else leaf for leaf in leaves]
         seeds = tf.constant([_term_seed(seed, name) for name in terms])
-        weights = tf.constant([term.weight for term in terms.values()], tf.float32)
-        self.given = (weights, seeds, *tensors)
+        scaled = [term.weight * factors.get(name, 1) for name, term in terms.items()]
+        self._regions = {mask: list(region) for mask, region in regions.items()}
+        masks = [weights for region in regions.values() for weights in region.values()]
+        self.given = (tf.constant(scaled, tf.float32), seeds, *masks, *tensors)
         self.kind = self._kind()
 
     def __call__(self, canvas: Tensor, step: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,15 +86,25 @@ class Objective:
         """
         weights, seeds, *tensors = given or self.given
         rest = iter(tensors)
+        regions = {
+            mask: {layer: next(rest) for layer in layers} for mask, layers in self._regions.items()
+        }
         leaves = [next(rest) if leaf is _TENSOR else leaf for leaf in self._leaves]
         targets = tf.nest.pack_sequence_as(self._nesting, leaves)
         with tf.GradientTape() as tape:
             tape.watch(canvas)
             features = describe(self._network, canvas)
+            parts: dict[str | None, Features] = {None: features}
+            for mask, region in regions.items():
+                parts[mask] = features.only(list(features), NO_SEED, region) if region else features
             losses = []
             for index, (name, term) in enumerate(self._terms.items()):
+                if name in self._skipped:
+                    losses.append(tf.constant(0.0))
+                    continue
                 with self._attributed(name):
-                    own = features.only(list(term.shares), seed_of(seeds[index], step))
+                    part = parts[term.masks[0]]
+                    own = part.only(list(term.shares), seed_of(seeds[index], step))
                     loss = tf.ensure_shape(term.score(own, targets[name]), ())
                     losses.append(weights[index] * loss)
             total = tf.add_n(losses)
@@ -91,7 +118,8 @@ class Objective:
             return None
         leaves = [(type(leaf), leaf) for leaf in self._leaves]  # 1 is not True
         shapes = [(tensor.dtype, tuple(tensor.shape)) for tensor in self.given]
-        return list(self._terms.values()), shapes, leaves, repr(self._nesting)
+        terms = [(term, name in self._skipped) for name, term in self._terms.items()]
+        return terms, self._regions, shapes, leaves, repr(self._nesting)
 
 
 _TENSOR = object()

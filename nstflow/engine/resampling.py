@@ -65,6 +65,65 @@ def resize_canvas(
     return tf.clip_by_value(tf.cast(canvas, tf.float32), 0.0, 1.0)
 
 
+def resize_matrix(
+    old: int, new: int, method: ResizeMethod = "lanczos3", *, antialias: bool = True
+) -> NDArray[np.float32]:
+    """Return R `(new, old)` whose rows sum to 1: R @ x resizes a column of `old` pixels.
+
+    Pixel i of the result is centred at (i + ½) · old / new. It is the mean of the pixels around by
+    the weights k(d / s), with their distances d, the filter k of the method, and s = old / new
+    where this is above 1 and `antialias` is set, else 1. `area` is the mean of the part of the old
+    pixels that the new one covers; `nearest` is the one pixel at the centre.
+
+    Source: the formulas of `tf.image.resize`.
+    """
+    import numpy as np
+
+    ratio = old / new
+    edges = np.arange(old + 1, dtype=np.float64)
+    if method == "area":
+        ends = np.arange(new + 1)[:, None] * ratio
+        low, high = np.maximum(edges[:-1], ends[:-1]), np.minimum(edges[1:], ends[1:])
+        weights = np.maximum(high - low, 0)
+    else:
+        centres = (np.arange(new)[:, None] + 0.5) * ratio
+        if method == "nearest":
+            weights = (np.floor(centres) == edges[:-1]).astype(np.float64)
+        else:
+            stretch = max(ratio, 1.0) if antialias else 1.0
+            weights = _kernel(method, np.abs(edges[:-1] + 0.5 - centres) / stretch)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+def _kernel(method: ResizeMethod, d: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weight of a pixel at each distance."""
+    import numpy as np
+
+    if method == "bilinear":
+        return np.maximum(1 - d, 0)
+    if method == "lanczos3":
+        return np.where(d < 3, np.sinc(d) * np.sinc(d / 3), 0)  # noqa: PLR2004 - its radius
+    # the cubics of Mitchell and Netravali (1988), equation 8; bicubic is that of Keys (1981)
+    b, c = (0, 1 / 2) if method == "bicubic" else (1 / 3, 1 / 3)
+    near = (12 - 9 * b - 6 * c) * d**3 + (12 * b + 6 * c - 18) * d**2 + 6 - 2 * b
+    far = (-b - 6 * c) * d**3 + (6 * b + 30 * c) * d**2 - (12 * b + 48 * c) * d + 8 * b + 24 * c
+    return np.where(d < 1, near, np.where(d < 2, far, 0)) / 6  # noqa: PLR2004 - its radius
+
+
+def resample(
+    x: Tensor, size: Size, method: ResizeMethod = "lanczos3", *, antialias: bool = True
+) -> Tensor:
+    """Return maps `(1, h, w, c)` at `(height, width)`: R_h · x · R_wᵀ with `resize_matrix`.
+
+    It is linear: nothing is clipped, and the gradient is exact. It computes the same inside and
+    outside a compiled program, which `tf.image.resize` does not.
+    """
+    _, height, width, _ = x.shape
+    rows = resize_matrix(height, size[0], method, antialias=antialias)
+    columns = resize_matrix(width, size[1], method, antialias=antialias)
+    return tf.einsum("ij,bjkc,lk->bilc", rows, x, columns)
+
+
 def _array(tensor: Any) -> NDArray[np.float32]:
     array: NDArray[np.float32] = tensor.numpy()
     return array

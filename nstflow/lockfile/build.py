@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from importlib.metadata import version
@@ -53,6 +53,12 @@ class Lockfile:
         """Return the lockfile of a run on a device, with the extractor settled for it."""
         return replace(self, plan=self.plan.on(kind), device=device, kind=kind)
 
+    def after(self, phases: Sequence[int]) -> Lockfile:
+        """Return the lockfile of a finished run, whose phases took these numbers of steps."""
+        if not phases or tuple(phases) == tuple(phase.steps for phase in self.plan.phases):
+            return self
+        return replace(self, plan=replace(self.plan, steps_taken=tuple(phases)))
+
     @cached_property
     def data(self) -> Data:
         """The content as plain data, equal to what is read back from its text.
@@ -73,6 +79,8 @@ class Lockfile:
         }
         if self.kind:
             data["lock"] |= {"device": self.device, "device_kind": self.kind}
+        if plan.steps_taken:
+            data["lock"]["steps"] = list(plan.steps_taken)
         return data
 
     def to_text(self) -> str:

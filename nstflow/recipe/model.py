@@ -98,6 +98,9 @@ class Lock(_Section):
     )
     device: str | None = Field(None, description="The device that computed it; none before a run.")
     device_kind: Literal["cpu", "gpu"] | None = Field(None, description="The kind of the device.")
+    steps: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="Number of steps of each phase, of a run that ended some sooner."
+    )
     stopped_at: int | None = Field(
         None, ge=0, description="Number of steps, in the picture of an interrupted run."
     )

@@ -13,8 +13,9 @@ from nstflow.plan import Plan, scaled
 from nstflow.recipe.attribution import check_type
 from nstflow.runner.cache import RunCache, hashes_of
 from nstflow.stages.loss import LossTerm
+from nstflow.stages.stage import image_refs
 from nstflow.stages.tensorflow import Tensor
-from nstflow.stages.types import Features, Image, Size, State, size_text
+from nstflow.stages.types import Features, Image, Phase, Size, State, common_value, size_text
 
 if TYPE_CHECKING:
     from nstflow.engine.features import Network
@@ -78,29 +79,56 @@ def first_canvas(plan: Plan, images: Mapping[str, Image], size: Size) -> Tensor:
 
 
 def build_objective(
-    plan: Plan, images: Mapping[str, Image], built: BuiltNetwork, shared: RunCache
+    plan: Plan,
+    phase: Phase,
+    images: Mapping[str, Image],
+    masks: Mapping[str, Image],
+    size: Size,
+    built: BuiltNetwork,
+    shared: RunCache,
 ) -> Objective:
-    """Compute the targets, and return what every step evaluates."""
+    """Compute the targets, and return what every step of a phase evaluates.
+
+    Args:
+        plan: The run's.
+        phase: The phase.
+        images: The prepared images at the scale of the phase.
+        masks: The prepared images, whose alpha is resized to each layer at once.
+        size: Height and width of the canvas in it.
+        built: The network.
+        shared: Where targets and programs are kept.
+    """
     from nstflow.engine.features import Describer
     from nstflow.engine.objective import Objective
 
-    seed, network = plan.recipe.seed, built.network
-    terms = {name: term.computing() for name, term in plan.terms.items()}
-    targets: dict[str, Any] = dict.fromkeys(terms)
-    named = {name: term.image for name, term in plan.terms.items() if term.image is not None}
+    seed, network, key = plan.recipe.seed, built.network, built.key
+    computed = {name: term for name, term in plan.terms.items() if phase.weights.get(name) != 0}
+    targets: dict[str, Any] = dict.fromkeys(plan.terms)
+    named = {name: term.image for name, term in computed.items() if term.image is not None}
     for image in dict.fromkeys(named.values()):
         # one image at a time: the features of a large one fill the memory
-        key = (built.key, images[image].size)
-        describer = shared.descriptions.get(key, partial(Describer, network))
+        program = (key, images[image].size)
+        describer = shared.descriptions.get(program, partial(Describer, network))
         features = cache(partial(describer, images[image]))
         pixels = _digest(images[image])
-        for name, term in terms.items():
-            if named.get(name) == image:
-                with plan.recipe.asking("losses", name):
-                    known = (term, name, seed, pixels, built.key)
-                    make = partial(_target, term, name, seed, features)
-                    targets[name] = shared.targets.get(known, make)
-    return Objective(network, plan.terms, targets, seed, partial(plan.recipe.asking, "losses"))
+        for name in [name for name in named if named[name] == image]:
+            with plan.recipe.asking("losses", name):
+                term = computed[name].computing()
+                mask = term.masks[1]
+                region = None if mask is None else masks[mask]
+                known = (term, name, seed, pixels, key, region and _digest(region))
+                make = partial(_target, term, name, seed, features, region, images[image].alpha)
+                targets[name] = shared.targets.get(known, make)
+    regions: dict[str, dict[str, Tensor]] = {}
+    for name, term in computed.items():
+        if (mask := term.masks[0]) is not None:
+            describer = shared.descriptions.get((key, size), partial(Describer, network))
+            with plan.recipe.asking("losses", name):
+                weights = _weights_in(term, mask, masks[mask], describer.sizes(size))
+            uneven = {x: w for x, w in weights.items() if common_value(w) is None}
+            regions.setdefault(mask, {}).update(uneven)
+    attributed = partial(plan.recipe.asking, "losses")
+    return Objective(network, plan.terms, targets, seed, attributed, phase.weights, regions)
 
 
 def build_loop(
@@ -125,10 +153,46 @@ def build_loop(
     return loop
 
 
-def _target(term: LossTerm, name: str, seed: int, features: Callable[[], Features]) -> Any:
+def _target(
+    term: LossTerm,
+    name: str,
+    seed: int,
+    features: Callable[[], Features],
+    region: Image | None,
+    alpha: Any,
+) -> Any:
+    """Return what a term keeps of its reference, or of a region of it."""
     from nstflow.engine.objective import make_target
 
-    return make_target(term, name, seed, features())
+    weights, mask = None, term.masks[1]
+    if region is not None and mask is not None:
+        sizes = {layer: features().size(layer) for layer in term.shares}
+        weights = _weights_in(term, mask, region, sizes, alpha)
+    return make_target(term, name, seed, features(), weights)
+
+
+def _weights_in(
+    term: LossTerm, mask: str, region: Image, sizes: Mapping[str, Size], alpha: Any = None
+) -> dict[str, Tensor]:
+    """Return layer → how much each of its positions counts in a region.
+
+    Raises:
+        NstflowError: The image has no alpha, or a layer has no position in the region.
+    """
+    from nstflow.engine.features import region_weights
+
+    setting = image_refs(term)[mask]
+    if region.alpha is None:
+        got, hint = f"the image '{mask}' is opaque.", "A mask is an image with transparency."
+        raise NstflowError(Problem("", setting, got, hint))
+    weights = {}
+    for layer in term.shares:
+        weights[layer] = region_weights(region.alpha, sizes[layer], alpha)
+        if weights[layer] is None:
+            got = f"no position of the layer '{layer}' is in the mask '{mask}'."
+            hint = "Prepare the images at a larger size, or use a larger mask or other layers."
+            raise NstflowError(Problem("", setting, got, hint))
+    return weights
 
 
 def _digest(image: Image) -> bytes:

@@ -36,14 +36,28 @@ class _Moment:
     """Where a run is between two dispatches: one value, so that no interrupt can split it.
 
     Attributes:
-        first: Steps taken before the phase.
+        before: Steps that each phase before the current one took.
     """
 
     canvas: Tensor
     state: State
     step: int
-    phase: int
-    first: int
+    before: tuple[int, ...] = ()
+
+    @property
+    def phase(self) -> int:
+        """The current phase, from 0."""
+        return len(self.before)
+
+    @property
+    def done(self) -> int:
+        """Steps taken in the current phase."""
+        return self.step - sum(self.before)
+
+    @property
+    def phases(self) -> tuple[int, ...]:
+        """Steps that each phase took, up to the current one."""
+        return *self.before, self.done
 
 
 class Optimization:
@@ -80,6 +94,11 @@ class Optimization:
         # a dispatch that was broken off may have left rows
         return {column: values[: self.step] for column, values in self._history.items()}
 
+    @property
+    def phases(self) -> tuple[int, ...]:
+        """How many steps each phase took, up to the current one."""
+        return self._now.phases if self._now else ()
+
     def checkpoint(self) -> Checkpoint:
         """Return what a run needs to continue from here; a step has been taken.
 
@@ -89,22 +108,21 @@ class Optimization:
         now = self._finite()
         return Checkpoint(
             step=now.step,
-            phase=now.phase,
-            first=now.first,
+            phases=now.before,
             canvas=now.canvas.numpy(),
             state={name: tensor.numpy() for name, tensor in now.state.items()},
             history=self.history,
         )
 
     def canvas(self) -> Image:
-        """Return the canvas as it is now; it has the size of the phase.
+        """Return the picture as it is now; it has the size of the phase.
 
         Raises:
             NstflowError: It holds numbers that are not finite, from a gradient that was none.
         """
         from nstflow.engine.resampling import image_of
 
-        return image_of(self._finite().canvas)
+        return image_of(self._result(self._finite()))
 
     def compile(self, images: Mapping[str, Image]) -> None:
         """Build the network and compile the steps that come next; then every input has been read.
@@ -135,26 +153,28 @@ class Optimization:
     def _is_over(self) -> bool:
         """Say whether no step of the current phase is left."""
         now, phase = self._moment, self.plan.phases[self._moment.phase]
-        done = now.step - now.first
-        if done >= phase.steps:
+        if now.done >= self.plan.steps_of(now.phase):
             return True
-        if phase.stop is None or not done or done % phase.steps_per_epoch:
+        if phase.stop is None or self.plan.steps_taken or now.done % phase.steps_per_epoch:
             return False
+        if not now.done:
+            return False
+        own = {column: values[-now.done :] for column, values in self.history.items()}
         with self.plan.recipe.asking("schedule"):
-            return phase.stop(self.history)
+            return bool(phase.stop(own))
 
     def _dispatch(self, loop: Loop, most: int | None) -> Progress:
         """Take a few steps, and return their losses."""
-        index, first = self._moment.phase, self._moment.first
-        phase = self.plan.phases[index]
-        done = loop.step - first
-        ends = [phase.steps_per_epoch - done % phase.steps_per_epoch, phase.steps - done]
+        before, done = self._moment.before, self._moment.done
+        index = len(before)
+        phase, planned = self.plan.phases[index], self.plan.steps_of(index)
+        ends = [phase.steps_per_epoch - done % phase.steps_per_epoch, planned - done]
         if most is not None:
             ends.append(most - loop.step % most)
         rows, seconds = loop.dispatch(min(ends))
         count = len(rows)
         record(self._history, self.plan, rows.tolist(), seconds, loop.step)
-        self._now = _Moment(loop.canvas, loop.state, loop.step, index, first)
+        self._now = _Moment(loop.canvas, loop.state, loop.step, before)
         done += count
         epochs_before = sum(phase.epochs for phase in self.plan.phases[:index])
         return Progress(
@@ -162,7 +182,7 @@ class Optimization:
             steps=self.plan.steps,
             epoch=epochs_before + math.ceil(done / phase.steps_per_epoch),
             epochs=self.plan.epochs,
-            ends_epoch=done % phase.steps_per_epoch == 0 or done == phase.steps,
+            ends_epoch=done % phase.steps_per_epoch == 0 or done == planned,
             phase=index,
             losses={name: self._history[name][-count:] for name in self.plan.terms},
             total=self._history["total"][-count:],
@@ -179,19 +199,21 @@ class Optimization:
         self._network = self._network or build_network(self.plan, self._shared)
         phase, optimizer = self.plan.phases[index], self.plan.recipe.optimizer
         images = at_scale(self._images, phase.scale)
+        size = scaled(self.plan.canvas, phase.scale)
         if self._now is None or self._now.phase < index:
-            size = scaled(self.plan.canvas, phase.scale)
             if self._now is None:
-                canvas, step = first_canvas(self.plan, images, size), 0
+                canvas = first_canvas(self.plan, images, size)
                 with self.plan.recipe.asking("optimizer"):
-                    state = optimizer.start(canvas, phase.steps)
+                    self._now = _Moment(canvas, optimizer.start(canvas, phase.steps), 0)
             else:
-                canvas, step = resize_canvas(self._now.canvas, size), self._now.step
+                canvas = resize_canvas(self._result(self._now), size)
                 with self.plan.recipe.asking("optimizer"):
                     state = optimizer.carry(self._now.state, canvas, phase.steps)
-            self._now = _Moment(canvas, state, step, index, step)
+                self._now = _Moment(canvas, state, self._now.step, self._now.phases)
         began = time.perf_counter()
-        objective = build_objective(self.plan, images, self._network, self._shared)
+        objective = build_objective(
+            self.plan, phase, images, self._images, size, self._network, self._shared
+        )
         loop = build_loop(
             self.plan,
             objective,
@@ -216,16 +238,21 @@ class Optimization:
         phases, columns = self.plan.phases, set(self._history)
         sizes = {len(values) for values in checkpoint.history.values()}
         matches = checkpoint.history.keys() == columns and sizes == {checkpoint.step}
-        if not (matches and checkpoint.phase in range(len(phases)) and checkpoint.first >= 0):
+        if not (matches and len(checkpoint.phases) < len(phases)):
             raise DamagedCheckpointError("its history or its phase is not one of this recipe")
-        phase = phases[checkpoint.phase]
+        phase = phases[len(checkpoint.phases)]
         size = scaled(self.plan.canvas, phase.scale)
         canvas = tensor_of(checkpoint.canvas)
         state = {name: tensor_of(array) for name, array in checkpoint.state.items()}
         if tuple(canvas.shape) != (1, *size, 3) or canvas.dtype != "float32":
             raise DamagedCheckpointError(f"its canvas does not have {size_text(size)} pixels")
         self._history = {column: list(checkpoint.history[column]) for column in self._history}
-        self._now = _Moment(canvas, state, checkpoint.step, checkpoint.phase, checkpoint.first)
+        self._now = _Moment(canvas, state, checkpoint.step, checkpoint.phases)
+
+    def _result(self, now: _Moment) -> Tensor:
+        """Return the picture that the optimizer has come to, `(1, h, w, 3)`."""
+        with self.plan.recipe.asking("optimizer") as optimizer:
+            return optimizer.result(now.canvas, now.state)
 
     @property
     def _moment(self) -> _Moment:

@@ -41,6 +41,7 @@ def read_result(plan: Plan, folder: Path, record: RunRecord, device: str) -> Res
         device=device,
         folder=folder,
         files=files,
+        phases=record.phases,
         already=True,
     )
 

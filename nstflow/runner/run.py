@@ -85,9 +85,11 @@ def run(
         stored = _stored_lock(directory)
         if stored is not None:
             lockfile = lockfile.on(stored["lock"]["device"], stored["lock"]["device_kind"])
+            lockfile = lockfile.after(stored["lock"].get("steps", ()))
             check_resumable(stored, lockfile, folder)
             if directory.record.state == "finished":
-                directory.remove_checkpoint()  # if the run was killed before it could
+                # if the run was killed before it could
+                _complete(directory, lockfile.after(directory.record.phases))
                 return read_result(plan, folder, directory.record, stored["lock"]["device"])
         try:
             if stored is None and not directory.replacing:
@@ -101,11 +103,9 @@ def run(
                 shared.on((chosen, plan.recipe.compute.deterministic))
                 result = _compute(lockfile, directory, hooks, stop, shared)
                 result = replace(result, total_seconds=time.perf_counter() - began)
-                if metadata:
-                    stopped_at = len(result.history["step"]) if result.interrupted else None
-                    result = replace(result, record=to_text(lockfile.without_paths(stopped_at)))
-                result = replace(result, files=write(result, directory))
-            _record_end(directory, result)
+                lockfile = lockfile if result.interrupted else lockfile.after(result.phases)
+                result = _write(result, lockfile, directory, metadata=metadata)
+            _record_end(directory, result, lockfile)
             if chosen.whole and not result.resumed_from:
                 timings.record(result)
             hooks.notify("nstflow_run_finished", result=result)
@@ -173,6 +173,7 @@ def _compute(
         device=lockfile.device,
         folder=directory.path,
         interrupted=interrupted,
+        phases=optimization.phases,
         resumed_from=checkpoint.step if checkpoint else 0,
     )
 
@@ -218,18 +219,36 @@ def _take_steps(
     return False
 
 
-def _record_end(directory: RunDirectory, result: Result) -> None:
-    """Record how the run ended; one that took all its steps needs no checkpoint any more."""
+def _write(
+    result: Result, lockfile: Lockfile, directory: RunDirectory, *, metadata: bool
+) -> Result:
+    """Let the outputs write the picture; return the result with their files."""
+    if metadata:
+        stopped_at = len(result.history["step"]) if result.interrupted else None
+        result = replace(result, record=to_text(lockfile.without_paths(stopped_at)))
+    return replace(result, files=write(result, directory))
+
+
+def _record_end(directory: RunDirectory, result: Result, lockfile: Lockfile) -> None:
+    """Record how the run ended."""
     directory.write_record(
         state="stopped" if result.interrupted else "finished",
         steps=len(result.history["step"]),
         seconds=round(result.seconds, 3),
         compile_seconds=round(result.compile_seconds, 3),
         total_seconds=round(result.total_seconds, 3),
+        phases=tuple(result.phases),
         files=tuple(file.name for file in result.files),
     )
     if not result.interrupted:
-        directory.remove_checkpoint()
+        _complete(directory, lockfile)
+
+
+def _complete(directory: RunDirectory, lockfile: Lockfile) -> None:
+    """Leave what a finished run leaves: no checkpoint, and a lockfile with the steps it took."""
+    directory.remove_checkpoint()  # first: it belongs to the lockfile as it was
+    if lockfile.plan.steps_taken:
+        directory.write(LOCK_FILE, lockfile.to_text())
 
 
 def _fail(directory: RunDirectory, error: BaseException) -> None:

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
-from nstflow.plan import Plan
+from nstflow.plan import Plan, scaled
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.result import Result
+from nstflow.stages.types import Size
 from nstflow.storage.files import cache_folder, write_file
 
 _LARGEST_RATIO = 5.0  # of the numbers of pixels of a run and of one that it is estimated from
@@ -48,48 +49,54 @@ _FILE = TypeAdapter(list[Timing])
 
 
 def record(result: Result) -> None:
-    """Remember what a step of a run took, unless its steps are too few or of several sizes."""
+    """Remember what a step took at the size of each phase that has enough steps."""
     plan, times = result.plan, result.history["seconds"]
-    if len(times) < 3 or not _has_one_size(plan):  # noqa: PLR2004 - a first and two more
-        return
     with contextlib.suppress(ValueError, OSError):  # pydantic's errors are the former
-        timing = Timing(
-            canvas=plan.canvas,
-            seconds=(times[-1] - times[0]) / (len(times) - 1),
-            device=result.device,
-            date=dt.datetime.now(tz=dt.UTC).date(),
-        )
-        path = _path_of(plan)
-        others = [each for each in _read(path) if each.canvas != timing.canvas]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, _FILE.dump_json([*others, timing]))
+        made: dict[Size, Timing] = {}
+        first = 0
+        for phase, steps in zip(plan.phases, result.phases, strict=False):
+            own = times[first : first + steps]
+            first += steps
+            if len(own) >= 3:  # noqa: PLR2004 - a first and two more
+                canvas = scaled(plan.canvas, phase.scale)
+                made[canvas] = Timing(
+                    canvas=canvas,
+                    seconds=(own[-1] - own[0]) / (len(own) - 1),
+                    device=result.device,
+                    date=dt.datetime.now(tz=dt.UTC).date(),
+                )
+        if made:
+            path = _path_of(plan)
+            others = [each for each in _read(path) if each.canvas not in made]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, _FILE.dump_json([*others, *made.values()]))
 
 
 def estimate(plan: Plan) -> tuple[float, Timing] | None:
-    """Return the seconds that a step will take, and the timing that says so; None if unknown.
+    """Return the seconds that all steps will take, and the timing for the largest size.
 
-    It is the time of the run of the same kind whose number of pixels is nearest, times the ratio of
-    these numbers.
+    A step takes the time of the run of the same kind whose number of pixels is nearest, times the
+    ratio of these numbers. None if the time of a phase is unknown.
     """
-
-    def ratio(timing: Timing) -> float:
-        return math.prod(plan.canvas) / math.prod(timing.canvas)
-
-    timings = _read(_path_of(plan)) if _has_one_size(plan) else []
-    near = [each for each in timings if 1 / _LARGEST_RATIO <= ratio(each) <= _LARGEST_RATIO]
-    nearest = min(near, key=lambda each: abs(math.log(ratio(each))), default=None)
-    return (nearest.seconds * ratio(nearest), nearest) if nearest else None
+    timings = _read(_path_of(plan))
+    total, largest = 0.0, 0
+    used: Timing | None = None
+    for index, phase in enumerate(plan.phases):
+        pixels = math.prod(scaled(plan.canvas, phase.scale))
+        ratios = {pixels / math.prod(timing.canvas): timing for timing in timings}
+        ratio = min(ratios, key=lambda ratio: abs(math.log(ratio)), default=None)
+        if ratio is None or max(ratio, 1 / ratio) > _LARGEST_RATIO:
+            return None
+        total += plan.steps_of(index) * ratios[ratio].seconds * ratio
+        if pixels > largest:
+            largest, used = pixels, ratios[ratio]
+    return (total, used) if used else None
 
 
 def _read(path: Path) -> list[Timing]:
     with contextlib.suppress(ValueError, OSError):
         return _FILE.validate_json(path.read_bytes())
     return []
-
-
-def _has_one_size(plan: Plan) -> bool:
-    """Say whether all steps have the canvas's full size."""
-    return len(plan.phases) == 1 and plan.phases[0].scale == 1
 
 
 def _path_of(plan: Plan) -> Path:

@@ -1,4 +1,4 @@
-"""The contract of losses: one term of the sum, and terms that compare statistics."""
+"""The contract of losses: one term of the sum, local terms, and terms that compare statistics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from nstflow.stages.stage import ImageRef, Layers, Stage
+from nstflow.stages.stage import ImageRef, Layers, MaskRef, Stage
 from nstflow.stages.tensorflow import Tensor, tf
 from nstflow.stages.types import Features, Size
 
@@ -53,6 +53,14 @@ class LossTerm(Stage):
         """
         return self.model_copy(update={"weight": 1.0})
 
+    @property
+    def masks(self) -> tuple[str | None, str | None]:
+        """The masks that limit the term: on the canvas, and on its image.
+
+        A term that uses `features.weights` can return settings of its own here.
+        """
+        return None, None
+
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Return the sum of the losses of the layers, each multiplied by its share."""
         return tf.add_n([share * losses[layer] for layer, share in self.shares.items()])
@@ -73,13 +81,42 @@ class LossTerm(Stage):
         """
 
 
+class LocalTerm(LossTerm):
+    """A loss that each position has by itself: the weighted mean of a map.
+
+    This class takes the mean over the positions and multiplies by the shares of the layers, so a
+    region needs no code in a subclass. A subclass has only one method, `differences`.
+
+    Attributes:
+        margin: How many positions around its own a value of the map depends on.
+    """
+
+    margin: ClassVar[int] = 0
+
+    region: MaskRef | None = Field(None, description="A mask: the part of the canvas that counts.")
+
+    @property
+    def masks(self) -> tuple[str | None, str | None]:
+        """The mask on the canvas."""
+        return self.region, None
+
+    @abstractmethod
+    def differences(self, features: Features, target: Any) -> Mapping[str, Tensor]:
+        """Return layer → the loss of each position, `(1, h, w, 1)`."""
+
+    def score(self, features: Features, target: Any) -> Tensor:
+        """Return the sum of share * weighted mean over the layers."""
+        maps = self.differences(features, target)
+        return self.total({layer: features.mean(layer, maps[layer]) for layer in features})
+
+
 class StatisticTerm(LossTerm):
     """A loss that compares statistics of the features, independent of their positions.
 
     This class flattens feature maps to weighted points and multiplies by the shares of the layers.
     A subclass has only two methods, `summarize` and `distance`. A summary may depend on the points,
-    their weights and the settings of the term, except `image`, `layers` and `weight`: terms that
-    differ only in these share one summary.
+    their weights and the settings of the term, except `image`, `layers`, `weight` and the regions:
+    terms that differ only in these share one summary.
 
     Attributes:
         additive: Whether the summary of an image is the weighted mean of the summaries of its
@@ -92,6 +129,15 @@ class StatisticTerm(LossTerm):
 
     image: ImageRef = Field(description="The image whose statistics to match.", examples=["style"])
     layers: Layers = Field("style", description="A group, a list of layers, or layer: share.")
+    region: MaskRef | None = Field(None, description="A mask: the part of the canvas that counts.")
+    image_region: MaskRef | None = Field(
+        None, description="A mask: the part of the image that counts."
+    )
+
+    @property
+    def masks(self) -> tuple[str | None, str | None]:
+        """The masks on the canvas and on the image."""
+        return self.region, self.image_region
 
     @abstractmethod
     def summarize(self, points: Tensor, weights: Tensor) -> Any:
@@ -103,9 +149,10 @@ class StatisticTerm(LossTerm):
 
     def target(self, features: Features) -> Any:
         """Return the summary of each layer."""
-        # Terms that differ only in image, layers and weight compute the same summary: two styles
+        # Terms that differ only in these compute the same summary of the same points: two styles
         # share one summary of the canvas and one gradient pass.
-        shared = [item for item in self if item[0] not in ("image", "layers", "weight")]
+        skip = ("image", "image_region", "region", "layers", "weight")
+        shared = [item for item in self if item[0] not in skip]
         return {
             layer: features.once(
                 (type(self), shared, layer), partial(self._summary, features, layer)

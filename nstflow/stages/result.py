@@ -57,6 +57,7 @@ class Result:
         seconds: The time of all steps, without compilation.
         compile_seconds: The time of compiling, and of computing the features of the references.
         total_seconds: The time of the whole run, including TensorFlow's start-up and loading.
+        phases: The number of steps that each phase took, up to the current one.
         device: The device that computed it.
         folder: The run directory.
         interrupted: Whether the run was stopped before its last step.
@@ -78,6 +79,7 @@ class Result:
     folder: Path
     interrupted: bool = False
     files: Sequence[Path] = ()
+    phases: Sequence[int] = ()
     resumed_from: int = 0
     already: bool = False
     record: str = field(default="", repr=False)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from nstflow.stages.tensorflow import Tensor
-from nstflow.stages.types import Asset, Cost, Image, Objective, Phase, Size, State
+from nstflow.stages.types import Asset, Cost, Geometry, Image, Objective, Phase, Size, State
 
 if TYPE_CHECKING:
     from nstflow.stages.job import Job, JobResult, Stop, Tell, Work
@@ -30,6 +30,12 @@ IMAGE_REF = "names an image of the recipe"
 
 ImageRef = Annotated[Name, IMAGE_REF]
 """A field that names an image of the recipe. A name that the recipe does not have is an error."""
+
+
+MASK_REF = "names a mask of the recipe"
+
+MaskRef = Annotated[Name, IMAGE_REF, MASK_REF]
+"""A field that names an image whose `alpha` says where something counts."""
 
 
 def _named(layers: str | tuple[str, ...] | dict[str, float]) -> Any:
@@ -158,6 +164,10 @@ class Extractor(Stage):
         recipe's folder.
         """
 
+    def geometry(self, layer: str) -> Geometry | None:  # noqa: ARG002 - the contract
+        """Return how the positions of a layer lie over the pixels; None if it is unknown."""
+        return None
+
     def settled(
         self,
         layers: Sequence[str],  # noqa: ARG002 - the contract
@@ -206,12 +216,26 @@ class Optimizer(Stage):
     ) -> tuple[Tensor, State, Tensor]:
         """Return the new canvas, the new state, and the losses of the old canvas.
 
-        The optimizer must clip the canvas to [0, 1]. The entry `evaluations` of the state counts
-        the calls of `objective`.
+        The canvas is what the next step evaluates, and must be in [0, 1]. An optimizer that updates
+        something else, such as pixels that may leave the range, keeps it in its state, and returns
+        the canvas for it. The entry `evaluations` of the state counts the calls of `objective`.
         """
 
+    def result(self, canvas: Tensor, state: State) -> Tensor:  # noqa: ARG002 - the contract
+        """Return the picture after the steps so far, in [0, 1]; by default the canvas.
+
+        It is shown, written, and resized for the next phase. It is never evaluated.
+        """
+        return canvas
+
     def carry(self, state: State, canvas: Tensor, steps: int) -> State:  # noqa: ARG002 - the contract
-        """Return the state to continue with at another size; by default a new one from `start`."""
+        """Return the state to continue with at another size; by default a new one from `start`.
+
+        Args:
+            state: The state at the end of the phase before.
+            canvas: The result of the phase before, at the new size.
+            steps: The number of steps of the new phase.
+        """
         return self.start(canvas, steps)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,21 @@ class Features(Mapping[str, Tensor]):
         """Return whether all positions of a layer are known to have the same weight."""
         return common_value(self.weights[layer]) is not None
 
+    def size(self, layer: str) -> Size:
+        """Return height and width of a layer, in positions."""
+        _, height, width, _ = self._maps[layer].shape
+        return height, width
+
+    def mean(self, layer: str, values: Tensor) -> Tensor:
+        """Return the mean of a map `(1, h, w, 1)` by the weights of a layer, a scalar.
+
+        If all positions count the same, it is the plain mean.
+        """
+        values = tf.ensure_shape(values, (1, *self.size(layer), 1))
+        if self.uniform(layer):
+            return tf.reduce_mean(values)
+        return tf.reduce_sum(self.weights[layer] * values)
+
     def once(self, key: Any, compute: Callable[[], Any]) -> Any:
         """Return the result of `compute`; for equal keys it is computed only once.
 
@@ -128,14 +144,25 @@ class Features(Mapping[str, Tensor]):
         self._shared.append((key, graph, compute()))
         return self._shared[-1][2]
 
-    def only(self, layers: Sequence[str], seed: Tensor) -> Features:
-        """Return the features of these layers only, with the seed of one term."""
+    def only(
+        self, layers: Sequence[str], seed: Tensor, weights: Mapping[str, Tensor] | None = None
+    ) -> Features:
+        """Return the features of these layers only, with the seed of one term.
+
+        Args:
+            layers: The layers to keep.
+            seed: Two int32 numbers.
+            weights: Layer name → the weights of a region, in place of those of the whole. The
+                result then shares what `once` computes only with the features made from it.
+        """
+        weighed = {**self.weights, **(weights or {})}
         own = Features(
             {layer: self._maps[layer] for layer in layers},
-            {layer: self.weights[layer] for layer in layers},
+            {layer: weighed[layer] for layer in layers},
             seed,
         )
-        own._shared = self._shared
+        if weights is None:
+            own._shared = self._shared
         return own
 
 
@@ -155,16 +182,22 @@ class Phase:
         steps: The number of steps, at least 1.
         steps_per_epoch: The number of steps in an epoch; used for display and for `stop`.
         scale: The size relative to the prepared images; 1 is full size.
-        stop: Called after each epoch with the history of the run so far: column → value of every
-            step, as in `history.csv`. If it returns True, the phase ends.
+        stop: Called after each epoch with the history of this phase: column → value of every step,
+            as in `history.csv`. If it returns True, the phase ends.
+        weights: Loss term → the factor of its weight in this phase, 1 for a term that is left out.
+            A term with the factor 0 is not computed; its column has zeros.
     """
 
     steps: int
     steps_per_epoch: int
     scale: float = 1.0
     stop: Callable[[Mapping[str, Sequence[float]]], bool] | None = field(default=None, repr=False)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for term, factor in self.weights.items():
+            if not math.isfinite(factor):
+                raise ValueError(f"the factor of '{term}' in a phase is {factor}, not a number")
         if self.steps < 1 or self.steps_per_epoch < 1 or not self.scale > 0:
             raise ValueError(f"a phase has steps, epochs and a scale above 0, but got {self}")
 
@@ -172,6 +205,20 @@ class Phase:
     def epochs(self) -> int:
         """The number of epochs; the last one may be shorter."""
         return -(-self.steps // self.steps_per_epoch)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the positions of a layer lie over the pixels.
+
+    Attributes:
+        stride: Pixels from one position to the next; position (0, 0) stands for the first
+            `stride` × `stride` pixels.
+        reach: Pixels that a position sees beyond those, on each side.
+    """
+
+    stride: int
+    reach: int
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,7 @@ class Checkpoint:
 
     Attributes:
         step: Steps taken in the run.
-        phase: The phase that the last of them belongs to, from 0.
-        first: Steps taken before that phase.
+        phases: Steps that each phase before the current one took.
         canvas: `(1, h, w, 3)`, float32.
         state: The optimizer's: name → array.
         history: Column → value of every step, as `history.csv` has them.
@@ -39,8 +38,7 @@ class Checkpoint:
     """
 
     step: int
-    phase: int
-    first: int
+    phases: tuple[int, ...]
     canvas: Array
     state: Mapping[str, Array]
     history: Mapping[str, list[float]]
@@ -62,7 +60,7 @@ class Checkpoint:
         }
         # safetensors takes the memory as it lies
         arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-        numbers = {"step": str(self.step), "phase": str(self.phase), "first": str(self.first)}
+        numbers = {"step": str(self.step), "phases": json.dumps(self.phases)}
         numbers |= {"columns": json.dumps(list(self.history)), "lock": lock}
         return save(arrays, {**numbers, "sha256": _sha256(arrays, numbers)})
 
@@ -89,8 +87,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         }
         return Checkpoint(
             step=int(numbers["step"]),
-            phase=int(numbers["phase"]),
-            first=int(numbers["first"]),
+            phases=tuple(map(int, json.loads(numbers["phases"]))),
             canvas=arrays[_CANVAS],
             state={k.removeprefix(_STATE): v for k, v in arrays.items() if k.startswith(_STATE)},
             history={**history, "step": [int(value) for value in history["step"]]},

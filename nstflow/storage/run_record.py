@@ -40,6 +40,7 @@ class RunRecord(BaseModel):
         seconds: Time of all steps, compiling left out.
         compile_seconds: Time that compiling took, and describing the references.
         total_seconds: Time of the whole run; of the last part of one that was resumed.
+        phases: Steps that each phase took, in a run that has ended.
         files: What the outputs wrote, in the recipe's order.
     """
 
@@ -50,6 +51,7 @@ class RunRecord(BaseModel):
     seconds: float = 0.0
     compile_seconds: float = 0.0
     total_seconds: float = 0.0
+    phases: tuple[int, ...] = ()
     files: tuple[Annotated[str, AfterValidator(_check_name)], ...] = ()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nstflow import Image, LossTerm, NstflowError, StatisticTerm, Tensor, tf
+from nstflow import Image, LocalTerm, LossTerm, NstflowError, StatisticTerm, Tensor, tf
 from nstflow.engine.features import describe
 from nstflow.engine.objective import Objective, make_target
 from nstflow.engine.resampling import canvas_of
@@ -45,6 +45,8 @@ def check(term: LossTerm) -> None:
     _check_compiled(title, objective, canvas)
     if isinstance(term, StatisticTerm) and term.additive:
         _check_additive(title, term.computing(), canvas)
+    if isinstance(term, StatisticTerm | LocalTerm):
+        _check_region(title, term, network, canvas, target)
 
 
 def _reference(term: LossTerm, images: Mapping[str, Image]) -> Image:
@@ -129,6 +131,35 @@ def _check_additive(title: str, term: StatisticTerm, canvas: Tensor) -> None:
             f" differs from the mean over two halves by {apart:.3g}."
             " Write `additive: ClassVar[bool] = False`."
         )
+
+
+def _check_region(
+    title: str,
+    term: StatisticTerm | LocalTerm,
+    network: Callable[[Tensor], Mapping[str, Tensor]],
+    canvas: Tensor,
+    target: Any,
+) -> None:
+    """Check that what is right of a region has no influence, beyond the layers' reach."""
+    margin = term.margin if isinstance(term, LocalTerm) else 0
+    region = {}
+    for layer in term.shares:
+        _, height, width, _ = {"image": canvas, **network(canvas)}[layer].shape
+        row = tf.cast(tf.range(width) < width // 2, tf.float32)
+        region[layer] = tf.tile(row[None, None, :, None], (1, height, 1, 1)) / (
+            height * tf.reduce_sum(row)
+        )
+    term = term.model_copy(update={"region": "left"})
+    objective = Objective(
+        network, {"checked": term}, {"checked": target}, 0, _unattributed, regions={"left": region}
+    )
+    losses, gradient = objective(canvas, tf.constant(1))
+    _check_value(f"{title} in a region", losses, gradient)
+    right = gradient[:, :, canvas.shape[2] // 2 + 2 * margin + 3 :]
+    assert not bool(tf.reduce_any(right != 0)), (
+        f"{title} in a region depends on pixels outside of it: use the weights of the points, and"
+        " declare how far around its own a position sees as `margin`."
+    )
 
 
 def _unattributed(_: str) -> contextlib.AbstractContextManager[None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import nstflow
 from nstflow import Image, Phase, Size, Stop, Tensor, tf
-from nstflow.engine.resampling import canvas_of
+from nstflow.engine.resampling import canvas_of, resize_canvas
 from nstflow.testing.tiny import run_tiny, tiny_images
 
 
@@ -41,7 +41,10 @@ def check_postprocessor(stage: nstflow.Postprocessor) -> None:
 
 
 def check_optimizer(stage: nstflow.Optimizer) -> None:
-    """Check that a simple loss decreases, and that the state keeps its names and types."""
+    """Check that a simple loss decreases, and that the state keeps its names and types.
+
+    After ten steps, another one must be possible at another size.
+    """
     canvas = canvas_of(tiny_images()["content"])
 
     def objective(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,8 +59,16 @@ def check_optimizer(stage: nstflow.Optimizer) -> None:
         after = {name: (x.dtype, tuple(x.shape)) for name, x in state.items()}
         assert after == before, f"the state of {title} changes from {before} to {after}."
         last = float(losses[0])
-        inside = float(tf.reduce_min(canvas)) >= 0 and float(tf.reduce_max(canvas)) <= 1
-        assert inside, f"{title} leaves [0, 1]: clip the canvas after the update."
+        for method, x in (("step", canvas), ("result", stage.result(canvas, state))):
+            inside = float(tf.reduce_min(x)) >= 0 and float(tf.reduce_max(x)) <= 1
+            assert inside, f"{title}.{method} gives a canvas outside [0, 1]: clip it."
+            assert x.shape == canvas.shape, f"{title}.{method} gives a canvas of another size."
+    larger = resize_canvas(stage.result(canvas, state), (20, 30))
+    carried = stage.carry(state, larger, 10)
+    assert carried.keys() == state.keys(), (
+        f"{title}.carry changes the names of the state from {list(state)} to {list(carried)}."
+    )
+    stage.step(objective, larger, carried)
     assert last < first, f"{title} did not reduce a loss of {first:.4g} in ten steps: {last:.4g}."
 
 
@@ -84,13 +95,18 @@ def check_output(stage: nstflow.Output) -> None:
 
 
 def check_extractor(stage: nstflow.Extractor) -> None:
-    """Check that layers have different names, and a cost above 0 if any."""
+    """Check that layers have different names, and a cost above 0 and a geometry if any."""
     names = stage.layer_names()
     if names is None:
         return
     assert len(set(names)) == len(names) > 0, f"{_title(stage)} names no layer, or one layer twice."
     cost = stage.cost(tuple(names)[:1], (64, 64))
     assert cost is None or cost.forward > 0, f"{_title(stage)}.cost of '{names[0]}' is 0."
+    for name in names:
+        geometry = stage.geometry(name)
+        assert geometry is None or (geometry.stride > 0 and geometry.reach >= 0), (
+            f"{_title(stage)}.geometry of '{name}' is {geometry}."
+        )
 
 
 def check_executor(stage: nstflow.Executor) -> None:

@@ -11,7 +11,7 @@ from nstflow.plan import Plan, make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.runner import timings
 from nstflow.stages.result import Result
-from nstflow.stages.types import Image
+from nstflow.stages.types import Image, Phase
 
 RECIPE = """\
 name: timed
@@ -43,15 +43,16 @@ def plan(write: Any) -> Any:
     return plan
 
 
-def result(plan: Plan, seconds: list[float]) -> Result:
+def result(plan: Plan, seconds: list[float], phases: tuple[int, ...] = ()) -> Result:
     history = {"step": list(range(len(seconds))), "total": seconds, "seconds": seconds}
     image = Image(np.zeros((*plan.canvas, 3), np.float32))
-    return Result(plan, image, history, seconds[-1], 1.0, 2.0, "an abacus", Path())
+    phases = phases or (len(seconds),)
+    return Result(plan, image, history, seconds[-1], 1.0, 2.0, "an abacus", Path(), phases=phases)
 
 
 def seconds_of(plan: Plan) -> float | None:
     known = timings.estimate(plan)
-    return known and known[0]
+    return known and known[0] / plan.steps
 
 
 def test_a_step_takes_what_it_took_for_each_pixel(plan: Any, folder: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_step_takes_what_it_took_for_each_pixel(plan: Any, folder: Path) -> No
     known = timings.estimate(plan(60))
     assert known is not None
     seconds, timing = known
-    assert seconds == pytest.approx(1.5)
+    assert seconds == pytest.approx(1.5 * 100)
     assert (timing.canvas, timing.seconds, timing.device) == ((20, 40), 0.5, "an abacus")
     assert [file.suffix for file in folder.iterdir()] == [".json"]
 
@@ -82,15 +83,20 @@ def test_runs_of_the_same_kind(plan: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert timings.estimate(plan()) is None
 
 
-def test_short_and_growing_runs_are_not_recorded(plan: Any, folder: Path) -> None:
-    made = plan()
-    timings.record(result(made, [1.0, 2.0]))
-    phases = (*made.phases, *made.phases)
-    timings.record(result(replace(made, phases=phases), [1.0, 2.0, 3.0]))
+def test_each_size_has_its_own_time(plan: Any) -> None:
+    made = plan(40)
+    phases = (Phase(3, 3, scale=0.5), Phase(1, 1, scale=0.1), Phase(9, 9))
+    made = replace(made, phases=phases)
+    timings.record(result(made, [5.0, 6.0, 7.0, 10.0, 20.0, 24.0, 28.0], (3, 1, 3)))
+    assert seconds_of(plan(40)) == pytest.approx(4)
+    known = timings.estimate(replace(made, phases=(phases[0], phases[2])))
+    assert known is not None
+    assert (known[0], known[1].canvas) == (3 * 1 + 9 * 4, (40, 40))
+
+
+def test_runs_of_few_steps_are_not_recorded(plan: Any, folder: Path) -> None:
+    timings.record(result(plan(), [1.0, 2.0]))
     assert not folder.exists()
-    timings.record(result(made, [1.0, 2.0, 3.0]))
-    small = replace(made, phases=(replace(made.phases[0], scale=0.5),))
-    assert timings.estimate(small) is None
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,7 @@ HISTORY = {"step": [1, 2], "total": [0.1, 1e-30], "a": [1 / 3, 2.0], "seconds": 
 NO_STEPS: dict[str, list[float]] = {name: [] for name in HISTORY}
 CHECKPOINT = Checkpoint(
     step=2,
-    phase=0,
-    first=0,
+    phases=(),
     canvas=np.zeros((1, 2, 3, 3), np.float32),
     state={"m": np.ones(3, np.float32)},
     history=HISTORY,
@@ -409,6 +408,7 @@ def test_what_a_run_writes_before_its_first_step(directory: RunDirectory) -> Non
         "seconds": 0.0,
         "compile_seconds": 0.0,
         "total_seconds": 0.0,
+        "phases": [],
         "files": [],
     }
     assert held == {

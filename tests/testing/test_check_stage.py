@@ -360,7 +360,7 @@ class Elsewhere(Output):
         (Noisy, {}, "Noisy.apply returns a different image the second time"),
         (WrongSize, {}, "WrongSize.paint returns an image of (12, 20)"),
         (Stuck, {}, "Stuck did not reduce a loss"),
-        (OutOfRange, {}, "OutOfRange leaves [0, 1]"),
+        (OutOfRange, {}, "OutOfRange.step gives a canvas outside [0, 1]"),
         (Growing, {}, "the state of Growing changes"),
         (Phases, {}, "Phases has no phase"),
         (Phases, {"count": 1}, "Phases.phases does not return a list of Phase"),

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from nstflow import Asset, Cost, Extractor, Name, Size, Tensor, tf
+from nstflow import Asset, Cost, Extractor, Geometry, Name, Size, Tensor, tf
 from nstflow.toolkit import Method, conv3x3, load_weights, pool2x2, suggest, weights_asset
 
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions
@@ -128,6 +128,11 @@ class VGG19(Extractor):
             mixtures = 36 / 16 + 24 / 16 if winograd else 1  # of both axes, and of one
             scratch = max(scratch, round(_FLOAT * (inputs + outputs) * positions * mixtures))
         return Cost(flops, flops, constants=constants, maps=maps, scratch=scratch)
+
+    def geometry(self, layer: str) -> Geometry:
+        """Return how a layer lies over the pixels: each convolution sees one position around."""
+        blocks = [_LAYERS[name][0] for name in _down_to([layer])]
+        return Geometry(1 << blocks[-1], sum(1 << block for block in blocks))
 
     def build(
         self, layers: Sequence[str], folder: Path

@@ -1,14 +1,15 @@
 """Match the content position by position."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
-from nstflow import Features, ImageRef, Layers, LossTerm, Size, Tensor, tf
+from nstflow import Features, ImageRef, Layers, LocalTerm, Size, Tensor, tf
 from nstflow.toolkit import require_same_size
 
 
-class Content(LossTerm):
+class Content(LocalTerm):
     """Match the features of the content, position by position.
 
     With the features A of the canvas and C of the reference, the loss of a layer is
@@ -36,9 +37,12 @@ class Content(LossTerm):
         """Check that the reference has the size of the canvas."""
         require_same_size(canvas, reference)
 
-    def score(self, features: Features, target: Any) -> Tensor:
-        """Return the scaled sum of squared differences."""
-        difference = {layer: tf.square(features[layer] - target[layer]) for layer in features}
-        if self.scale == "sum":
-            return self.total({layer: tf.reduce_sum(x) / 2 for layer, x in difference.items()})
-        return self.total({layer: tf.reduce_mean(x) for layer, x in difference.items()})
+    def differences(self, features: Features, target: Any) -> Mapping[str, Tensor]:
+        """Return the mean, or the scaled sum, of the squared differences of each position."""
+        maps = {}
+        for layer, x in features.items():
+            maps[layer] = tf.reduce_mean(tf.square(x - target[layer]), -1, keepdims=True)
+            if self.scale == "sum":
+                height, width = features.size(layer)
+                maps[layer] *= x.shape[-1] * height * width / 2
+        return maps

@@ -44,7 +44,7 @@ def show_matrix(matrix: Matrix) -> None:
     largest = max(plans, key=lambda plan: plan.memory or 0)
     times = [estimate(plan) for plan in plans]
     unknown = sum(known is None for known in times)
-    whole = sum(known[0] * plan.steps for known, plan in zip(times, plans, strict=True) if known)
+    whole = sum(known[0] for known in times if known)
     time = (
         f"about {duration_text(whole)} one after another, without compiling" if whole else "unknown"
     )
@@ -109,7 +109,10 @@ def _time(plan: Plan) -> str:
         return "unknown: no run like it on this machine yet"
     seconds, record = known
     run = f"this machine's run at {size_text(record.canvas)} on {record.date} ({record.device})"
-    return f"about {duration_text(seconds * plan.steps)}: {seconds:.2g} s a step, by {run}"
+    step = f"{seconds / plan.steps:.2g} s a step" + (
+        "" if len(plan.phases) == 1 else ", on average"
+    )
+    return f"about {duration_text(seconds)}: {step}, by {run}"
 
 
 def _presence(asset: Asset) -> Text:
