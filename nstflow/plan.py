@@ -42,8 +42,8 @@ class Plan:
         assets: The files that are needed besides those that the recipe names.
         files: Setting, such as `images.content.path` → the file that it names.
         device_kind: The kind of device of the extractor and the cost.
-        steps_taken: The number of steps that each phase took, in place of its own `steps` and
-            `stop`, if the recipe is the lockfile of a run whose phases ended sooner.
+        steps_of: The number of steps of each phase: the most that it can take, or those that it
+            took in the run whose lockfile the recipe is.
     """
 
     recipe: Recipe
@@ -57,8 +57,8 @@ class Plan:
     cost: Cost | None
     assets: tuple[Asset, ...]
     files: Mapping[str, Path]
+    steps_of: tuple[int, ...]
     device_kind: Literal["cpu", "gpu"] = "cpu"
-    steps_taken: tuple[int, ...] | None = None
 
     def on(self, device: Literal["cpu", "gpu"] | None) -> Plan:
         """Return the plan for a kind of device; for None, the plan itself."""
@@ -89,18 +89,14 @@ class Plan:
     @property
     def steps(self) -> int:
         """The number of steps of all phases."""
-        return sum(map(self.steps_of, range(len(self.phases))))
-
-    def steps_of(self, phase: int) -> int:
-        """Return the number of steps of a phase; the most, if its `stop` may end it sooner."""
-        return self.steps_taken[phase] if self.steps_taken else self.phases[phase].steps
+        return sum(self.steps_of)
 
     @property
     def epochs(self) -> int:
         """The number of epochs of all phases."""
         return sum(
-            math.ceil(self.steps_of(index) / phase.steps_per_epoch)
-            for index, phase in enumerate(self.phases)
+            math.ceil(steps / phase.steps_per_epoch)
+            for steps, phase in zip(self.steps_of, self.phases, strict=True)
         )
 
 
@@ -164,7 +160,7 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
     if problems:
         raise NstflowError(problems)
     canvas = sizes[recipe.start.like]
-    phases, steps_taken = _phases(origin, recipe, canvas)
+    phases, steps_of = _phases(origin, recipe, canvas)
     for scale in sorted({phase.scale for phase in phases} - {1.0}):
         scaled_sizes = {name: scaled(size, scale) for name, size in sizes.items()}
         if problems := _size_problems(origin, recipe.start, terms, layers, scaled_sizes, ask):
@@ -174,27 +170,18 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
         cost = ask(settled.cost, layers, canvas)
     files = origin.files()
     return Plan(
-        recipe,
-        sources,
-        sizes,
-        canvas,
-        terms,
-        layers,
-        phases,
-        settled,
-        cost,
-        assets,
-        files,
-        steps_taken=steps_taken,
+        *(recipe, sources, sizes, canvas, terms, layers),
+        *(phases, settled, cost, assets, files, steps_of),
     )
 
 
 def _phases(
     origin: Origin, recipe: Recipe, canvas: Size
-) -> tuple[tuple[Phase, ...], tuple[int, ...] | None]:
-    """Return the phases, and the steps that they took if the recipe's lock says so.
+) -> tuple[tuple[Phase, ...], tuple[int, ...]]:
+    """Return the phases, and the steps of each.
 
-    A lock doesn't count if a `--set` option changes the recipe.
+    If the recipe's lock says how many steps they took, no phase has a `stop`. Such a lock does not
+    count if a `--set` option changes the recipe.
     """
     with origin.asking("schedule") as schedule:
         phases = tuple(schedule.phases(canvas))
@@ -210,14 +197,15 @@ def _phases(
             if all(phase.weights.get(name) == 0 for name in recipe.losses):
                 got = f"all losses have the factor 0 in phase {number}."
                 raise NstflowError(Problem("", "", got, "Give one of them another factor."))
+    most = tuple(phase.steps for phase in phases)
     if recipe.lock is None or recipe.lock.steps is None or origin.source.options:
-        return phases, None
-    taken, most = recipe.lock.steps, [phase.steps for phase in phases]
+        return phases, most
+    taken = tuple(recipe.lock.steps)
     if len(taken) != len(most) or any(map(operator.gt, taken, most)):
-        got = f"the phases took {taken} steps, but the schedule has {most}."
+        got = f"the phases took {list(taken)} steps, but the schedule has {list(most)}."
         hint = "Restore the lockfile, or remove this setting."
         raise origin.source.error(("lock", "steps"), got, hint)
-    return phases, tuple(taken)
+    return tuple(replace(phase, stop=None) for phase in phases), taken
 
 
 def _prepared(origin: Origin, name: str, size: Size, ask: Ask) -> Size:

@@ -55,9 +55,14 @@ class Lockfile:
 
     def after(self, phases: Sequence[int]) -> Lockfile:
         """Return the lockfile of a finished run, whose phases took these numbers of steps."""
-        if not phases or tuple(phases) == tuple(phase.steps for phase in self.plan.phases):
+        if not phases:
             return self
-        return replace(self, plan=replace(self.plan, steps_taken=tuple(phases)))
+        return replace(self, plan=replace(self.plan, steps_of=tuple(phases)))
+
+    @property
+    def ended_sooner(self) -> bool:
+        """Whether a phase took fewer steps than it could."""
+        return self.plan.steps_of != tuple(phase.steps for phase in self.plan.phases)
 
     @cached_property
     def data(self) -> Data:
@@ -79,8 +84,8 @@ class Lockfile:
         }
         if self.kind:
             data["lock"] |= {"device": self.device, "device_kind": self.kind}
-        if plan.steps_taken:
-            data["lock"]["steps"] = list(plan.steps_taken)
+        if self.ended_sooner:
+            data["lock"]["steps"] = list(plan.steps_of)
         return data
 
     def to_text(self) -> str:

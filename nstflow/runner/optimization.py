@@ -153,11 +153,9 @@ class Optimization:
     def _is_over(self) -> bool:
         """Say whether no step of the current phase is left."""
         now, phase = self._moment, self.plan.phases[self._moment.phase]
-        if now.done >= self.plan.steps_of(now.phase):
+        if now.done >= self.plan.steps_of[now.phase]:
             return True
-        if phase.stop is None or self.plan.steps_taken or now.done % phase.steps_per_epoch:
-            return False
-        if not now.done:
+        if phase.stop is None or not now.done or now.done % phase.steps_per_epoch:
             return False
         own = {column: values[-now.done :] for column, values in self.history.items()}
         with self.plan.recipe.asking("schedule"):
@@ -167,7 +165,7 @@ class Optimization:
         """Take a few steps, and return their losses."""
         before, done = self._moment.before, self._moment.done
         index = len(before)
-        phase, planned = self.plan.phases[index], self.plan.steps_of(index)
+        phase, planned = self.plan.phases[index], self.plan.steps_of[index]
         ends = [phase.steps_per_epoch - done % phase.steps_per_epoch, planned - done]
         if most is not None:
             ends.append(most - loop.step % most)

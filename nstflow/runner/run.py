@@ -247,7 +247,7 @@ def _record_end(directory: RunDirectory, result: Result, lockfile: Lockfile) -> 
 def _complete(directory: RunDirectory, lockfile: Lockfile) -> None:
     """Leave what a finished run leaves: no checkpoint, and a lockfile with the steps it took."""
     directory.remove_checkpoint()  # first: it belongs to the lockfile as it was
-    if lockfile.plan.steps_taken:
+    if lockfile.ended_sooner:
         directory.write(LOCK_FILE, lockfile.to_text())
 
 

@@ -79,15 +79,15 @@ def estimate(plan: Plan) -> tuple[float, Timing] | None:
     ratio of these numbers. None if the time of a phase is unknown.
     """
     timings = _read(_path_of(plan))
-    total, largest = 0.0, 0
+    total = largest = 0.0
     used: Timing | None = None
-    for index, phase in enumerate(plan.phases):
-        pixels = math.prod(scaled(plan.canvas, phase.scale))
+    for steps, phase in zip(plan.steps_of, plan.phases, strict=True):
+        pixels = math.prod(plan.canvas) * phase.scale**2
         ratios = {pixels / math.prod(timing.canvas): timing for timing in timings}
         ratio = min(ratios, key=lambda ratio: abs(math.log(ratio)), default=None)
         if ratio is None or max(ratio, 1 / ratio) > _LARGEST_RATIO:
             return None
-        total += plan.steps_of(index) * ratios[ratio].seconds * ratio
+        total += steps * ratios[ratio].seconds * ratio
         if pixels > largest:
             largest, used = pixels, ratios[ratio]
     return (total, used) if used else None
@@ -104,7 +104,7 @@ def _path_of(plan: Plan) -> Path:
     not_timed = set(LossTerm.model_fields) - {"use"}
     stages = [
         stage.model_dump(mode="json", exclude=not_timed, fallback=repr)
-        for stage in (plan.on("cpu").extractor, plan.recipe.optimizer, *plan.terms.values())
+        for stage in (plan.recipe.extractor, plan.recipe.optimizer, *plan.terms.values())
     ]
     layers = [sorted(term.shares) for term in plan.terms.values()]
     machine = [platform.node(), platform.machine(), os.cpu_count(), version("nstflow")]

@@ -224,7 +224,7 @@ def test_changed_settings_ask_the_schedule_again(run: Any, tmp_path: Path) -> No
     path = tmp_path / "out" / "recipe.lock.yaml"
     assert make_plan(load_recipe(path)).steps == 4
     plan = make_plan(load_recipe(path, ["losses.look.weight=1"]))
-    assert (plan.steps, plan.steps_taken) == (12, None)
+    assert (plan.steps, plan.steps_of) == (12, (3, 9))
 
 
 @pytest.mark.parametrize("steps", ["[2]", "[2, 10]", "[2, 2, 2]"])

@@ -86,10 +86,10 @@ def test_runs_of_the_same_kind(plan: Any, monkeypatch: pytest.MonkeyPatch) -> No
 def test_each_size_has_its_own_time(plan: Any) -> None:
     made = plan(40)
     phases = (Phase(3, 3, scale=0.5), Phase(1, 1, scale=0.1), Phase(9, 9))
-    made = replace(made, phases=phases)
+    made = replace(made, phases=phases, steps_of=(3, 1, 9))
     timings.record(result(made, [5.0, 6.0, 7.0, 10.0, 20.0, 24.0, 28.0], (3, 1, 3)))
     assert seconds_of(plan(40)) == pytest.approx(4)
-    known = timings.estimate(replace(made, phases=(phases[0], phases[2])))
+    known = timings.estimate(replace(made, phases=(phases[0], phases[2]), steps_of=(3, 9)))
     assert known is not None
     assert (known[0], known[1].canvas) == (3 * 1 + 9 * 4, (40, 40))
 
