@@ -14,7 +14,7 @@ from nstflow.plan import Plan
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.model import DEFAULTS, Checkpoints, Compute, Lock, PluginChoice, Recipe
 from nstflow.recipe.stage_docs import Setting, docstring_of, example_of, settings_of
-from nstflow.stages.loss import LossTerm, StatisticTerm
+from nstflow.stages.loss import LocalTerm, LossTerm, StatisticTerm
 from nstflow.stages.result import Progress, Result
 from nstflow.stages.slots import ALL_SLOTS, SLOTS
 
@@ -35,8 +35,9 @@ def stages() -> str:
         parts.append(f"## {slot.name}\n\n{inspect.getdoc(slot.base)}")
         parts.append(_contract(slot.base))
         if slot.base is LossTerm:
-            parts.append(f"A `StatisticTerm`: {inspect.getdoc(StatisticTerm)}")
-            parts.append(_contract(StatisticTerm))
+            for base in (StatisticTerm, LocalTerm):
+                parts.append(f"A `{base.__name__}`: {inspect.getdoc(base)}")
+                parts.append(_contract(base))
         for name, offer in catalog[slot.name].items():
             language = "sh" if slot.name not in SLOTS else "yaml"
             parts += [

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from nstflow import Size, Tensor, tf
+from nstflow import Geometry, Size, Tensor, tf
 from nstflow.builtin.extractors import vgg19
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.builtin.loaders.file import File
@@ -295,6 +295,34 @@ def test_too_few_pixels_are_refused(layer: str) -> None:
 
 
 # Features
+
+
+@pytest.mark.parametrize(
+    ("layer", "stride", "reach"),
+    [
+        ("block1_conv1", 1, 1),
+        ("block3_conv1", 4, 10),
+        ("block4_conv2", 8, 38),
+        ("block5_conv1", 16, 70),
+        ("block5_conv4", 16, 118),
+    ],
+)
+def test_geometry(layer: str, stride: int, reach: int) -> None:
+    assert VGG19().geometry(layer) == Geometry(stride, reach)
+
+
+@pytest.mark.parametrize("layer", ["block1_conv2", "block3_conv1"])
+def test_a_position_sees_what_its_geometry_says(layer: str) -> None:
+    """The gradient of one position, with mean pooling, which leaves no pixel out."""
+    geometry = VGG19().geometry(layer)
+    network = VGG19(weights="random", pooling="avg").build([layer], NOWHERE)
+    canvas = tf.constant(np.random.default_rng(0).random((1, 64, 64, 3), np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(canvas)
+        position = 32 // geometry.stride
+        value = tf.reduce_sum(network(canvas)[layer][0, position, position])
+    seen = np.flatnonzero(np.abs(tape.gradient(value, canvas)[0]).sum((1, 2)))
+    assert (seen[0], seen[-1]) == (32 - geometry.reach, 31 + geometry.stride + geometry.reach)
 
 
 def test_feature_maps_halve_from_block_to_block() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from nstflow import Features, Image, Layers, LossTerm, StatisticTerm, Tensor, tf
+from nstflow import Features, Image, Layers, LocalTerm, LossTerm, StatisticTerm, Tensor, tf
 from nstflow.engine.features import Describer
 from nstflow.engine.objective import Objective, make_target
 
@@ -45,6 +45,14 @@ class Draw(LossTerm):
     def score(self, features: Features, target: Any) -> Tensor:  # noqa: ARG002 - the contract
         """Return a number in [0, 1)."""
         return tf.random.stateless_uniform((), features.seed)
+
+
+class Broken(Distance):
+    """Fail when it is computed."""
+
+    def score(self, features: Features, target: Any) -> Tensor:  # noqa: ARG002 - the contract
+        """Fail."""
+        raise AssertionError
 
 
 class Strict(LossTerm):
@@ -229,3 +237,98 @@ def test_terms_that_summarise_alike_share_a_summary() -> None:
         assert float(losses[index]) == pytest.approx(float(loss[0]), rel=1e-6)
         gradient -= own
     np.testing.assert_allclose(gradient, 0, atol=1e-7)
+
+
+# factors and regions
+
+
+def test_a_term_with_the_factor_0_is_not_computed() -> None:
+    terms = {"a": Distance(), "b": Broken(), "c": Distance(weight=3)}
+    factors = {"b": 0.0, "c": 0.5}
+    evaluate = Objective(None, terms, dict.fromkeys(terms), 0, anyone, factors)
+    losses, gradient = evaluate(tf.constant(PIXELS), tf.constant(1))
+    squares = (np.float64(PIXELS) ** 2).sum()
+    np.testing.assert_allclose(losses, [squares, 0, 1.5 * squares], rtol=1e-6)
+    np.testing.assert_allclose(gradient, 2.5 * 2 * PIXELS, rtol=1e-6)
+
+
+def test_runs_share_a_program_if_the_same_terms_are_left_out() -> None:
+    terms = {"a": Distance(), "b": Distance()}
+    kinds = [
+        Objective(None, terms, dict.fromkeys(terms), 0, anyone, factors).kind
+        for factors in ({}, {"a": 0.5}, {"a": 0.0})
+    ]
+    assert kinds[0] == kinds[1] != kinds[2]
+
+
+class Local(LocalTerm):
+    """The mean of the pixels."""
+
+    use: Literal["local"] = "local"
+    layers: Layers = Field({"image": 1.0}, description="The pixels.")
+
+    def differences(self, features: Features, target: Any) -> Mapping[str, Tensor]:  # noqa: ARG002
+        """Return the mean of each pixel's channels."""
+        return {layer: tf.reduce_mean(x, -1, keepdims=True) for layer, x in features.items()}
+
+
+class Shared(StatisticTerm):
+    """A summary that is kept under a key which leaves the region out."""
+
+    use: Literal["shared"] = "shared"
+    layers: Layers = Field({"image": 1.0}, description="The pixels.")
+    image: str = "style"
+
+    def summarize(self, points: Tensor, weights: Tensor) -> Any:
+        """Return the mean."""
+        return tf.reduce_sum(points * weights, 0)
+
+    def distance(self, summary: Any, target: Any) -> Tensor:
+        """Return the sum of the difference."""
+        return tf.reduce_sum(summary - target)
+
+    def score(self, features: Features, target: Any) -> Tensor:
+        """Return the distance of the summary that is kept."""
+        mine = features.once("mine", lambda: self.summarize(*features.points("image")))
+        return self.distance(mine, target["image"])
+
+
+@pytest.mark.parametrize("kind", [Local, Shared])
+def test_terms_of_regions_see_their_own(kind: type[LocalTerm | StatisticTerm]) -> None:
+    """And share what they keep with the terms of the same region alone."""
+    top, left = np.zeros((2, 1, 4, 6, 1), np.float32)
+    top[:, :2], left[:, :, :3] = 1 / 12, 1 / 12
+    regions = {"top": {"image": tf.constant(top)}, "left": {"image": tf.constant(left)}}
+    terms = {str(region): kind(region=region) for region in (None, "top", "left")}
+    zero = {"image": tf.zeros(3)}
+    evaluate = Objective(None, terms, dict.fromkeys(terms, zero), 0, anyone, regions=regions)
+    losses, gradient = evaluate(tf.constant(PIXELS), tf.constant(1))
+    factor = 1 / 3 if kind is Local else 1
+    parts = [PIXELS, PIXELS[:, :2], PIXELS[:, :, :3]]
+    np.testing.assert_allclose(losses, [3 * factor * x.mean() for x in parts], rtol=1e-5)
+    expected = np.broadcast_to(1 / 24 + top + left, PIXELS.shape) * factor
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+
+
+def test_another_mask_of_the_same_size_shares_the_program() -> None:
+    def objective(*weights: float) -> Objective:
+        region = {"image": tf.constant(np.float32(weights).reshape(1, 1, 2, 1))}
+        terms = {"a": Local(region="it")}
+        return Objective(None, terms, {"a": None}, 0, anyone, regions={"it": region})
+
+    one, other = objective(0.25, 0.75), objective(1, 0)
+    assert one.kind == other.kind
+    canvas = tf.constant(np.float32([[[[1], [5]]]]))
+    losses, _ = one(canvas, tf.constant(1), *other.given)
+    assert losses.numpy().tolist() == [1]
+
+
+def test_a_map_has_one_value_for_each_position() -> None:
+    class Wrong(Local):
+        def differences(self, features: Features, target: Any) -> Mapping[str, Tensor]:  # noqa: ARG002
+            """Return a value for each channel."""
+            return dict(features)
+
+    evaluate = Objective(None, {"a": Wrong()}, {"a": None}, 0, anyone)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
+        evaluate(tf.constant(PIXELS), tf.constant(1))

@@ -1,13 +1,14 @@
 """Resampling against the definition of each filter, in float64."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nstflow import Image, Size, tf
-from nstflow.engine.resampling import fit_longest_side, resize_canvas, resize_image
+from nstflow import Image, Size, Tensor, tf
+from nstflow.engine.resampling import fit_longest_side, resample, resize_canvas, resize_image
 
 Array = NDArray[np.float64]
 
@@ -56,7 +57,7 @@ def resampled(x: Array, size: Size, method: str, *, antialias: bool) -> Array:
         matrix(method, before, after, antialias=antialias)
         for before, after in zip(x.shape, size, strict=False)
     )
-    return np.clip(np.einsum("ai,bj,ij...->ab...", rows, columns, x), 0, 1)
+    return np.einsum("ai,bj,ij...->ab...", rows, columns, x)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -71,14 +72,41 @@ def test_every_filter_is_what_its_name_says(
     # TensorFlow looks its sharp cubic up in a table of 1024 entries
     tolerance = 2e-3 if method == "bicubic" and not antialias else 5e-6
     for mine, theirs in ((got.pixels, image.pixels), (got.alpha, image.alpha)):
-        expected = resampled(np.float64(theirs), after, method, antialias=antialias)
+        expected = np.clip(resampled(np.float64(theirs), after, method, antialias=antialias), 0, 1)
         np.testing.assert_allclose(mine, expected, atol=tolerance)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("antialias", [True, False], ids=["soft", "sharp"])
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+def test_tensors_are_resampled_alike_in_a_compiled_program(
+    before: Size, after: Size, method: Any, antialias: bool
+) -> None:
+    """Without a clip, and with the gradient Rᵀ."""
+    x = np.random.default_rng(1).normal(size=(1, *before, 2)).astype(np.float32)
+
+    @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
+    def program(x: Tensor) -> tuple[Tensor, Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = resample(x, after, method, antialias=antialias)
+        return y, tape.gradient(y, x)
+
+    got, gradient = program(tf.constant(x))
+    expected = resampled(np.float64(x[0]), after, method, antialias=antialias)
+    np.testing.assert_allclose(got[0], expected, atol=5e-6)
+    rows, columns = (
+        matrix(method, *sides, antialias=antialias).sum(0)
+        for sides in zip(before, after, strict=True)
+    )
+    np.testing.assert_allclose(gradient[0, ..., 0], np.outer(rows, columns), atol=2e-5)
 
 
 def test_the_default_is_lanczos_and_soft() -> None:
     image = Image(np.random.default_rng(0).random((20, 30, 3), np.float32))
     got = resize_image(image, (7, 11)).pixels
     expected = resampled(np.float64(image.pixels), (7, 11), "lanczos3", antialias=True)
+    expected = np.clip(expected, 0, 1)
     np.testing.assert_allclose(got, expected, atol=5e-6)
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from nstflow import Features, ImageRef, Layers, LossTerm, Tensor, hookimpl, tf
+from nstflow import Features, ImageRef, Layers, LossTerm, MaskRef, Tensor, hookimpl, tf
 
 Cloud = tuple[Tensor, Tensor | None]
 
@@ -35,6 +35,10 @@ class SlicedWasserstein(LossTerm):
     use: Literal["sliced_wasserstein"] = "sliced_wasserstein"
     image: ImageRef = Field(description="The image whose features to match.", examples=["style"])
     layers: Layers = Field("style", description="A group, a list of layers, or layer: share.")
+    region: MaskRef | None = Field(None, description="A mask: the part of the canvas that counts.")
+    image_region: MaskRef | None = Field(
+        None, description="A mask: the part of the image that counts."
+    )
     directions: int | None = Field(
         None,
         ge=1,
@@ -44,6 +48,11 @@ class SlicedWasserstein(LossTerm):
     positions: int = Field(
         4096, ge=1, le=2**24, description="Maximum number of points of a layer per step."
     )
+
+    @property
+    def masks(self) -> tuple[str | None, str | None]:
+        """The masks on the canvas and on the image; their weights are those of the points."""
+        return self.region, self.image_region
 
     def target(self, features: Features) -> Any:
         """Return the points of each layer, and their weights where these differ."""
