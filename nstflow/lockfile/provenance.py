@@ -1,7 +1,5 @@
 """How a picture was made: the lockfile stored in it, and its inputs found by their hashes."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

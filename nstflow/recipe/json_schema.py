@@ -1,7 +1,5 @@
 """The JSON schema of recipes, with which editors complete and check them."""
 
-from __future__ import annotations
-
 from functools import reduce
 from operator import or_
 from types import GenericAlias

@@ -4,8 +4,6 @@
 depth, and what its aliases expand to, are limited.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -62,7 +60,7 @@ class _CoreLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as PyYAML declares it
 
 
-def _resolve_core(cls: type[_CoreLoader | CoreDumper]) -> None:
+def _resolve_core(cls: type[yaml.SafeLoader] | type[yaml.SafeDumper]) -> None:
     """Let a class of PyYAML find the type of a plain scalar by the patterns of the core schema."""
     for tag, pattern in _PATTERNS.items():
         cls.add_implicit_resolver(tag, re.compile(f"(?:{pattern})$"), None)
