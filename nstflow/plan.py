@@ -219,8 +219,7 @@ def _prepared(origin: Origin, name: str, size: Size, ask: Ask) -> Size:
 
 def scaled(size: Size, scale: float) -> Size:
     """Return the size of an image in a phase."""
-    height, width = (max(1, round(side * scale)) for side in size)
-    return height, width
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _size_problems(

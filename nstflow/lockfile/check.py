@@ -1,7 +1,5 @@
 """Whether what is to be run agrees with a lock: the recipe's own, or that of the run to resume."""
 
-from __future__ import annotations
-
 import contextlib
 import warnings
 from pathlib import Path

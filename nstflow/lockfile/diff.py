@@ -1,7 +1,5 @@
 """What differs between two recipes or locks, setting by setting."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """How a picture was made: the lockfile stored in it, and its inputs found by their hashes."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os
@@ -44,15 +42,12 @@ def read_anything(path: Path) -> tuple[Source, Path | None]:
                 head = file.read(len(_PNG))
     except (OSError, ValueError) as error:
         raise NstflowError(Problem(str(path), "", f"it can't be read ({error}).")) from error
-    if head.startswith((_PNG, _JPEG)):
-        source = parse_source(read_record(path), str(path))
-        lock_of(source, needed=True)
-        return source, None
-    source = read_source(path)
-    if lock_of(source, needed=False) is None and "losses" not in source.data:
+    is_picture = head.startswith((_PNG, _JPEG))
+    source = parse_source(read_record(path), str(path)) if is_picture else read_source(path)
+    if lock_of(source, needed=is_picture) is None and "losses" not in source.data:
         got = "this is not a recipe, a lockfile, a run directory or a picture of nstflow."
         raise NstflowError(Problem(str(path), "", got, "Name one of them."))
-    return source, path.parent
+    return source, None if is_picture else path.parent
 
 
 def _read_run(folder: Path) -> Source:

@@ -1,20 +1,18 @@
 """The JSON schema of recipes, with which editors complete and check them."""
 
-from __future__ import annotations
-
 from functools import reduce
 from operator import or_
 from types import GenericAlias
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, create_model
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
+from pydantic.json_schema import JsonSchemaValue, JsonSchemaWarningKind
 from pydantic_core import core_schema
 
-from nstflow.plugins.catalog import Catalog
+from nstflow.plugins.catalog import Catalog, name_of
 from nstflow.plugins.manager import Lenient
 from nstflow.recipe.model import DEFAULTS, Recipe
-from nstflow.stages.slots import SLOTS, Slot
+from nstflow.stages.slots import SLOTS, Slot, slot_of
 from nstflow.stages.stage import Name
 
 
@@ -32,39 +30,32 @@ def json_schema(catalog: Catalog) -> dict[str, Any]:
         for text in [field.description]
     }
     model = create_model("recipe", __config__=ConfigDict(extra="forbid"), **fields)
-    schema = model.model_json_schema(schema_generator=_generator(catalog))
+    schema = model.model_json_schema(schema_generator=_Generator)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "nstflow recipe"
     return schema
 
 
-def _generator(catalog: Catalog) -> type[GenerateJsonSchema]:
-    """Return pydantic's generator, with `use` required of all stages but a slot's default."""
-    named = {
-        offer.stage
-        for slot in SLOTS.values()
-        for name, offer in catalog[slot.name].items()
-        if name != slot.default
-    }
+_IGNORED: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}
 
-    class Generator(Lenient):
-        ignored_warning_kinds: set[JsonSchemaWarningKind] = {  # noqa: RUF012 - as pydantic has it
-            *("skipped-choice", "non-serializable-default")
-        }
 
-        def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-            made = super().model_schema(schema)
-            if schema["cls"] in named:
-                made["required"] = ["use", *made.get("required", ())]
-            return made
+class _Generator(Lenient):
+    """Pydantic's generator, with `use` required of all stages but a slot's default."""
 
-        def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-            made = super().dict_schema(schema)
-            if "patternProperties" in made:  # else any value is valid under a bad name
-                made["additionalProperties"] = False
-            return made
+    ignored_warning_kinds = _IGNORED
 
-    return Generator
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        made = super().model_schema(schema)
+        slot = slot_of(schema["cls"])
+        if slot is not None and name_of(schema["cls"]) != slot.default:
+            made["required"] = ["use", *made.get("required", ())]
+        return made
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        made = super().dict_schema(schema)
+        if "patternProperties" in made:  # else any value is valid under a bad name
+            made["additionalProperties"] = False
+        return made
 
 
 def _held(slot: Slot, catalog: Catalog) -> Any:

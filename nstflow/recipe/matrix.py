@@ -1,7 +1,5 @@
 """A recipe with a matrix: its axes and groups, and the runs that it stands for."""
 
-from __future__ import annotations
-
 import glob
 import math
 import os
@@ -47,7 +45,6 @@ Choice = Mapping[str, tuple[Keys, Any]]
 """One of the choices of an axis or a group: setting → where its value is written, and the value."""
 
 Axes = Mapping[str, Sequence[Choice]]
-"""Axis or group → its choices."""
 
 
 class MatrixReader:
@@ -83,7 +80,7 @@ class MatrixReader:
                 prefixes[axis] = f"{_safe(short)}-"
         data = {key: value for key, value in self._source.data.items() if key != MATRIX}
         base = replace(self._source, data=data)
-        names, values, sources = [], [], []
+        runs = []
         for choices in product(*axes.values()):
             chosen = {name: each for choice in choices for name, (_, each) in choice.items()}
             if not any(_holds(chosen, some) for some in excluded):
@@ -91,13 +88,13 @@ class MatrixReader:
                     prefix + "-".join(_word(value) for _, value in choice.values())
                     for prefix, choice in zip(prefixes.values(), choices, strict=True)
                 ]
-                names.append("_".join(labels))
-                values.append(chosen)
-                sources.append(self._source_of(base, choices))
-        if not names:
+                runs.append(("_".join(labels), chosen, self._source_of(base, choices)))
+        if not runs:
             self._add_problem((MATRIX, EXCLUDE), "no run is left.")
         self._raise_problems()
-        return list(zip(map(Cell, _distinct(names), values), sources, strict=True))
+        names = _distinct([name for name, _, _ in runs])
+        pairs = zip(names, runs, strict=True)
+        return [(Cell(name, values), source) for name, (_, values, source) in pairs]
 
     def _source_of(self, source: Source, choices: Sequence[Choice]) -> Source:
         """Return the recipe with the values of one run."""

@@ -1,7 +1,5 @@
 """`--set PATH=VALUE`: any field of a recipe, from the command line."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

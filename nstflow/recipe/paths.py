@@ -1,7 +1,5 @@
 """Paths into a recipe's data, such as `losses.style.weight`: text and back, get and set."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Reading recipes: from a file to validated stages. A plain recipe is a matrix of one."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The documentation of a stage, from its class: its docstring, its settings, an example."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import typing

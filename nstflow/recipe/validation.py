@@ -1,7 +1,5 @@
 """Checks between stages, and the errors of a single one in plain words."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Mapping, Sized
 from functools import reduce
@@ -178,13 +176,13 @@ def _problem(
     full = (*keys, *path)
     item = items[0]
     kind = item["type"]
+    fields = _model_at(model, path[:-1]).model_fields
     if kind == "extra_forbidden":
-        known = _model_at(model, path[:-1]).model_fields
-        hint = suggest(str(path[-1]), known) or f"Known: {', '.join(known)}."
+        hint = suggest(str(path[-1]), fields) or f"Known: {', '.join(fields)}."
         return source.problem(full, "unknown setting.", hint, key=True)
     if kind == "missing":
-        field = _model_at(model, path[:-1]).model_fields.get(str(path[-1]))
-        hint = (field.description or "") if field else ""
+        field = fields.get(str(path[-1]))
+        hint = (field and field.description) or ""
         return source.problem(full, "this is required, but missing.", hint)
     if kind == "value_error":
         text = str(item["ctx"]["error"])  # a suggestion at its end may be a question

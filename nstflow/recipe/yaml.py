@@ -4,8 +4,6 @@
 depth, and what its aliases expand to, are limited.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,16 +33,15 @@ MAX_NODES, MAX_DIGITS = 20_000, 100
 
 _TAG = "tag:yaml.org,2002:"
 
-_CORE = {  # tag -> the plain scalars that it covers
-    "null": r"~|null|Null|NULL|",
-    "bool": r"true|True|TRUE|false|False|FALSE",
-    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
-    "float": (
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
-    ),
+_PATTERNS = {  # tag -> the plain scalars that it covers
+    f"{_TAG}null": r"~|null|Null|NULL|",
+    f"{_TAG}bool": r"true|True|TRUE|false|False|FALSE",
+    f"{_TAG}int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    f"{_TAG}float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
 }
 
-_SCALARS: dict[str, Callable[[str], Any]] = {
+_SCALARS: dict[str, Callable[[str], Any]] = {  # tag -> how they are read
     f"{_TAG}str": str,
     f"{_TAG}null": lambda _text: None,
     f"{_TAG}bool": lambda text: {"true": True, "false": False}[text.lower()],
@@ -63,10 +60,10 @@ class _CoreLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as PyYAML declares it
 
 
-def _resolve_core(cls: type[_CoreLoader | CoreDumper]) -> None:
+def _resolve_core(cls: type[yaml.SafeLoader] | type[yaml.SafeDumper]) -> None:
     """Let a class of PyYAML find the type of a plain scalar by the patterns of the core schema."""
-    for name, pattern in _CORE.items():
-        cls.add_implicit_resolver(_TAG + name, re.compile(f"(?:{pattern})$"), None)
+    for tag, pattern in _PATTERNS.items():
+        cls.add_implicit_resolver(tag, re.compile(f"(?:{pattern})$"), None)
 
 
 _resolve_core(_CoreLoader)
