@@ -12,8 +12,8 @@ from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan, scaled
 from nstflow.recipe.attribution import check_type
 from nstflow.runner.cache import RunCache, hashes_of
+from nstflow.runner.masks import weights_in
 from nstflow.stages.loss import LossTerm
-from nstflow.stages.stage import image_refs
 from nstflow.stages.tensorflow import Tensor
 from nstflow.stages.types import Features, Image, Phase, Size, State, common_value, size_text
 
@@ -124,7 +124,7 @@ def build_objective(
         if (mask := term.masks[0]) is not None:
             describer = shared.descriptions.get((key, size), partial(Describer, network))
             with plan.recipe.asking("losses", name):
-                weights = _weights_in(term, mask, masks[mask], describer.sizes(size))
+                weights = weights_in(term, mask, masks[mask], describer.sizes(size))
             uneven = {x: w for x, w in weights.items() if common_value(w) is None}
             regions.setdefault(mask, {}).update(uneven)
     attributed = partial(plan.recipe.asking, "losses")
@@ -167,32 +167,8 @@ def _target(
     weights, mask = None, term.masks[1]
     if region is not None and mask is not None:
         sizes = {layer: features().size(layer) for layer in term.shares}
-        weights = _weights_in(term, mask, region, sizes, alpha)
+        weights = weights_in(term, mask, region, sizes, alpha)
     return make_target(term, name, seed, features(), weights)
-
-
-def _weights_in(
-    term: LossTerm, mask: str, region: Image, sizes: Mapping[str, Size], alpha: Any = None
-) -> dict[str, Tensor]:
-    """Return layer → how much each of its positions counts in a region.
-
-    Raises:
-        NstflowError: The image has no alpha, or a layer has no position in the region.
-    """
-    from nstflow.engine.features import region_weights
-
-    setting = image_refs(term)[mask]
-    if region.alpha is None:
-        got, hint = f"the image '{mask}' is opaque.", "A mask is an image with transparency."
-        raise NstflowError(Problem("", setting, got, hint))
-    weights = {}
-    for layer in term.shares:
-        weights[layer] = region_weights(region.alpha, sizes[layer], alpha)
-        if weights[layer] is None:
-            got = f"no position of the layer '{layer}' is in the mask '{mask}'."
-            hint = "Prepare the images at a larger size, or use a larger mask or other layers."
-            raise NstflowError(Problem("", setting, got, hint))
-    return weights
 
 
 def _digest(image: Image) -> bytes:
