@@ -18,6 +18,7 @@ from nstflow.builtin.postprocessors.resize import ResizeResult
 from nstflow.builtin.preprocessors.crop import Crop
 from nstflow.builtin.preprocessors.resize import Resize
 from nstflow.builtin.schedules.epochs import Epochs
+from nstflow.builtin.schedules.scales import Scales
 from nstflow.builtin.starts.blend import Blend
 from nstflow.builtin.starts.image import FromImage
 from nstflow.builtin.starts.noise import FromNoise
@@ -28,4 +29,4 @@ def nstflow_stages() -> list[type[Stage]]:
     """Offer every built-in stage."""
     stages: list[type[Stage]] = [File, NoiseImage, Resize, Crop, VGG19]
     stages += [FromImage, FromNoise, Blend, Content, Gram, TotalVariation, Adam, Epochs]
-    return [*stages, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]
+    return [*stages, Scales, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]

@@ -167,6 +167,10 @@ def installed(slot: str) -> list[str]:
     return list(Plugins().catalog[slot])
 
 
+SHORT = {"scales": ", smallest: 16, steps: 3"}
+"""Schedule → settings for few steps."""
+
+
 @pytest.mark.parametrize(
     ("optimizer", "schedule"), [*itertools.product(installed("optimizer"), installed("schedule"))]
 )
@@ -176,7 +180,7 @@ def test_every_optimizer_and_schedule_goes_on_to_the_same_bytes(
     """With their default settings but for the number of steps, where that can be set."""
     settings = [f"optimizer={{use: {optimizer}}}"]
     if schedule != "epochs":
-        settings.append(f"schedule={{use: {schedule}}}")
+        settings.append(f"schedule={{use: {schedule}{SHORT.get(schedule, '')}}}")
     whole = run(NETWORK, *settings, out="whole")
     total = len(whole.history["step"])
     for at in sorted({1, 2, total // 2, total - 1}):

@@ -1,0 +1,103 @@
+"""From a small canvas to the prepared size."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import accumulate
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from nstflow import Phase, Schedule, Size
+
+Steps = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Scales(Schedule):
+    """Begin with a small canvas, and enlarge it scale by scale up to the prepared size.
+
+    The scales are 1 / factor^i, ascending, for i = 0, 1, 2, … as long as the longest side of the
+    canvas is at least `smallest`. Large forms are painted at small scales, where a step is cheap.
+    All images are resized with the canvas, and the optimizer carries its state if it can.
+
+    A scale may end before its last step, at the end of an epoch:
+
+    - with `patience`, when the lowest total of the last `patience` steps is not lower than the one
+      before them by more than the fraction `min_improvement`;
+    - with `seconds`, when another epoch would end after its deadline. The deadline of scale i is
+      seconds · Σ_{j ≤ i} pixels_j · steps_j / Σ_j pixels_j · steps_j, so time that a scale leaves
+      is for the next ones. Compiling does not count. Each scale has at least one epoch.
+
+    The run directory records the steps that were taken, and `rerun` takes the same number.
+
+    Source: Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017,
+    section 6, for images in two scales.
+    """
+
+    use: Literal["scales"] = "scales"
+    smallest: int = Field(
+        128, ge=16, le=16384, description="The longest side of the smallest scale, at least."
+    )
+    factor: float = Field(2.0, ge=1.1, le=16, description="From each scale to the next.")
+    steps: Steps | Annotated[tuple[Steps, ...], Field(min_length=1)] = Field(
+        (200, 100, 60), description="Steps of each scale, the smallest first; the last repeats."
+    )
+    weights: dict[str, Annotated[tuple[float, ...], Field(min_length=1)]] = Field(
+        {}, description="Loss → factors of its weight, one for each scale; the last repeats."
+    )
+    steps_per_epoch: Steps = Field(10, description="Steps in each epoch.")
+    patience: Steps | None = Field(None, description="Steps in which the total has to improve.")
+    min_improvement: float = Field(
+        0.01, ge=0, lt=1, description="By which fraction, if there is `patience`."
+    )
+    seconds: float | None = Field(None, gt=0, description="How long all steps may take.")
+
+    def phases(self, size: Size) -> list[Phase]:
+        """Return a phase for each scale, the smallest first."""
+        scales = [1.0]
+        while round(max(size) / self.factor ** len(scales)) >= self.smallest:
+            scales.insert(0, 1 / self.factor ** len(scales))
+        counts = (self.steps,) if isinstance(self.steps, int) else self.steps
+        steps = [counts[min(index, len(counts) - 1)] for index in range(len(scales))]
+        costs = [scale**2 * count for scale, count in zip(scales, steps, strict=True)]
+        shares = [cost / sum(costs) for cost in accumulate(costs)]
+        return [
+            Phase(
+                steps=steps[index],
+                steps_per_epoch=self.steps_per_epoch,
+                scale=scale,
+                stop=self._stop(shares[index]),
+                weights={
+                    name: factors[min(index, len(factors) - 1)]
+                    for name, factors in self.weights.items()
+                },
+            )
+            for index, scale in enumerate(scales)
+        ]
+
+    def _stop(self, share: float) -> Callable[[Mapping[str, Sequence[float]]], bool] | None:
+        """Return what says whether a scale is over."""
+        if self.patience is None and self.seconds is None:
+            return None
+        deadline = math.inf if self.seconds is None else self.seconds * share
+        epoch = self.steps_per_epoch
+        return partial(_is_over, deadline, epoch, self.patience, self.min_improvement)
+
+
+def _is_over(
+    deadline: float,
+    epoch: int,
+    patience: int | None,
+    min_improvement: float,
+    history: Mapping[str, Sequence[float]],
+) -> bool:
+    """Say whether a phase should end, by its own history."""
+    seconds, totals = history["seconds"], history["total"]
+    # the first step's own time is unknown here: the history begins at its end
+    step = (seconds[-1] - seconds[0]) / (len(seconds) - 1) if len(seconds) > 1 else 0.0
+    if seconds[-1] + epoch * step > deadline:
+        return True
+    if patience is None or len(totals) <= patience:
+        return False
+    before = min(totals[:-patience])
+    return before - min(totals[-patience:]) <= min_improvement * abs(before)
