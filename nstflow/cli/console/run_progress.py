@@ -8,7 +8,6 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     SpinnerColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -39,11 +38,11 @@ class RunDisplay:
         self._begun = False
         self._console = output.stdout()
         columns: list[Any] = [SpinnerColumn(), BarColumn(bar_width=None)]
-        columns += [TextColumn("step"), MofNCompleteColumn()]
+        columns += [TextColumn("step {task.fields[step]}")]
         columns += [TextColumn("epoch {task.fields[epoch]}"), TextColumn("{task.fields[rate]}")]
         columns += [TimeRemainingColumn(elapsed_when_finished=True)]
         self._bars = Bars(*columns, console=self._console, expand=True)
-        self._task = self._bars.add_task("", total=None, epoch="–", rate="compiling")
+        self._task = self._bars.add_task("", total=None, step="–", epoch="–", rate="compiling")
         self._live = Live(self._bars, console=self._console, transient=True, refresh_per_second=8)
 
     @hookimpl
@@ -53,7 +52,10 @@ class RunDisplay:
         output.show_title(recipe.name, recipe.summary)
         what = f"{size_text(plan.canvas)} pixels, {plan.steps} steps"
         show_line((f"{what}, losses: {', '.join(plan.terms)}", "dim"))
-        self._bars.update(self._task, total=plan.steps, epoch=f"1/{plan.epochs}")
+        self._steps, self._scales = plan.steps_of, [phase.scale for phase in plan.phases]
+        self._phase, self._first = -1, 0
+        total = self._work(len(self._steps), 0)
+        self._bars.update(self._task, total=total, step=f"0/{plan.steps}", epoch=f"1/{plan.epochs}")
         if self._console.is_terminal:
             self._live.start()
 
@@ -74,10 +76,15 @@ class RunDisplay:
             )
         if not self._console.is_terminal:
             return
+        if progress.phase != self._phase:
+            is_known = self._phase >= 0  # else it was resumed, perhaps in the middle of the phase
+            self._first = before if is_known else min(before, sum(self._steps[: progress.phase]))
+            self._phase = progress.phase
         rate = progress.step / progress.seconds[-1]
         self._bars.update(
             self._task,
-            completed=progress.step,
+            completed=self._work(progress.phase, progress.step - self._first),
+            step=f"{progress.step}/{progress.steps}",
             epoch=f"{progress.epoch}/{progress.epochs}",
             rate=f"{rate:.2f} steps/s" if rate >= 1 else f"{1 / rate:.2f} s/step",
         )
@@ -85,6 +92,11 @@ class RunDisplay:
         losses = [f"{name} {loss_text(value)}" for name, value in terms.items()]
         total = Text.assemble("total ", (loss_text(progress.total[-1]), "bold"))
         self._live.update(Group(self._bars, Text("  ").join([total, *map(Text, losses)])))
+
+    def _work(self, phase: int, steps: int) -> float:
+        """Return what the phases before one and some of its steps take, in steps at full size."""
+        counts = [*self._steps[:phase], steps]
+        return sum(n * scale**2 for n, scale in zip(counts, self._scales, strict=False))
 
     @hookimpl
     def nstflow_run_finished(self, result: Result) -> None:
