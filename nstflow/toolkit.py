@@ -1,16 +1,17 @@
 """For authors of stages: the functions that the built-in stages use.
 
 `conv3x3`, its `Method`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their
-weights; `gram_matrix` for losses; `fit_longest_side`, `resize_image`, `ResizeMethod` for images at
-other sizes; `resample`, `resize_matrix` for tensors in a compiled program; `uniform_noise` and
-`to_bytes` for pixels; `suggest`, `size_text` and `require_same_size` for problems; `cores` for
-executors.
+weights; `gram_matrix` for losses; `running_mean` for optimizers; `fit_longest_side`,
+`resize_image`, `ResizeMethod` for images at other sizes; `resample`, `resize_matrix` for tensors in
+a compiled program; `uniform_noise` and `to_bytes` for pixels; `suggest`, `size_text` and
+`require_same_size` for problems; `cores` for executors.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nstflow.engine.averaging import running_mean
 from nstflow.engine.convolution import Method, conv3x3, pool2x2
 from nstflow.engine.device import cores
 from nstflow.engine.gram import gram_matrix
@@ -44,6 +45,7 @@ __all__ = [
     "resample",
     "resize_image",
     "resize_matrix",
+    "running_mean",
     "size_text",
     "suggest",
     "to_bytes",

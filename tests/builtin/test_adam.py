@@ -1,6 +1,7 @@
 """Adam against a float64 implementation in NumPy, written from its formula."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from nstflow import Tensor, tf
 from nstflow.builtin.optimizers.adam import Adam
+from nstflow.testing import check_stage
 
 Array = NDArray[np.float64]
 
@@ -104,14 +106,76 @@ def test_a_step_changes_nothing_that_it_was_given() -> None:
     assert not state["mean"].numpy().any()
 
 
-def test_a_change_of_size_starts_anew() -> None:
-    stage = Adam()
+def test_the_rate_falls_as_a_cosine_in_each_phase() -> None:
+    """With a gradient of 1 and β = 0 each step is the rate."""
+    stage = Adam(learning_rate=0.01, beta_1=0, beta_2=0, epsilon=1e-12, decay="cosine")
+    canvas = tf.fill((1, 2, 2, 3), 0.9)
+    state = stage.start(canvas, 4)
+    for steps in (4, 3):
+        for k in range(steps):
+            before = canvas
+            canvas, state, _ = stage.step(
+                lambda x: (tf.zeros(1), tf.ones_like(x)), canvas, dict(state)
+            )
+            expected = 0.01 * 0.5 * (1 + np.cos(np.pi * k / steps))
+            np.testing.assert_allclose(before - canvas, expected, rtol=1e-4)
+        state = stage.carry(state, canvas, 3)
+
+
+def test_the_result_is_the_mean_of_the_canvases() -> None:
+    """In float64: weights 0.8ⁿ⁻ⁱ on the canvases of the phase, the carried one among them."""
+    stage = Adam(learning_rate=0.2, beta_1=0.5, average=0.8)
     canvas = tf.constant(START)
-    _, state, _ = stage.step(objective(), canvas, stage.start(canvas, 2))
-    carried = stage.carry(state, tf.zeros((1, 8, 10, 3)), 5)
-    assert carried["mean"].shape == carried["square"].shape == (1, 8, 10, 3)
-    assert not carried["mean"].numpy().any()
-    assert int(carried["evaluations"]) == 0
+    state = stage.start(canvas, 6)
+    for _ in range(2):
+        canvases = [canvas]
+        for _ in range(6):
+            canvas, state, _ = stage.step(objective(), canvas, state)
+            canvases.append(canvas)
+            weights = 0.8 ** np.arange(len(canvases), 0, -1)
+            mean = np.average(np.float64(canvases), axis=0, weights=weights)
+            np.testing.assert_allclose(stage.result(canvas, state), mean, atol=3e-7)
+        canvas = stage.result(canvas, state)
+        state = stage.carry(state, canvas, 6)
+    np.testing.assert_array_equal(stage.result(canvas, state), canvas)
+
+
+def test_the_moments_are_carried_to_another_size() -> None:
+    """Of an even gradient exactly; the count goes on, so that the next step is not corrected."""
+    stage, last = Adam(beta_1=0.9, beta_2=0.99, epsilon=1e-8), tf.fill((1, 4, 6, 3), 0.5)
+    state = stage.start(last, 5)
+    for _ in range(5):
+        last, state, _ = stage.step(lambda x: (tf.zeros(1), 3 * tf.ones_like(x)), last, state)
+    canvas = tf.fill((1, 7, 10, 3), 0.5)
+    carried = stage.carry(state, canvas, 5)
+    np.testing.assert_allclose(carried["mean"], np.full((1, 7, 10, 3), 3 * (1 - 0.9**5)), rtol=1e-5)
+    np.testing.assert_allclose(
+        carried["square"], np.full((1, 7, 10, 3), 9 * (1 - 0.99**5)), rtol=1e-5
+    )
+    assert int(carried["evaluations"]) == 5
+    moved, _, _ = stage.step(lambda x: (tf.zeros(1), 3 * tf.ones_like(x)), canvas, carried)
+    np.testing.assert_allclose(moved, 0.48, rtol=1e-5)
+
+
+def test_a_carried_square_is_not_negative() -> None:
+    stage, canvas = Adam(), tf.zeros((1, 9, 9, 3))
+    state = stage.start(tf.constant(START), 2)
+    state["square"] = tf.constant(np.float32(GENERATOR.random((1, 4, 5, 3)) > 0.5))
+    assert tf.reduce_min(stage.carry(state, canvas, 5)["square"]).numpy() >= 0
+
+
+@pytest.mark.parametrize("settings", [{}, {"decay": "cosine", "average": 0.9}], ids=str)
+def test_it_meets_its_contract_and_compiles_to_the_same(settings: Any) -> None:
+    check_stage(Adam, **settings)
+    stage, canvas = Adam(**settings), tf.constant(START)
+    state = stage.start(canvas, 3)
+    step = tf.function(lambda x, s: stage.step(objective(), x, s), jit_compile=True)
+    plain, compiled = (canvas, state), (canvas, state)
+    for _ in range(3):
+        plain = stage.step(objective(), *plain)[:2]
+        compiled = step(*compiled)[:2]
+    for one, other in zip(tf.nest.flatten(plain), tf.nest.flatten(compiled), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_no_gradient_moves_nothing() -> None:
@@ -131,6 +195,8 @@ def test_no_gradient_moves_nothing() -> None:
         {"beta_1": 1},
         {"beta_2": -0.1},
         {"epsilon": 0},
+        {"average": 1},
+        {"decay": "linear"},
         # in float32 these are 1, 0 and infinity
         {"beta_1": 1 - 2.0**-25},
         {"beta_2": 0.99999999},
@@ -141,7 +207,7 @@ def test_no_gradient_moves_nothing() -> None:
     ],
     ids=str,
 )
-def test_settings_have_bounds(settings: dict[str, float]) -> None:
+def test_settings_have_bounds(settings: Any) -> None:
     with pytest.raises(ValidationError, match=next(iter(settings))):
         Adam(**settings)
 

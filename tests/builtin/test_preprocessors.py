@@ -63,6 +63,16 @@ def test_resize_to_the_same_size_keeps_every_bit(method: str) -> None:
     np.testing.assert_array_equal(after.alpha, before.alpha)
 
 
+@pytest.mark.parametrize(("longest", "expected"), [(33, (20, 33)), (34, (21, 34)), (35, (21, 34))])
+def test_a_small_image_can_stay_as_it_is(longest: int, expected: Size) -> None:
+    before = picture((21, 34), alpha=True)
+    stage = Resize(longest_side=longest, enlarge=False)
+    assert stage.size(before.size) == expected
+    after = stage.apply(before, {})
+    assert after.size == expected
+    assert (after is before) == (longest >= 34)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("aspect", [1e-6, 0.1, 0.75, 1, 4 / 3, 33 / 64, 100])
 def test_crop_makes_the_largest_rectangle(size: Size, aspect: float) -> None:

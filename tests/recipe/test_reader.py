@@ -82,7 +82,7 @@ def test_all_that_is_missing_is_reported() -> None:
         ("use: ~, weight: 1", "4:9", "", "`use:` is required"),
         # its settings
         ("use: content, wieght: 2", "4:24", ".wieght", "unknown setting. Did you mean 'weight'?"),
-        ("use: content, zzzzz: 2", "4:24", ".zzzzz", "Known: use, image, layers, weight, scale."),
+        ("use: content, zzzzz: 2", "4:24", ".zzzzz", "Known: use, image, layers, weight, region, "),
         ("use: content, weight: '3'", "4:32", ".weight", "a number, but is the text '3'"),
         ("use: content, weight: true", "4:32", ".weight", "a number, but is true"),
         ("use: content, weight: [1]", "4:32", ".weight", "a number, but is a list"),
@@ -343,7 +343,8 @@ seed: 0
 images:
   content: {use: file, path: a.png, max_megapixels: 64.0, transparency: white}
   style: {use: file, path: b.png, max_megapixels: 64.0, transparency: white}
-preprocess: [{use: resize, only: ~, longest_side: 512, method: lanczos3, antialias: true}]
+preprocess: [{use: resize, only: ~, longest_side: 512, method: lanczos3, antialias: true,
+  enlarge: true}]
 extractor:
   use: vgg19
   weights: imagenet
@@ -352,9 +353,11 @@ extractor:
   convolution: auto
 start: {use: image, like: content, image: content}
 losses:
-  content: {use: content, image: content, layers: content, weight: 1.0, scale: mean}
-  style: {use: gram, image: style, layers: style, weight: 1.0, scale: mean}
-optimizer: {use: adam, learning_rate: 0.02, beta_1: 0.99, beta_2: 0.999, epsilon: 0.1}
+  content: {use: content, image: content, layers: content, weight: 1.0, region: ~, scale: mean}
+  style: {use: gram, image: style, layers: style, weight: 1.0, region: ~, image_region: ~,
+    scale: mean}
+optimizer: {use: adam, learning_rate: 0.02, beta_1: 0.99, beta_2: 0.999, epsilon: 0.1, decay: none,
+  average: ~}
 schedule: {use: epochs, epochs: 10, steps_per_epoch: 100}
 postprocess: []
 outputs: [{use: png, name: result}]

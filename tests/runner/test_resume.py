@@ -167,8 +167,8 @@ def installed(slot: str) -> list[str]:
     return list(Plugins().catalog[slot])
 
 
-SHORT = {"scales": ", smallest: 16, steps: 3"}
-"""Schedule → settings for few steps."""
+SETTINGS = {"adam": ", decay: cosine, average: 0.9", "scales": ", smallest: 16, steps: 3"}
+"""Stage → settings for few steps, and with all that a state can hold."""
 
 
 @pytest.mark.parametrize(
@@ -177,10 +177,10 @@ SHORT = {"scales": ", smallest: 16, steps: 3"}
 def test_every_optimizer_and_schedule_goes_on_to_the_same_bytes(
     optimizer: str, schedule: str, run: Any
 ) -> None:
-    """With their default settings but for the number of steps, where that can be set."""
-    settings = [f"optimizer={{use: {optimizer}}}"]
+    """With their default settings, or those above."""
+    settings = [f"optimizer={{use: {optimizer}{SETTINGS.get(optimizer, '')}}}"]
     if schedule != "epochs":
-        settings.append(f"schedule={{use: {schedule}{SHORT.get(schedule, '')}}}")
+        settings.append(f"schedule={{use: {schedule}{SETTINGS.get(schedule, '')}}}")
     whole = run(NETWORK, *settings, out="whole")
     total = len(whole.history["step"])
     for at in sorted({1, 2, total // 2, total - 1}):

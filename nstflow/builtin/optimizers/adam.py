@@ -1,10 +1,12 @@
 """Adam on the pixels."""
 
+import math
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from nstflow import Objective, Optimizer, State, Tensor, tf
+from nstflow.toolkit import resample, running_mean
 
 # In float32, in which the canvas moves, what is smaller than the first is 0 to TensorFlow; from the
 # second on, numbers round to 1, from the third on to infinity.
@@ -21,7 +23,16 @@ class Adam(Optimizer):
 
     as Keras defines it: ε is added to the uncorrected √v. The defaults are the original report's.
 
-    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, section 2.
+    With `decay: cosine`, step k of a phase of n steps has lr · ½ (1 + cos(π (k - 1) / n)).
+
+    With `average: d`, the picture is the mean of the canvases of the phase, each with d times the
+    weight of the next. The mean has less noise than a single canvas, which is what is evaluated.
+
+    From one size to the next, m is resized by bicubic and v by bilinear interpolation, and t counts
+    on. The rate and the mean of the canvases begin anew.
+
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, sections 2 and
+    7.2; Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017.
     """
 
     use: Literal["adam"] = "adam"
@@ -29,6 +40,13 @@ class Adam(Optimizer):
     beta_1: float = Field(0.99, ge=0, lt=1, description="Decay of the mean gradient.")
     beta_2: float = Field(0.999, ge=0, lt=1, description="Decay of the mean squared gradient.")
     epsilon: float = Field(0.1, gt=0, description="Added to the root of the mean squared gradient.")
+
+    decay: Literal["none", "cosine"] = Field(
+        "none", description="How the step size falls to 0 in the steps of a phase, if it does."
+    )
+    average: float | None = Field(
+        None, ge=0, le=0.9999, description="Decay of the mean of the canvases, if there is one."
+    )
 
     @field_validator("beta_1", "beta_2")
     @classmethod
@@ -44,13 +62,17 @@ class Adam(Optimizer):
             raise ValueError(f"in float32, {value!r} is {'0' if value < 1 else 'infinite'}")
         return value
 
-    def start(self, canvas: Tensor, steps: int) -> State:  # noqa: ARG002 - the contract
+    def start(self, canvas: Tensor, steps: int) -> State:
         """Return zero moments."""
-        return {
-            "mean": tf.zeros_like(canvas),
-            "square": tf.zeros_like(canvas),
-            "evaluations": tf.constant(0),
-        }
+        zeros = tf.zeros_like(canvas)
+        return self._begin({"mean": zeros, "square": zeros}, tf.constant(0), canvas, steps)
+
+    def _begin(self, moments: State, evaluations: Tensor, canvas: Tensor, steps: int) -> State:
+        """Return the state before the first step of a phase."""
+        state = {**moments, "evaluations": evaluations, **running_mean(canvas, self.average)}
+        if self.decay == "cosine":
+            state |= {"before": evaluations, "steps": tf.constant(steps)}
+        return state
 
     def step(
         self, objective: Objective, canvas: Tensor, state: State
@@ -62,6 +84,23 @@ class Adam(Optimizer):
         mean = self.beta_1 * state["mean"] + (1 - self.beta_1) * gradient
         square = self.beta_2 * state["square"] + (1 - self.beta_2) * tf.square(gradient)
         rate = self.learning_rate * tf.sqrt(1 - self.beta_2**power) / (1 - self.beta_1**power)
+        if self.decay == "cosine":
+            done = tf.cast(state["evaluations"] - state["before"], tf.float32)
+            part = done / tf.cast(state["steps"], tf.float32)
+            rate *= 0.5 + 0.5 * tf.cos(math.pi * part)
         canvas = canvas - rate * mean / (tf.sqrt(square) + self.epsilon)
-        state = {"mean": mean, "square": square, "evaluations": t}
-        return tf.clip_by_value(canvas, 0.0, 1.0), state, losses
+        canvas = tf.clip_by_value(canvas, 0.0, 1.0)
+        state = {**state, "mean": mean, "square": square, "evaluations": t}
+        return canvas, state | running_mean(canvas, self.average, state), losses
+
+    def result(self, canvas: Tensor, state: State) -> Tensor:
+        """Return the mean of the canvases, or the canvas itself."""
+        return canvas if self.average is None else tf.clip_by_value(state["average"], 0.0, 1.0)
+
+    def carry(self, state: State, canvas: Tensor, steps: int) -> State:
+        """Return the moments at the new size; the mean of the canvases begins with this canvas."""
+        size = canvas.shape[1], canvas.shape[2]
+        mean = resample(state["mean"], size, "bicubic")
+        square = tf.nn.relu(resample(state["square"], size, "bilinear"))
+        moments = {"mean": mean, "square": square}
+        return self._begin(moments, state["evaluations"], canvas, steps)

@@ -22,9 +22,12 @@ class Resize(Preprocessor):
     )
     method: ResizeMethod = Field("lanczos3", description="Filter, by its name in tf.image.resize.")
     antialias: bool = Field(True, description="Use an antialiasing filter to scale down.")
+    enlarge: bool = Field(True, description="Also scale up; if not, a small image stays as it is.")
 
     def size(self, size: Size) -> Size:
         """Return the size whose longest side is `longest_side`."""
+        if not self.enlarge and max(size) < self.longest_side:
+            return size
         return fit_longest_side(size, self.longest_side)
 
     def apply(self, image: Image, images: Mapping[str, Image]) -> Image:  # noqa: ARG002 - the contract
