@@ -1,10 +1,11 @@
 """For authors of stages: the functions that the built-in stages use.
 
 `conv3x3`, its `Method`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their
-weights; `gram_matrix` for losses; `running_mean` for optimizers; `fit_longest_side`,
-`resize_image`, `ResizeMethod` for images at other sizes; `resample`, `resize_matrix` for tensors in
-a compiled program; `uniform_noise` and `to_bytes` for pixels; `suggest`, `size_text` and
-`require_same_size` for problems; `cores` for executors.
+weights; `gram_matrix`, `weighted_mean`, `mean_square`, `matrix_root`, `trace_of_root` and the
+setting `Normalize` for losses; `running_mean` for optimizers; `fit_longest_side`, `resize_image`,
+`ResizeMethod` for images at other sizes; `resample`, `resize_matrix` for tensors in a compiled
+program; `uniform_noise` and `to_bytes` for pixels; `suggest`, `size_text` and `require_same_size`
+for problems; `cores` for executors.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING
 from nstflow.engine.averaging import running_mean
 from nstflow.engine.convolution import Method, conv3x3, pool2x2
 from nstflow.engine.device import cores
-from nstflow.engine.gram import gram_matrix
+from nstflow.engine.gram import gram_matrix, mean_square, weighted_mean
+from nstflow.engine.matrix_root import matrix_root, trace_of_root
 from nstflow.engine.resampling import (
     ResizeMethod,
     fit_longest_side,
@@ -24,6 +26,7 @@ from nstflow.engine.resampling import (
 )
 from nstflow.engine.weights import load_weights, weights_asset
 from nstflow.errors import NstflowError, Problem, suggest
+from nstflow.stages.loss import Normalize
 from nstflow.stages.types import size_text
 
 if TYPE_CHECKING:
@@ -34,12 +37,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Method",
+    "Normalize",
     "ResizeMethod",
     "conv3x3",
     "cores",
     "fit_longest_side",
     "gram_matrix",
     "load_weights",
+    "matrix_root",
+    "mean_square",
     "pool2x2",
     "require_same_size",
     "resample",
@@ -49,7 +55,9 @@ __all__ = [
     "size_text",
     "suggest",
     "to_bytes",
+    "trace_of_root",
     "uniform_noise",
+    "weighted_mean",
     "weights_asset",
 ]
 

@@ -10,6 +10,7 @@ from nstflow.builtin.loaders.noise import NoiseImage
 from nstflow.builtin.losses.content import Content
 from nstflow.builtin.losses.gram import Gram
 from nstflow.builtin.losses.total_variation import TotalVariation
+from nstflow.builtin.losses.wasserstein import Wasserstein
 from nstflow.builtin.optimizers.adam import Adam
 from nstflow.builtin.outputs.jpeg import Jpeg
 from nstflow.builtin.outputs.png import Png
@@ -28,5 +29,7 @@ from nstflow.builtin.starts.noise import FromNoise
 def nstflow_stages() -> list[type[Stage]]:
     """Offer every built-in stage."""
     stages: list[type[Stage]] = [File, NoiseImage, Resize, Crop, VGG19]
-    stages += [FromImage, FromNoise, Blend, Content, Gram, TotalVariation, Adam, Epochs]
-    return [*stages, Scales, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]
+    stages += [FromImage, FromNoise, Blend]
+    stages += [Content, Gram, TotalVariation, Wasserstein]
+    stages += [Adam, Epochs, Scales]
+    return [*stages, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]

@@ -1,4 +1,4 @@
-"""The Gram matrix of a cloud of points, with a gradient that uses its symmetry."""
+"""Moments of weighted points: the mean, and the Gram matrix, whose gradient uses its symmetry."""
 
 from __future__ import annotations
 
@@ -30,3 +30,21 @@ def gram_matrix(points: Tensor, weights: Tensor) -> Tensor:
         return tf.matmul(x, weights * x, transpose_a=True), gradient
 
     return product(points)
+
+
+def weighted_mean(points: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean of points: `(n, c)`, weights `(n, 1)` whose sum is 1 → `(c,)`."""
+    if common_value(weights) is not None:
+        return tf.reduce_mean(points, axis=0)
+    return tf.reduce_sum(weights * points, axis=0)
+
+
+def mean_square(moments: Tensor) -> Tensor:
+    """Return the mean square of features, by which `normalize` divides; 1 if it is 0.
+
+    Args:
+        moments: The mean square of each feature, `(c,)`, or the Gram matrix, `(c, c)`.
+    """
+    squares = tf.linalg.diag_part(moments) if moments.shape.rank == 2 else moments  # noqa: PLR2004
+    mean = tf.reduce_mean(squares)
+    return tf.where(mean > 0, mean, 1.0)

@@ -5,13 +5,22 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from nstflow.stages.stage import ImageRef, Layers, MaskRef, Stage
 from nstflow.stages.tensorflow import Tensor, tf
 from nstflow.stages.types import Features, Size
+
+Normalize = Annotated[
+    Literal["rms"] | None,
+    Field(
+        description="`rms` divides the features of each layer by the root mean square of those of"
+        " the reference."
+    ),
+]
+"""A setting that makes a loss independent of how large the features of a network are."""
 
 
 class LossTerm(Stage):
