@@ -9,6 +9,7 @@ from nstflow.builtin.loaders.file import File
 from nstflow.builtin.loaders.noise import NoiseImage
 from nstflow.builtin.losses.content import Content
 from nstflow.builtin.losses.gram import Gram
+from nstflow.builtin.losses.mean_std import MeanStd
 from nstflow.builtin.losses.total_variation import TotalVariation
 from nstflow.builtin.losses.wasserstein import Wasserstein
 from nstflow.builtin.optimizers.adam import Adam
@@ -30,6 +31,7 @@ def nstflow_stages() -> list[type[Stage]]:
     """Offer every built-in stage."""
     stages: list[type[Stage]] = [File, NoiseImage, Resize, Crop, VGG19]
     stages += [FromImage, FromNoise, Blend]
-    stages += [Content, Gram, TotalVariation, Wasserstein]
+    stages += [Content, Gram, MeanStd, TotalVariation, Wasserstein]
     stages += [Adam, Epochs, Scales]
+    return [*stages, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]
     return [*stages, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]

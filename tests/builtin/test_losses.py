@@ -1,4 +1,4 @@
-"""`content`, `gram` and `total_variation` against formulas written out in NumPy."""
+"""The built-in losses against formulas written out in NumPy."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,13 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from nstflow import Features, LossTerm, NstflowError, tf
+from nstflow import Features, LossTerm, NstflowError, StatisticTerm, tf
 from nstflow.builtin.losses.content import Content
 from nstflow.builtin.losses.gram import Gram
+from nstflow.builtin.losses.mean_std import MeanStd
 from nstflow.builtin.losses.total_variation import TotalVariation
 from nstflow.builtin.losses.wasserstein import Wasserstein
+from nstflow.testing import check_stage
 
 Maps = Mapping[str, NDArray[np.float64]]
 
@@ -45,6 +47,13 @@ def features(values: Maps, weights: Maps | None = None) -> Features:
         {layer: tf.constant(w[None, ..., None], tf.float32) for layer, w in weights.items()},
         tf.constant([0, 0]),
     )
+
+
+def moments(
+    x: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weighted mean and the Gram matrix."""
+    return np.einsum("hw,hwi->i", weights, x), np.einsum("hw,hwi,hwj->ij", weights, x, x)
 
 
 def score(term: LossTerm, canvas: Features, reference: Features) -> float:
@@ -86,9 +95,10 @@ def test_content_compares_equal_sizes_alone() -> None:
         Content(layers=SHARES, scale="sum"),
         Gram(image="style", layers=SHARES),
         Gram(image="style", layers=SHARES, scale="sum"),
-        Gram(image="style", layers=SHARES, scale="gatys"),
+        Gram(image="style", layers=SHARES, scale="gatys", centered=True),
+        MeanStd(image="style", layers=SHARES),
     ],
-    ids=lambda term: f"{term.use}-{term.scale}",
+    ids=lambda term: f"{term.use}-{getattr(term, 'scale', '')}",
 )
 def test_a_canvas_that_is_the_reference_has_no_loss(term: LossTerm) -> None:
     assert score(term, features(maps(1)), features(maps(1))) == 0
@@ -114,10 +124,12 @@ def test_gram_gatys() -> None:
     assert score(term, features(canvas), features(style)) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("scale", ["mean", "sum", "gatys"])
+@pytest.mark.parametrize("scale", ["mean", "sum", "gatys", "gatys_2017"])
 @pytest.mark.parametrize("even", [True, False])
-def test_gram(scale: str, even: bool) -> None:
-    """Σ (G - A)² / c² of G = Σ w f fᵀ; / 4 c² for gatys; `sum` multiplies G by the positions."""
+@pytest.mark.parametrize("centered", [True, False])
+@pytest.mark.parametrize("normalize", [None, "rms"])
+def test_gram(scale: str, even: bool, centered: bool, normalize: str | None) -> None:
+    """A factor * Σ (G - A)²; G = Σ w f fᵀ, or that of f - mean; times the positions for `sum`."""
     canvas, style = maps(1), maps(2, {"deep": (2, 9, 6), "wide": (6, 4, 4)})
     canvas_weights, style_weights = (
         uniform(values) if even else uneven(values, 3) for values in (canvas, style)
@@ -126,20 +138,30 @@ def test_gram(scale: str, even: bool) -> None:
     for layer, share in SHARES.items():
         c, n = canvas[layer].shape[-1], canvas[layer][..., 0].size
         m = style[layer][..., 0].size
-        g, a = (
-            np.einsum("hw,hwi,hwj->ij", weights[layer], values[layer], values[layer])
+        (mean, g), (style_mean, a) = (
+            moments(values[layer], weights[layer])
             for weights, values in ((canvas_weights, canvas), (style_weights, style))
         )
-        if scale == "sum":
-            expected += share * ((n * g - m * a) ** 2).sum()
-        else:
-            expected += share * ((g - a) ** 2).sum() / (c**2 if scale == "mean" else 4 * c**2)
+        size = np.trace(a) / c * (m if scale == "sum" else 1) if normalize else 1
+        if centered:
+            g, a = g - np.outer(mean, mean), a - np.outer(style_mean, style_mean)
+        factor = {"mean": c**-2, "sum": 1, "gatys": c**-2 / 4, "gatys_2017": c**-4}[scale]
+        apart = n * g - m * a if scale == "sum" else g - a
+        expected += share * factor * (apart**2).sum() / size**2
     got = score(
-        Gram(image="style", layers=SHARES, scale=scale),
+        Gram(image="style", layers=SHARES, scale=scale, centered=centered, normalize=normalize),
         features(canvas, canvas_weights),
         features(style, style_weights),
     )
     assert got == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("scale", "share"), [("mean", 1 / 2), ("sum", 1), ("gatys", 1), ("gatys_2017", 1)]
+)
+def test_the_shares_of_listed_layers(scale: str, share: float) -> None:
+    term = Gram(image="style", layers=["deep", "wide"], scale=scale).with_shares({})
+    assert term.shares == {"deep": share, "wide": share}
 
 
 def test_positions_of_no_weight_do_not_count() -> None:
@@ -175,8 +197,16 @@ def test_a_summary_and_those_of_the_halves(scale: str, factor: float) -> None:
     np.testing.assert_allclose(summary, factor * (halves[0] + halves[1]), rtol=1e-5, atol=1e-5)
 
 
-def test_a_summary_is_the_weighted_mean_of_unequal_parts() -> None:
-    term = Gram(image="style", layers={"deep": 1.0})
+@pytest.mark.parametrize(
+    "term",
+    [
+        Gram(image="style"),
+        Gram(image="style", centered=True),
+        MeanStd(image="style"),
+        Wasserstein(image="style"),
+    ],
+)
+def test_a_summary_is_the_weighted_mean_of_unequal_parts(term: StatisticTerm) -> None:
     generator = np.random.default_rng(0)
     points = tf.constant(generator.normal(size=(20, 5)), tf.float32)
     weights = generator.random((20, 1))
@@ -185,14 +215,15 @@ def test_a_summary_is_the_weighted_mean_of_unequal_parts() -> None:
     whole = term.summarize(points, tf.constant(weights, tf.float32))
     first = term.summarize(points[:6], tf.constant(weights[:6] / share, tf.float32))
     rest = term.summarize(points[6:], tf.constant(weights[6:] / (1 - share), tf.float32))
-    np.testing.assert_allclose(whole, share * first + (1 - share) * rest, rtol=1e-5, atol=1e-6)
+    for one, two, both in zip(*map(tf.nest.flatten, (first, rest, whole)), strict=True):
+        np.testing.assert_allclose(both, share * one + (1 - share) * two, rtol=1e-5, atol=1e-6)
 
 
 # total_variation
 
 
-def variation(x: NDArray[np.float64]) -> float:
-    term = TotalVariation(layers={"image": 1.0})
+def variation(x: NDArray[np.float64], kind: str = "l2") -> float:
+    term = TotalVariation(layers={"image": 1.0}, kind=kind)
     return float(term.score(features({"image": x}), None))
 
 
@@ -209,6 +240,46 @@ def variation(x: NDArray[np.float64]) -> float:
 )
 def test_total_variation_of_patterns(image: NDArray[np.float64], expected: float) -> None:
     assert variation(np.float64(image)) == expected
+    # all differences are 0 or 1, so the absolute values are the squares, but for the soft corner
+    assert variation(np.float64(image), "l1") == pytest.approx(expected, abs=3e-3)
+
+
+def test_total_variation_l1() -> None:
+    x = maps(5)["wide"]
+    expected = sum((np.sqrt(np.diff(x, axis=axis) ** 2 + 1e-6) - 1e-3).mean() for axis in (0, 1))
+    assert variation(x, "l1") == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["l1", "nine_point"])
+def test_a_flat_canvas_has_no_slope(kind: str) -> None:
+    canvas = features({"image": np.full((4, 5, 3), 0.5)})
+    with tf.GradientTape() as tape:
+        tape.watch(canvas["image"])
+        loss = TotalVariation(layers={"image": 1.0}, kind=kind).score(canvas, None)
+    assert float(loss) == pytest.approx(0, abs=1e-9)
+    np.testing.assert_array_equal(tape.gradient(loss, canvas["image"]), 0)
+
+
+def test_total_variation_nine_point() -> None:
+    """2 (d² + e²) / 3 + (f² + g²) / 6 of the four differences, the last row and column repeated."""
+    x = maps(5)["wide"]
+    height, width = x.shape[:2]
+    p = np.pad(x, ((0, 1), (0, 1), (0, 0)), "edge")
+    expected = 0.0
+    for i, j in np.ndindex(height, width):
+        straight = (p[i + 1, j] - p[i, j]) ** 2 + (p[i, j + 1] - p[i, j]) ** 2
+        diagonal = (p[i + 1, j + 1] - p[i, j]) ** 2 + (p[i + 1, j] - p[i, j + 1]) ** 2
+        expected += (2 * straight / 3 + diagonal / 6).mean() / (height * width)
+    assert variation(x, "nine_point") == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("angle", [0, 20, 45, 80])
+def test_nine_points_see_a_ramp_the_same_in_any_direction(angle: int) -> None:
+    rows, columns = np.indices((9, 9, 1))[:2]
+    direction = np.deg2rad(angle)
+    ramp = features({"image": 0.1 * (np.cos(direction) * rows + np.sin(direction) * columns)})
+    maps = TotalVariation(kind="nine_point").differences(ramp, None)
+    np.testing.assert_allclose(maps["image"][0, :-1, :-1], 0.01, rtol=1e-4)
 
 
 def test_total_variation_applies_the_shares() -> None:
@@ -253,13 +324,6 @@ def test_total_variation_takes_no_image() -> None:
 def root(a: NDArray[np.float64]) -> NDArray[np.float64]:
     values, vectors = np.linalg.eigh((a + a.T) / 2)
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-
-
-def moments(
-    x: NDArray[np.float64], weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the weighted mean and the Gram matrix."""
-    return np.einsum("hw,hwi->i", weights, x), np.einsum("hw,hwi,hwj->ij", weights, x, x)
 
 
 @pytest.mark.parametrize("normalize", [None, "rms"])
@@ -313,3 +377,86 @@ def test_wasserstein_of_few_positions() -> None:
         loss = term.score(canvas, term.target(reference))
     assert float(loss) > 0.1
     assert np.isfinite(tape.gradient(loss, canvas["deep"])).all()
+
+
+# mean_std
+
+
+@pytest.mark.parametrize("of", [["mean", "std"], ["mean"], ["std"]])
+@pytest.mark.parametrize("even", [True, False])
+@pytest.mark.parametrize("normalize", [None, "rms"])
+def test_mean_std(of: list[str], even: bool, normalize: str | None) -> None:
+    """mean((μ - μₛ)²) + mean((σ - σₛ)²), with 1e-6 r² added to each variance."""
+    canvas, style = maps(1), maps(2, {"deep": (4, 9, 6), "wide": (6, 4, 4)})
+    weights = [uniform(x) if even else uneven(x, 3) for x in (canvas, style)]
+    expected = 0.0
+    for layer, share in SHARES.items():
+        (mean, gram), (style_mean, style_gram) = (
+            moments(x[layer], w[layer]) for x, w in zip((canvas, style), weights, strict=True)
+        )
+        square = np.trace(style_gram) / len(mean)
+        one, two = (
+            np.sqrt(np.diag(g) - m**2 + 1e-6 * square)
+            for m, g in ((mean, gram), (style_mean, style_gram))
+        )
+        loss = ("mean" in of) * ((mean - style_mean) ** 2).mean()
+        loss += ("std" in of) * ((one - two) ** 2).mean()
+        expected += share * loss / (square if normalize else 1)
+    term = MeanStd(image="style", layers=SHARES, of=of, normalize=normalize)
+    got = score(term, features(canvas, weights[0]), features(style, weights[1]))
+    assert got == pytest.approx(expected, rel=1e-4)
+
+
+# normalize
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        Content(layers=SHARES, normalize="rms"),
+        Gram(image="style", layers=SHARES, normalize="rms"),
+        Gram(image="style", layers=SHARES, normalize="rms", centered=True, scale="sum"),
+        MeanStd(image="style", layers=SHARES, normalize="rms"),
+        Wasserstein(image="style", layers=SHARES, normalize="rms"),
+    ],
+    ids=lambda term: term.use,
+)
+def test_a_normalized_loss_does_not_depend_on_the_size_of_features(term: LossTerm) -> None:
+    expected = score(term, features(maps(1)), features(maps(2)))
+    for factor in (1e-3, 300):
+        one, two = ({x: factor * y for x, y in maps(seed).items()} for seed in (1, 2))
+        assert score(term, features(one), features(two)) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("stage", [Content, Gram, MeanStd, Wasserstein])
+def test_features_that_are_all_0(stage: type[LossTerm]) -> None:
+    """A dead layer, or a black picture: the loss and its gradient stay finite."""
+    for canvas_maps, other in ((maps(1), 0.0), (maps(1), 1.0), (maps(0), 0.0)):
+        settings = {} if stage is Content else {"image": "style"}
+        term = stage(layers=SHARES, normalize="rms", **settings)
+        dead = {x: 0 * y for x, y in canvas_maps.items()}
+        canvas = features(dead if other else canvas_maps)
+        reference = features({x: other * y for x, y in canvas_maps.items()})
+        with tf.GradientTape() as tape:
+            tape.watch(canvas["deep"])
+            loss = term.score(canvas, term.target(reference))
+        assert np.isfinite(float(loss))
+        assert np.isfinite(tape.gradient(loss, canvas["deep"])).all()
+
+
+# the contract; test_check_stage.py has the default settings
+
+
+@pytest.mark.parametrize(
+    ("stage", "settings"),
+    [
+        (Content, {"normalize": "rms"}),
+        (Gram, {"scale": "gatys_2017", "centered": True, "normalize": "rms"}),
+        (MeanStd, {"of": ["std"], "normalize": "rms"}),
+        (Wasserstein, {"normalize": "rms"}),
+        (TotalVariation, {"kind": "l1"}),
+        (TotalVariation, {"kind": "nine_point"}),
+    ],
+)
+def test_other_settings_pass_the_check(stage: type[LossTerm], settings: dict[str, object]) -> None:
+    check_stage(stage, **settings)

@@ -24,7 +24,7 @@ def test_a_plugin_is_shown_with_its_package_version_and_offers(call: Any, instal
     assert "grey  nstflow-grey 2.5\n" in shown
     assert facts_of(shown, "grey") == {"losses": "grey"}
     built_in = facts_of(shown, "nstflow")
-    assert built_in["losses"] == "content, gram, total_variation, wasserstein"
+    assert built_in["losses"] == "content, gram, mean_std, total_variation, wasserstein"
     assert len(built_in) == 10
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nstflow import Features, ImageRef, Layers, LocalTerm, Size, Tensor, tf
-from nstflow.toolkit import require_same_size
+from nstflow.toolkit import Normalize, mean_square, require_same_size, weighted_mean
 
 
 class Content(LocalTerm):
@@ -17,8 +17,8 @@ class Content(LocalTerm):
         scale: mean   mean((A - C)²)       as in the numbers of the original report
         scale: sum    ½ Σ (A - C)²         as in its formulas; listed layers have share 1
 
-    The losses of the layers are multiplied by their shares and added. The reference must have the
-    size of the canvas.
+    `normalize: rms` divides it by r², the mean square of C. The losses of the layers are multiplied
+    by their shares and added. The reference must have the size of the canvas.
 
     Source: Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
     CVPR 2016, equation 1.
@@ -28,6 +28,7 @@ class Content(LocalTerm):
     image: ImageRef = Field("content", description="The image whose content to match.")
     layers: Layers = Field("content", description="A group, a list of layers, or layer: share.")
     scale: Literal["mean", "sum"] = Field("mean", description="Mean or sum of squared differences.")
+    normalize: Normalize = None
 
     def share_of_each(self, count: int) -> float:
         """Return 1 / count, or 1 for sums."""
@@ -37,11 +38,24 @@ class Content(LocalTerm):
         """Check that the reference has the size of the canvas."""
         require_same_size(canvas, reference)
 
+    def target(self, features: Features) -> Any:
+        """Return the features of each layer, and r² if the loss is divided by it."""
+        if not self.normalize:
+            return super().target(features)
+        kept = {}
+        for layer, x in features.items():
+            points, weights = features.points(layer)
+            kept[layer] = x, mean_square(weighted_mean(tf.square(points), weights))
+        return kept
+
     def differences(self, features: Features, target: Any) -> Mapping[str, Tensor]:
         """Return the mean, or the scaled sum, of the squared differences of each position."""
         maps = {}
         for layer, x in features.items():
-            maps[layer] = tf.reduce_mean(tf.square(x - target[layer]), -1, keepdims=True)
+            reference, square = target[layer] if self.normalize else (target[layer], None)
+            maps[layer] = tf.reduce_mean(tf.square(x - reference), -1, keepdims=True)
+            if square is not None:
+                maps[layer] /= square
             if self.scale == "sum":
                 height, width = features.size(layer)
                 maps[layer] *= x.shape[-1] * height * width / 2

@@ -1,11 +1,11 @@
 """Match the style by Gram matrices."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from nstflow import StatisticTerm, Tensor, tf
-from nstflow.toolkit import gram_matrix
+from nstflow.toolkit import Normalize, gram_matrix, mean_square, weighted_mean
 
 
 class Gram(StatisticTerm):
@@ -14,21 +14,29 @@ class Gram(StatisticTerm):
     F `(n, c)` has one row per position. G = FᵀF / n is the Gram matrix `(c, c)` of the canvas, A
     that of the style, and m the number of positions of the style. The loss of a layer is
 
-        scale: mean    mean((G - A)²)           as in the numbers of the original report
-        scale: sum     Σ (nG - mA)²             as in its formulas: FᵀF is not divided
-        scale: gatys   Σ (G - A)² / 4c²         Σ (nG - nA)² / 4c²n² if n = m
+        scale: mean        mean((G - A)²)         as in the numbers of the original report
+        scale: sum         Σ (nG - mA)²           as in its formulas: FᵀF is not divided
+        scale: gatys       Σ (G - A)² / 4c²       Σ (nG - nA)² / 4c²n² if n = m
+        scale: gatys_2017  mean((G - A)²) / c²    as in the second source, with weight 1000
 
-    The losses of the layers are multiplied by their shares and added. With `sum` and `gatys`, each
-    layer of a plain list has the share 1.
+    The losses of the layers are multiplied by their shares and added. Each layer of a plain list
+    has an equal part of the share 1 with `mean`, and the share 1 with the others.
+
+    `centered: true` compares covariances: G and A of the features minus their means. `normalize:
+    rms` divides the loss by r⁴, where r² is the mean of the diagonal of A before centering, or of
+    mA with `sum`.
 
     Source: Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
-    CVPR 2016, equations 3 to 5.
+    CVPR 2016, equations 3 to 5; Gatys, Ecker, Bethge, Hertzmann and Shechtman, "Controlling
+    Perceptual Factors in Neural Style Transfer", CVPR 2017, and its program.
     """
 
     use: Literal["gram"] = "gram"
-    scale: Literal["mean", "sum", "gatys"] = Field(
+    scale: Literal["mean", "sum", "gatys", "gatys_2017"] = Field(
         "mean", description="How products and differences are scaled."
     )
+    centered: bool = Field(False, description="Whether to compare covariances instead.")
+    normalize: Normalize = None
 
     @property
     def additive(self) -> bool:  # type: ignore[override]  # depends on a setting here
@@ -36,18 +44,33 @@ class Gram(StatisticTerm):
         return self.scale != "sum"
 
     def share_of_each(self, count: int) -> float:
-        """Return 1 / count, or 1 for the two scales that are defined per layer."""
+        """Return 1 / count, or 1 for the scales that are defined per layer."""
         return super().share_of_each(count) if self.scale == "mean" else 1.0
 
-    def summarize(self, points: Tensor, weights: Tensor) -> Tensor:
-        """Return the Gram matrix `(c, c)`."""
+    def summarize(self, points: Tensor, weights: Tensor) -> Any:
+        """Return the Gram matrix `(c, c)`; if `centered`, a list of it and the mean `(c,)`."""
+        count = float(points.shape[0]) if self.scale == "sum" else 1.0
         gram = gram_matrix(points, weights)
-        return gram * float(points.shape[0]) if self.scale == "sum" else gram
+        gram = gram * count if self.scale == "sum" else gram
+        return [gram, weighted_mean(points, weights) * count**0.5] if self.centered else gram
 
-    def distance(self, summary: Tensor, target: Tensor) -> Tensor:
+    def distance(self, summary: Any, target: Any) -> Tensor:
         """Return the scaled sum of squared differences."""
-        difference = tf.square(summary - target)
+        difference = tf.square(self._matrix(summary) - self._matrix(target))
         if self.scale == "sum":
-            return tf.reduce_sum(difference)
-        mean = tf.reduce_mean(difference)
-        return mean / 4 if self.scale == "gatys" else mean
+            loss = tf.reduce_sum(difference)
+        else:
+            loss = tf.reduce_mean(difference)
+            if self.scale == "gatys":
+                loss = loss / 4
+            elif self.scale == "gatys_2017":
+                loss = loss / difference.shape[0] ** 2
+        if self.normalize:
+            loss = loss / tf.square(mean_square(target[0] if self.centered else target))
+        return loss
+
+    def _matrix(self, summary: Any) -> Tensor:
+        if not self.centered:
+            return summary
+        gram, mean = summary
+        return gram - mean[:, None] * mean

@@ -29,7 +29,7 @@ class Wasserstein(StatisticTerm):
     multiplied by their shares and added. The root is not exact for the smallest eigenvalues, so
     equal images have a small loss, of up to a hundredth of tr(Σₛ) / c.
 
-    Source: style-transfer-pytorch by Katherine Crowson, 2023; the distance is that of Olkin and
+    Source: style-transfer-pytorch by Katherine Crowson; the distance is that of Olkin and
     Pukelsheim, "The Distance between Two Random Vectors with Given Dispersion Matrices", 1982.
     """
 
