@@ -34,4 +34,3 @@ def nstflow_stages() -> list[type[Stage]]:
     stages += [Content, Gram, MeanStd, TotalVariation, Wasserstein]
     stages += [Adam, Epochs, Scales]
     return [*stages, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]
-    return [*stages, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]

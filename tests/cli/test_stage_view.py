@@ -109,7 +109,8 @@ def test_a_stage_is_shown_whole(call: Any) -> None:
                 rf"^{name} .*{re.escape(field.description or '')}", shown, re.MULTILINE
             )
     example = (
-        "losses:\n  gram: {use: gram, image: style, layers: style, weight: 1.0, scale: mean}\n"
+        "losses:\n  gram: {use: gram, image: style, layers: style, weight: 1.0,"
+        " scale: mean, centered: false}\n"
     )
     assert example in shown
     assert f"source: {inspect.getsourcefile(Gram)}" in shown
