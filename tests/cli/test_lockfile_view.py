@@ -61,14 +61,15 @@ def test_run_and_its_picture_say_how_they_were_made(what: str, call: Any, stoppe
     assert printed == {
         "image content": f"file (path {path}, max_megapixels 64, transparency white)",
         "image style": "noise (height 16, width 16, seed 1)",
-        "preprocessor": "resize (only [content], longest_side 32, method lanczos3, antialias true)",
+        "preprocessor": "resize (only [content], longest_side 32, method lanczos3, antialias true,"
+        " enlarge true)",
         "extractor": "vgg19 (layers {content: [block5_conv2], style: [block1_conv1, block3_conv1,"
         " block5_conv1]}, weights random, pooling max)",
         "start": "image (like content, image content)",
         "loss keep": "content (image content, layers [image], weight 10000, scale mean)",
         "loss look": "gram (image style, layers {image: 0.5}, weight 7, scale mean, centered"
         " false)",
-        "optimizer": "adam (learning_rate 0.02, beta_1 0.99, beta_2 0.999, epsilon 0.1)",
+        "optimizer": "adam (learning_rate 0.02, beta_1 0.99, beta_2 0.999, epsilon 0.1, decay none)",
         "schedule": "epochs (epochs 1, steps_per_epoch 3)",
         "output": "png (name result)",
         "seed": "0",

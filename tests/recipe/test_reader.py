@@ -353,9 +353,10 @@ extractor:
   convolution: auto
 start: {use: image, like: content, image: content}
 losses:
-  content: {use: content, image: content, layers: content, weight: 1.0, region: ~, scale: mean}
+  content: {use: content, image: content, layers: content, weight: 1.0, region: ~, scale: mean,
+    normalize: ~}
   style: {use: gram, image: style, layers: style, weight: 1.0, region: ~, image_region: ~,
-    scale: mean}
+    scale: mean, centered: false, normalize: ~}
 optimizer: {use: adam, learning_rate: 0.02, beta_1: 0.99, beta_2: 0.999, epsilon: 0.1, decay: none,
   average: ~}
 schedule: {use: epochs, epochs: 10, steps_per_epoch: 100}
