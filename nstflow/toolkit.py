@@ -1,11 +1,11 @@
 """For authors of stages: the functions that the built-in stages use.
 
-`conv3x3`, its `Method`, `pool2x2` for extractors; `load_weights`, `weights_asset` for their
-weights; `gram_matrix`, `weighted_mean`, `mean_square`, `matrix_root`, `trace_of_root` and the
-setting `Normalize` for losses; `running_mean` for optimizers; `fit_longest_side`, `resize_image`,
-`ResizeMethod` for images at other sizes; `resample`, `resize_matrix` for tensors in a compiled
-program; `uniform_noise` and `to_bytes` for pixels; `suggest`, `size_text` and `require_same_size`
-for problems; `cores` for executors.
+`conv3x3` with its `Method` and `Padding`, `pool2x2` with its `Pooling` for extractors;
+`load_weights`, `weights_asset` for their weights; `gram_matrix`, `weighted_mean`, `mean_square`,
+`matrix_root`, `trace_of_root` and the setting `Normalize` for losses; `running_mean` for
+optimizers; `fit_longest_side`, `resize_image`, `ResizeMethod` for images at other sizes;
+`resample`, `resize_matrix` for tensors in a compiled program; `uniform_noise` and `to_bytes` for
+pixels; `suggest`, `size_text` and `require_same_size` for problems; `cores` for executors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nstflow.engine.averaging import running_mean
-from nstflow.engine.convolution import Method, conv3x3, pool2x2
+from nstflow.engine.convolution import Method, Padding, Pooling, conv3x3, pool2x2
 from nstflow.engine.device import cores
 from nstflow.engine.gram import gram_matrix, mean_square, weighted_mean
 from nstflow.engine.matrix_root import matrix_root, trace_of_root
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Method",
     "Normalize",
+    "Padding",
+    "Pooling",
     "ResizeMethod",
     "conv3x3",
     "cores",

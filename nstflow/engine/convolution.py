@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 Method = Literal["direct", "winograd"]
 """How a convolution is computed: as XLA or cuDNN does it, or by Winograd's products."""
 
+Padding = Literal["zeros", "replicate"]
+"""What lies outside a map: zeros, or the nearest value in it."""
+
+Pooling = Literal["max", "avg", "l2"]
+"""What represents 2×2 values: their maximum, mean, or the root of the sum of their squares."""
+
 _TAPS = 9  # of a 3×3 kernel
 
 NARROW = 4
@@ -26,15 +32,19 @@ NARROW = 4
 
 
 def conv3x3(
-    kernel: NDArray[np.float32], bias: NDArray[np.float32], method: Method = "direct"
+    kernel: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    method: Method = "direct",
+    padding: Padding = "zeros",
 ) -> Callable[[Tensor], Tensor]:
-    """Return a 3×3 convolution with stride 1 and a border of zeros: `(1, h, w, in)` → `(…, out)`.
+    """Return a 3×3 convolution with stride 1 and a border of one: `(1, h, w, in)` → `(…, out)`.
 
     Args:
         kernel: `(3, 3, in, out)`.
         bias: `(out,)`.
         method: `winograd` takes a quarter of the products and more passes over memory; its values
             differ from `direct`'s by about 3e-5 of their spread at most.
+        padding: What the border holds.
     """
     # Constants are made once, outside the compiled program, which then takes them as arguments:
     # inside it, 70 MB of weights would be compiled too. The gradient is given by hand: left to
@@ -46,7 +56,15 @@ def conv3x3(
     def product(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         return made.forward(x), made.backward
 
+    if padding == "replicate":
+        return lambda x: product(_repeat_edges(x))[:, 1:-1, 1:-1] + offset
     return lambda x: product(x) + offset
+
+
+def _repeat_edges(x: Tensor) -> Tensor:
+    """Return a map with its outer rows and columns twice. Its gradient adds slices, no scatter."""
+    x = tf.concat([x[:, :1], x, x[:, -1:]], 1)
+    return tf.concat([x[:, :, :1], x, x[:, :, -1:]], 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,14 +130,20 @@ def _same(x: Tensor, kernel: Tensor) -> Tensor:
     return tf.add_n(shifted)[None]
 
 
-def pool2x2(x: Tensor, kind: Literal["max", "avg"]) -> Tensor:
-    """Return the maximum or mean of each 2×2 window, dropping an odd last row or column.
+def pool2x2(x: Tensor, kind: Pooling) -> Tensor:
+    """Return one value for each 2×2 window, dropping an odd last row or column.
+
+    `l2` has the gradient x / root, and 0 where the root is 0.
 
     Written as four slices, because XLA compiles that, and its gradient, to a fraction of the time
-    of its own pooling; ties give their gradient to the first position, whatever the device.
+    of its own pooling; of tied maxima the first position gets the gradient, whatever the device.
     """
     height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
     a, b, c, d = (x[:, i:height:2, j:width:2] for i in (0, 1) for j in (0, 1))
     if kind == "max":
         return tf.maximum(tf.maximum(a, b), tf.maximum(c, d))
-    return (a + b + c + d) / 4.0
+    if kind == "avg":
+        return (a + b + c + d) / 4.0
+    squares = a * a + b * b + c * c + d * d
+    positive = squares > 0.0  # the root's own gradient is infinite at 0
+    return tf.where(positive, tf.sqrt(tf.where(positive, squares, 1.0)), 0.0)

@@ -1,6 +1,7 @@
 """VGG-19: its table of layers, what it costs, and what it says of images."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,17 +11,19 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from nstflow import Geometry, Size, Tensor, tf
+from nstflow import Geometry, NstflowError, Size, Tensor, tf
 from nstflow.builtin.extractors import vgg19
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.builtin.loaders.file import File
 from nstflow.engine import convolution
+from nstflow.storage.files import sha256_of
 from nstflow.toolkit import Method, conv3x3, load_weights
 from vgg19_table import TABLE
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = Path(os.environ.get("NSTFLOW_SHARED", ROOT.parent / "shared")) / "reference"
 NOWHERE = Path("/nowhere")
+MEANS = Path(vgg19.__file__).with_name("vgg19_means.npz")
 
 
 def down_to(layer: str) -> list[str]:
@@ -73,6 +76,11 @@ def test_groups_that_are_written_join_the_defaults() -> None:
     [
         {"weights": ""},
         {"pooling": "min"},
+        {"pooling_gain": 0},
+        {"pooling_gain": math.inf},
+        {"padding": "reflect"},
+        {"filters": "normalized", "weights": "random"},
+        {"filters": "normalized", "weights": "mine.h5"},
         {"layers": {"A": ()}},
         {"convolution": "fft"},
         {"convolution": {"block1_conv1": "fft"}},
@@ -82,6 +90,12 @@ def test_groups_that_are_written_join_the_defaults() -> None:
 def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(settings))):
         VGG19(**settings)
+
+
+def test_normalized_filters_name_their_file_in_a_lockfile() -> None:
+    weights, means = VGG19(filters="normalized").assets(NOWHERE)
+    assert [weights.sha256] == [asset.sha256 for asset in VGG19().assets(NOWHERE)]
+    assert (means.present, means.sha256) == (True, sha256_of(MEANS))
 
 
 # How to compute: what the recipe leaves open is settled for a size and a device
@@ -185,9 +199,9 @@ def test_each_layer_is_built_as_it_is_written(
 ) -> None:
     built: list[Method] = []
 
-    def record(kernel: Any, bias: Any, method: Method) -> object:
+    def record(kernel: Any, bias: Any, method: Method, padding: Any) -> object:
         built.append(method)
-        return conv3x3(kernel, bias, method)
+        return conv3x3(kernel, bias, method, padding)
 
     monkeypatch.setattr(vgg19, "conv3x3", record)
     VGG19(weights="random", convolution=convolution).build(["block2_conv1"], NOWHERE)
@@ -343,23 +357,47 @@ def test_exactly_the_layers_that_were_asked_for_come_back() -> None:
     }
 
 
+def root_of_squares(x: Tensor, *arguments: Any) -> Tensor:
+    return tf.sqrt(4 * tf.nn.avg_pool2d(tf.square(x), *arguments))
+
+
 @pytest.mark.parametrize(
-    ("pooling", "pool"), [("max", "max_pool2d"), ("avg", "avg_pool2d")], ids=["max", "avg"]
+    ("pooling", "pool"),
+    [("max", tf.nn.max_pool2d), ("avg", tf.nn.avg_pool2d), ("l2", root_of_squares)],
+    ids=["max", "avg", "l2"],
 )
-def test_layers_follow_from_one_another(pooling: str, pool: str) -> None:
-    """Against TensorFlow's own convolution and pooling, from RGB pixels to block 2."""
+@pytest.mark.parametrize(("padding", "mode"), [("zeros", "CONSTANT"), ("replicate", "SYMMETRIC")])
+def test_layers_follow_from_one_another(pooling: str, pool: Any, padding: str, mode: str) -> None:
+    """Against TensorFlow's own convolution and pooling, from RGB pixels to block 2.
+
+    Only the first convolution has another padding, which for a border of one is symmetric.
+    """
     names = ["block1_conv1", "block1_conv2", "block2_conv1"]
-    features = random_features(names, (9, 14), pooling=pooling)
+    gain = 1.0 if pooling == "max" else 1.5
+    settings = {"pooling": pooling, "pooling_gain": gain, "padding": padding}
+    features = random_features(names, (9, 14), **settings)
     weights = load_weights("random", {name: (3, 3, *TABLE[name]) for name in names}, NOWHERE)
     pixels = np.random.default_rng(0).random((1, 9, 14, 3), np.float32)
     x = pixels[..., [2, 1, 0]] * 255 - np.float32([103.939, 116.779, 123.68])
-    reduce: Callable[..., Tensor] = getattr(tf.nn, pool)
     for name in names:
         if name == "block2_conv1":
-            x = reduce(x, 2, 2, "VALID")
+            x = gain * pool(x, 2, 2, "VALID")
         kernel, bias = weights[name]
-        x = tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias)
+        x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], mode)
+        x = tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "VALID") + bias)
         np.testing.assert_allclose(features[name], x, rtol=1e-4, atol=1e-3 * float(np.max(x)))
+        mode = "CONSTANT"
+
+
+def test_a_plain_image_has_no_border_where_its_edges_are_repeated() -> None:
+    canvas = tf.fill((1, 6, 7, 3), 0.3)
+    spreads = {}
+    for padding in ("zeros", "replicate"):
+        network = VGG19(weights="random", padding=padding).build(["block1_conv1"], NOWHERE)
+        features = network(canvas)["block1_conv1"].numpy()
+        spreads[padding] = np.ptp(features, (1, 2)).max() / features.max()
+    assert spreads["replicate"] < 1e-5
+    assert spreads["zeros"] > 0.1
 
 
 def test_both_ways_describe_an_image_alike() -> None:
@@ -377,6 +415,50 @@ def test_both_ways_describe_an_image_alike() -> None:
 def network() -> Callable[[Tensor], Mapping[str, Tensor]]:
     """Build the network with the real weights, all of it."""
     return VGG19().build(list(TABLE), NOWHERE)
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Tensor:
+    """Return the cat at 113×75 pixels."""
+    pixels = File(path=Path("chelsea.png")).load(ROOT / "recipes" / "images").pixels
+    return tf.constant(pixels[None, ::4, ::4])
+
+
+@pytest.mark.parametrize("pooling", ["max", "avg", "l2"])
+def test_normalized_features_are_divided_by_the_means(pooling: str, photograph: Tensor) -> None:
+    """With each pooling and a gain, for all are homogeneous."""
+    settings = {"pooling": pooling, "pooling_gain": 1.25, "convolution": "direct"}
+    trained, normalized = (
+        VGG19(filters=filters, **settings).build(list(TABLE), NOWHERE)(photograph)
+        for filters in ("trained", "normalized")
+    )
+    means = np.load(MEANS)
+    assert {layer: means[layer].shape for layer in means} == {
+        layer: (channels,) for layer, (_, channels) in TABLE.items()
+    }
+    for layer, x in trained.items():
+        expected = x.numpy() / means[layer]
+        errors = (normalized[layer].numpy() - expected) / expected.std()
+        assert np.abs(errors).max() < 1e-3, layer
+        assert errors.std() < 1e-5, layer
+
+
+def test_means_are_those_of_photographs() -> None:
+    """The cat is one of 14, so it gives no filter more than 14 times its mean."""
+    pixels = File(path=Path("chelsea.png")).load(ROOT / "recipes" / "images").pixels
+    network = VGG19(filters="normalized").build(list(TABLE), NOWHERE)
+    for layer, x in network(tf.constant(pixels[None])).items():
+        means = x.numpy().mean((0, 1, 2), np.float64)
+        assert means.max() < 14, layer
+        assert 0.5 < means.mean() < 3, layer
+
+
+def test_damaged_means_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = tmp_path / MEANS.name
+    damaged.write_bytes(MEANS.read_bytes()[:-1] + b"?")
+    monkeypatch.setattr(vgg19, "_MEANS_FILE", damaged)
+    with pytest.raises(NstflowError, match="is damaged"):
+        VGG19(filters="normalized").build(["block1_conv1"], NOWHERE)
 
 
 @pytest.mark.skipif(

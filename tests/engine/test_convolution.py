@@ -65,6 +65,25 @@ def test_methods_are_two(with_gradient: Any) -> None:
     np.testing.assert_array_equal(direct[1], default[1])
 
 
+@compiled_or_not
+@by_each_method
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (5, 8), (7, 13)])
+def test_edges_are_repeated(
+    size: Size, method: Method, compiled: bool, with_gradient: Any, assert_close: Any
+) -> None:
+    """Against TensorFlow's symmetric padding, which is the same for a border of one."""
+    kernel, bias, x = random(3, 3, 3, 8, seed=1), random(8, seed=2), random(1, *size, 3)
+    around = [[0, 0], [1, 1], [1, 1], [0, 0]]
+
+    def theirs(x: Tensor) -> Tensor:
+        return tf.nn.conv2d(tf.pad(x, around, "SYMMETRIC"), kernel, 1, "VALID") + bias
+
+    repeating = conv3x3(kernel, bias, method, "replicate")
+    got = with_gradient(repeating, x, compiled=compiled)
+    for mine, expected in zip(got, with_gradient(theirs, x), strict=True):
+        assert_close(mine, expected)
+
+
 @by_each_method
 def test_gradients_pass_through_two_convolutions(method: Method, with_gradient: Any) -> None:
     first, second = random(3, 3, 3, 8, seed=1), random(3, 3, 8, 5, seed=2)
@@ -123,6 +142,26 @@ def test_pooling(size: Size, kind: str, compiled: bool, with_gradient: Any) -> N
 
 
 @compiled_or_not
+@pytest.mark.parametrize("size", [(2, 2), (2, 3), (5, 7)])
+def test_root_of_the_sum_of_squares(size: Size, compiled: bool, with_gradient: Any) -> None:
+    """‖x‖ of each window, and x / ‖x‖ for each unit of its gradient; 0 where all four are 0."""
+    x = random(1, *size, 5)
+    x[..., 0] = 0
+    got, got_gradient = with_gradient(lambda x: pool2x2(x, "l2"), x, compiled=compiled)
+    height, width = size[0] // 2, size[1] // 2
+    windows = np.float64(x[0, : 2 * height, : 2 * width]).reshape(height, 2, width, 2, 5)
+    roots = np.sqrt(np.sum(windows**2, (1, 3), keepdims=True))
+    upstream = random(1, height, width, 5, seed=5).reshape(roots.shape)
+    gradient = np.zeros((1, *size, 5))
+    gradient[0, : 2 * height, : 2 * width] = (
+        upstream * windows / np.where(roots == 0, 1, roots)
+    ).reshape(2 * height, 2 * width, 5)
+    np.testing.assert_allclose(got, roots.reshape(got.shape), rtol=1e-6)
+    np.testing.assert_allclose(got_gradient, gradient, rtol=1e-5, atol=1e-6)
+    assert not got_gradient[..., 0].any()
+
+
+@compiled_or_not
 @pytest.mark.parametrize("tied", [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3), (0, 1, 2, 3)])
 def test_a_tie_gives_its_gradient_to_the_first_position(
     tied: tuple[int, ...], compiled: bool, with_gradient: Any
@@ -138,7 +177,7 @@ def test_a_tie_gives_its_gradient_to_the_first_position(
     np.testing.assert_array_equal(gradient.reshape(4), expected)
 
 
-@pytest.mark.parametrize("kind", ["max", "avg"])
+@pytest.mark.parametrize("kind", ["max", "avg", "l2"])
 @pytest.mark.parametrize("size", [(1, 6), (6, 1)])
 def test_one_row_leaves_nothing(size: Size, kind: str) -> None:
     """As Keras's pooling; a plan refuses such an image before."""

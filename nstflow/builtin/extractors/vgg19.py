@@ -1,18 +1,53 @@
 """VGG-19, the network of the first papers on neural style transfer."""
 
+import hashlib
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from nstflow import Asset, Cost, Extractor, Geometry, Name, Size, Tensor, tf
-from nstflow.toolkit import Method, conv3x3, load_weights, pool2x2, suggest, weights_asset
+from nstflow import (
+    Asset,
+    Cost,
+    Extractor,
+    Geometry,
+    Name,
+    NstflowError,
+    Problem,
+    Size,
+    Tensor,
+    tf,
+)
+from nstflow.toolkit import (
+    Method,
+    Padding,
+    Pooling,
+    conv3x3,
+    load_weights,
+    pool2x2,
+    suggest,
+    weights_asset,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions
 _MEAN_BGR = (103.939, 116.779, 123.68)  # of ImageNet, as the network was trained
 _FLOAT = 4  # bytes
+
+# benchmarks/activations.py writes the file, and docs/weights.md names the photographs.
+_MEANS_FILE = Path(__file__).with_name("vgg19_means.npz")
+_MEANS = Asset(
+    "mean activations",
+    present=True,
+    note="of each filter over 14 photographs; nstflow contains them",
+    sha256="40f42664129e80d6de20ca6f8ea43853d1c681957de46a1440655b507e4588b8",
+)
 
 # Where Winograd's algorithm is faster on a CPU: not in the two thinnest layers, which are bound by
 # memory, and not on maps so small that reading its larger kernels is most of the work.
@@ -60,11 +95,37 @@ class VGG19(Extractor):
         },
         description="Named groups of layers; each group left out has its default.",
     )
-    pooling: Literal["max", "avg"] = Field("max", description="Maximum or mean of four positions.")
+    filters: Literal["trained", "normalized"] = Field(
+        "trained",
+        description="normalized: each filter scaled to a mean activation of 1 over photographs.",
+    )
+    padding: Padding = Field(
+        "zeros",
+        description="What the first convolution sees outside the image: the mean colour, as in"
+        " training, or the nearest pixel (replicate), against coloured fringes at the border.",
+    )
+    pooling: Pooling = Field(
+        "max",
+        description="Of 2×2 positions: maximum, mean, or root of the sum of squares (l2).",
+    )
+    pooling_gain: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Multiplies each pooled map. Activations keep their size with GAINS.",
+    )
     convolution: Literal["auto"] | Method | dict[str, Method] = Field(
         "auto",
         description="auto, direct, winograd, or a mapping layer: algorithm, the rest auto.",
     )
+
+    @field_validator("filters")
+    @classmethod
+    def _require_known_means(cls, filters: str, info: ValidationInfo) -> str:
+        known = ("imagenet", "keras")
+        if filters == "normalized" and info.data.get("weights", "imagenet") not in known:
+            raise ValueError("the filters' mean activations are known for imagenet and keras alone")
+        return filters
 
     @field_validator("convolution")
     @classmethod
@@ -85,8 +146,9 @@ class VGG19(Extractor):
         return tuple(_LAYERS)
 
     def assets(self, folder: Path) -> Sequence[Asset]:
-        """Return the weights."""
-        return [weights_asset(self.weights, folder)]
+        """Return the weights, and the mean activations of normalized filters."""
+        weights = weights_asset(self.weights, folder)
+        return [weights] if self.filters == "trained" else [weights, _MEANS]
 
     def files(self, folder: Path) -> Mapping[str, Path]:
         """Return the file of weights, if `weights` names one."""
@@ -140,8 +202,17 @@ class VGG19(Extractor):
         """Load the weights as far as the deepest layer needs them."""
         names = _down_to(layers)
         weights = load_weights(self.weights, {name: _LAYERS[name][1] for name in names}, folder)
+        if self.filters == "normalized":
+            _normalize(weights)
         # popped: the kernel is freed once the convolution has its own copies
-        convolutions = {name: conv3x3(*weights.pop(name), self._method(name)) for name in names}
+        convolutions = {
+            name: conv3x3(
+                *weights.pop(name),
+                self._method(name),
+                self.padding if name == names[0] else "zeros",
+            )
+            for name in names
+        }
 
         def describe(canvas: Tensor) -> dict[str, Tensor]:
             x = canvas[..., ::-1] * 255.0 - tf.constant(_MEAN_BGR)
@@ -151,6 +222,8 @@ class VGG19(Extractor):
                 if _LAYERS[name][0] > depth:
                     depth += 1
                     x = pool2x2(x, self.pooling)
+                    if self.pooling_gain != 1:
+                        x *= self.pooling_gain
                 x = tf.nn.relu(convolutions[name](x))
                 if name in layers:
                     features[name] = x
@@ -168,3 +241,24 @@ def _down_to(layers: Sequence[str]) -> list[str]:
     """Return every layer that the deepest of `layers` needs, in order."""
     names = list(_LAYERS)
     return names[: max((names.index(layer) + 1 for layer in layers), default=0)]
+
+
+def _normalize(weights: "dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]") -> None:
+    """Divide what each filter gives by its mean activation, and multiply what reads it.
+
+    The scales are positive, so they pass through ReLU and pooling: features are those of the
+    trained filters, each divided by its mean.
+    """
+    import numpy as np
+
+    data = _MEANS_FILE.read_bytes()
+    if hashlib.sha256(data).hexdigest() != _MEANS.sha256:
+        got = f"'{_MEANS_FILE}' is damaged: its sha256 is not the expected one."
+        raise NstflowError(Problem("", "filters", got, "Install nstflow again."))
+    means = np.load(io.BytesIO(data))
+    inputs = np.ones(3)
+    for layer, (kernel, bias) in weights.items():
+        outputs = means[layer].astype(np.float64)
+        scaled = kernel * (inputs[:, None] / outputs)
+        weights[layer] = scaled.astype(np.float32), (bias / outputs).astype(np.float32)
+        inputs = outputs
