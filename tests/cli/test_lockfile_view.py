@@ -64,7 +64,8 @@ def test_run_and_its_picture_say_how_they_were_made(what: str, call: Any, stoppe
         "preprocessor": "resize (only [content], longest_side 32, method lanczos3, antialias true,"
         " enlarge true)",
         "extractor": "vgg19 (layers {content: [block5_conv2], style: [block1_conv1, block3_conv1,"
-        " block5_conv1]}, weights random, pooling max)",
+        " block5_conv1]}, weights random, filters trained, padding zeros, pooling max,"
+        " pooling_gain 1)",
         "start": "image (like content, image content)",
         "loss keep": "content (image content, layers [image], weight 10000, scale mean)",
         "loss look": "gram (image style, layers {image: 0.5}, weight 7, scale mean, centered"

@@ -73,13 +73,19 @@ class VGG19(Extractor):
 
     Layers have the names that Keras gives them, `block1_conv1` to `block5_conv4`. Pixels are
     converted to BGR and scaled to 0-255, and ImageNet's mean is subtracted, as in the training of
-    the network. Borders are padded with zeros. Pooling halves a side and drops an odd last row or
-    column.
+    the network. Each convolution pads its border with zeros; with `padding: replicate`, the first
+    one repeats the edges of the image instead. Pooling halves a side and drops an odd last row or
+    column: of 2×2 values it takes the maximum, the mean, or √(Σ x²), and multiplies it by the gain.
+
+    With `filters: normalized`, m is the mean activation of each filter over photographs, and a
+    feature F becomes F / m: a kernel and its bias are divided by the m of its outputs, and
+    multiplied by that of its inputs. Losses then need other weights.
 
     Errors: a side is shorter than 2ᵇ⁻¹ pixels for a layer of block b (16 for `block5_*`).
 
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
-    Recognition", ICLR 2015, configuration E.
+    Recognition", ICLR 2015, configuration E. Normalized filters: Gatys, Ecker and Bethge, "Image
+    Style Transfer Using Convolutional Neural Networks", CVPR 2016.
     """
 
     use: Literal["vgg19"] = "vgg19"
@@ -97,7 +103,7 @@ class VGG19(Extractor):
     )
     filters: Literal["trained", "normalized"] = Field(
         "trained",
-        description="normalized: each filter scaled to a mean activation of 1 over photographs.",
+        description="normalized: each filter is scaled to a mean activation of 1 on photographs.",
     )
     padding: Padding = Field(
         "zeros",
@@ -112,7 +118,8 @@ class VGG19(Extractor):
         1.0,
         gt=0,
         allow_inf_nan=False,
-        description="Multiplies each pooled map. Activations keep their size with GAINS.",
+        description="Multiplies each pooled map. Mean activations differ from those of max by at"
+        " most 15 % with 1.4 for avg and 11 % with 0.65 for l2.",
     )
     convolution: Literal["auto"] | Method | dict[str, Method] = Field(
         "auto",
