@@ -70,7 +70,8 @@ def test_run_and_its_picture_say_how_they_were_made(what: str, call: Any, stoppe
         "loss keep": "content (image content, layers [image], weight 10000, scale mean)",
         "loss look": "gram (image style, layers {image: 0.5}, weight 7, scale mean, centered"
         " false)",
-        "optimizer": "adam (learning_rate 0.02, beta_1 0.99, beta_2 0.999, epsilon 0.1, decay none)",
+        "optimizer": "adam (learning_rate 0.02, beta_1 0.99, beta_2 0.999, epsilon 0.1, decay"
+        " none)",
         "schedule": "epochs (epochs 1, steps_per_epoch 3)",
         "output": "png (name result)",
         "seed": "0",
