@@ -349,7 +349,10 @@ extractor:
   use: vgg19
   weights: imagenet
   layers: {content: [block5_conv2], style: [block1_conv1, block3_conv1, block5_conv1]}
+  filters: trained
+  padding: zeros
   pooling: max
+  pooling_gain: 1.0
   convolution: auto
 start: {use: image, like: content, image: content}
 losses:
