@@ -99,9 +99,9 @@ def check_resumable(stored: Data, lockfile: Lockfile, folder: Path) -> None:
         NstflowError: With everything that differs; the order of the losses is the history's.
     """
     found = differences(stored, lockfile.data)
-    orders = [", ".join(data["losses"]) for data in (stored, lockfile.data)]
-    if not found and orders[0] != orders[1]:
-        found = [Difference("losses", *map(text_of, orders))]
+    if not found:  # so the losses are a mapping of the same names
+        orders = [text_of(", ".join(data["losses"])) for data in (stored, lockfile.data)]
+        found = [Difference("losses", *orders)] if orders[0] != orders[1] else []
     if found:
         hint = "Start again with --overwrite, or choose another place with --out."
         names = ("the run to resume has", "now it is")

@@ -41,6 +41,7 @@ class Difference:
 def differences(first: Any, second: Any) -> list[Difference]:
     """Return every setting in which the data of two recipes or locks differ, in their order.
 
+    A lock in them must be valid; the rest may be anything.
     What only one of them has, such as a loss, is one difference. Files of equal hash are equal,
     wherever they lie.
     """
@@ -110,8 +111,8 @@ def _equal(first: Any, second: Any) -> bool:
 def text_of(value: Any) -> str:
     """Return a setting's value as a person writes it, on one line; hashes are cut short."""
     match value:
-        case dict() if set(value) == _FILE:
-            return f"{text_of(value['sha256'])}, {value['bytes']:,} bytes"
+        case {"sha256": sha256, "bytes": int(size)} if set(value) == _FILE:
+            return f"{text_of(sha256)}, {size:,} bytes"
         case dict():
             return f"{{{', '.join(f'{text_of(key)}: {text_of(value[key])}' for key in value)}}}"
         case list():

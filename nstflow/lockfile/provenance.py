@@ -17,7 +17,7 @@ from nstflow.recipe.reader import parse
 from nstflow.recipe.source import Source, parse_source, read_source
 from nstflow.recipe.validation import explain
 from nstflow.recipe.yaml import to_yaml
-from nstflow.storage.files import sha256_of
+from nstflow.storage.files import check_regular, sha256_of
 from nstflow.storage.run_record import LOCK_FILE, explain_not_a_run, read_run_record
 
 _MOST_PIXELS = 64_000_000  # to decode for a text behind them, as a loader would
@@ -93,7 +93,7 @@ def read_record(path: Path) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about large images: only the text is read
-            with PIL.Image.open(path, formats=["PNG"]) as image:
+            with PIL.Image.open(check_regular(path), formats=["PNG"]) as image:
                 if "nstflow" not in image.info and math.prod(image.size) <= _MOST_PIXELS:
                     image.load()  # other programs put texts behind the pixels
                 text = image.info.get("nstflow")

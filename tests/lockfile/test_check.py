@@ -291,6 +291,10 @@ def test_stored_lock_is_compared_with_versions_and_device(locked: Any, folder: P
     problems = problems_of(check_resumable, stored, lockfile.on("a device", "cpu"), folder)
     assert [problem.what for problem in problems] == ["lock.python", "lock.tensorflow"]
     assert "has 1.0.0, now it is " in problems[0].got
+    for losses in ({}, {"losses": 5}, {"losses": [1]}):
+        data = {name: value for name, value in stored.items() if name != "losses"} | losses
+        problems = problems_of(check_resumable, data, lockfile.on("a device", "cpu"), folder)
+        assert "losses" in [problem.what for problem in problems]
 
 
 @pytest.mark.parametrize("text", ["name: x\n", "name: x\nlock: 5\n", "lock: {files: 1}\n", "["])

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from nstflow.plugins.manager import Plugins
 from nstflow.recipe.reader import load_recipe
 from nstflow.stages.result import Progress, Result
 from nstflow.storage.run_directory import RunDirectory
+from png_files import png_of
 from refusals import problems_of
 
 NETWORK = """\
@@ -297,10 +299,27 @@ def test_a_finished_run_is_read_back(run: Any, monkeypatch: pytest.MonkeyPatch) 
     assert abs(again.image.pixels - whole.image.pixels).max() <= 0.5 / 255 + 1e-6
 
 
-@pytest.mark.parametrize("lost", ["result.png", "history.csv", "recipe.lock.yaml"])
-def test_a_finished_run_that_lost_a_file(lost: str, run: Any, tmp_path: Path) -> None:
+def huge(file: Path) -> None:
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    file.write_bytes(png_of([(b"IHDR", header), (b"IDAT", b""), (b"IEND", b"")]))
+
+
+@pytest.mark.parametrize(
+    ("lost", "made"),
+    [
+        ("result.png", Path.exists),
+        ("history.csv", Path.exists),
+        ("recipe.lock.yaml", Path.exists),
+        ("history.csv", os.mkfifo),
+        ("result.png", huge),
+    ],
+)
+def test_a_finished_run_that_lost_a_file(
+    lost: str, made: Callable[[Path], object], run: Any, tmp_path: Path
+) -> None:
     run(PIXELS)
     (tmp_path / "out" / lost).unlink()
+    made(tmp_path / "out" / lost)
     with pytest.raises(NstflowError, match=lost.replace(".", r"\.")) as caught:
         run(PIXELS, resume=True)
     assert "--overwrite" in caught.value.problems[-1].hint
