@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, combinations, product
+from itertools import chain, combinations, dropwhile, product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -235,13 +235,27 @@ class MatrixReader:
             return [value]
         pattern = os.path.expanduser(value)  # noqa: PTH111 - Path's raises if there is no such user
         try:
-            found = glob.glob(  # noqa: PTH207 - Path's can't have an absolute pattern
-                pattern, root_dir=folder, recursive=True, include_hidden=True
-            )
+            found = set(_expand(Path(pattern), folder))
         except ValueError:  # of a null byte
             return []
-        files = sorted(path for path in map(Path, found) if (folder / path).is_file())
+        files = sorted(path for path in found if (folder / path).is_file())
         return [path.as_posix() for path in files if not flaw_of(str(path), controls=True)]
+
+
+def _expand(pattern: Path, folder: Path) -> Iterator[Path]:
+    """Yield what a pattern matches; `**` follows no links to folders, which may lead back."""
+    parts = pattern.parts
+    start = parts.index("**") if "**" in parts else len(parts)
+    above = str(Path(*parts[:start]))
+    found = glob.iglob(above, root_dir=folder, include_hidden=True)  # noqa: PTH207 - it may be absolute
+    if start == len(parts):
+        yield from map(Path, found)
+        return
+    rest = tuple(dropwhile("**".__eq__, parts[start:])) or ("*",)
+    for top in found:
+        for parent, _, _ in os.walk(folder / top):
+            inner = top / Path(parent).relative_to(folder / top)
+            yield from _expand(Path(glob.escape(str(inner)), *rest), folder)
 
 
 def _within(path: str, other: str) -> bool:
