@@ -195,7 +195,9 @@ def refuse(got: str, **options: object) -> None:
     Raises:
         NstflowError: One of them was given.
     """
-    given = [f"--{name}" for name, value in options.items() if value]
+    given = [
+        f"--{name}" for name, value in options.items() if value is not None and value is not False
+    ]
     if given:
         raise NstflowError(Problem(" ".join(given), "", got, "Leave it out."))
 

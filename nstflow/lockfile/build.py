@@ -179,7 +179,8 @@ def _settings(stage: Stage, written: Data) -> Data:
 
 def relative(file: Path, folder: Path) -> str:
     """Return a file's path from a folder; symbolic links on the way are followed first."""
-    there, start = file.parent.resolve() / file.name, folder.resolve()
+    # Path.resolve raises for links in a loop
+    there, start = Path(os.path.realpath(file.parent), file.name), Path(os.path.realpath(folder))
     try:
         path = Path(os.path.relpath(there, start)).as_posix()
     except ValueError:  # another drive of Windows
@@ -224,7 +225,8 @@ def write_lock(plan: Plan, path: Path, choice: DeviceChoice = "auto") -> Path:
     """
     from nstflow.engine.device import choose_device
 
-    if path.exists() and "lock" not in read_source(path).data:
+    exists = os.path.lexists(path)  # a link that leads nowhere, too
+    if exists and not (path.exists() and "lock" in read_source(path).data):
         got = "this file exists already, and is not a lockfile."
         raise NstflowError(Problem(str(path), "", got, "Choose another name with --out."))
     device = choose_device(choice, deterministic=plan.recipe.compute.deterministic)

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, combinations, dropwhile, product
+from itertools import chain, dropwhile, product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -133,10 +133,18 @@ class MatrixReader:
                     self._add_problem(place, "this is already in the list.")
                 seen.append(values)
         settings = dict.fromkeys((one, axis) for axis in axes for one in chain(*axes[axis]))
-        for (one, axis), (other, later) in combinations(settings, 2):
-            if axis != later and (_within(one, other) or _within(other, one)):
-                got = f"'{axis}' sets this too."
-                self._add_problem((MATRIX, later), got, "Put both into one group.", key=True)
+        exact: dict[str, str] = {}  # setting → the first axis that sets it
+        parts: dict[str, str] = {}  # setting, or what it is a part of → the first axis
+        for setting, axis in settings:
+            names = setting.split(".")
+            whole = [".".join(names[:count]) for count in range(1, len(names) + 1)]
+            others = [parts.get(setting), *map(exact.get, whole)]
+            if other := next((each for each in others if each not in (None, axis)), None):
+                got = f"'{other}' sets this too."
+                self._add_problem((MATRIX, axis), got, "Put both into one group.", key=True)
+            exact.setdefault(setting, axis)
+            for each in whole:
+                parts.setdefault(each, axis)
         for option, (setting, _) in product(self._source.options, settings):
             if _within(format_path(option), setting):
                 got = "the matrix sets this in every run."

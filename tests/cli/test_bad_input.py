@@ -146,6 +146,24 @@ def test_a_recipe_that_can_not_be_read(command: str, refused: Any, tmp_path: Pat
         assert printed.endswith(f"\n1 problem in {name}; nothing was run.\n")
 
 
+def test_a_path_that_can_not_be(
+    refused: Any, write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(WITH_FILE, "r.yaml")
+    write(PNG, "photo.png")
+    (tmp_path / "loop").symlink_to("loop")
+    long = "x" * 300
+    for command in (["lock", "r.yaml", "--out", long], ["verify", long], ["show", long]):
+        assert "File name too long" in refused(*command)
+    for place in ("loop", "loop/x"):
+        assert place in refused("lock", "r.yaml", "--out", place)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "the working folder was deleted" in refused("run", tmp_path / "r.yaml")
+
+
 def test_control_characters_do_not_reach_the_terminal(refused: Any, write: Any) -> None:
     write("name: x\nimages: 7\n", "evil\x1b[31m\x9b2J.yaml")
     printed = refused("validate", "evil\x1b[31m\x9b2J.yaml")
@@ -232,18 +250,22 @@ def _never_computes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_never_computes")
 @pytest.mark.parametrize(
-    ("method", "number"),
-    [("mkdir", errno.EROFS), ("write_bytes", errno.ENOSPC), ("replace", errno.EDQUOT)],
+    ("method", "number", "hint"),
+    [
+        ("mkdir", errno.EROFS, "Choose"),
+        ("write_bytes", errno.ENOSPC, "Free some space, or choose"),
+        ("replace", errno.EDQUOT, "Free some space, or choose"),
+    ],
 )
 def test_output_folder_that_is_full_or_read_only(
-    method: str, number: int, refused: Any, monkeypatch: pytest.MonkeyPatch, write: Any
+    method: str, number: int, hint: str, refused: Any, monkeypatch: pytest.MonkeyPatch, write: Any
 ) -> None:
     write(VALID, "r.yaml")
     monkeypatch.setattr(Path, method, failing(number))
     printed = refused("run", "r.yaml", "--out", "out", "--quiet")
     assert printed == (
         f"out\n    the run directory can't be written: {os.strerror(number)}."
-        " Free some space, or choose another place with --out.\n"
+        f" {hint} another place with --out.\n"
         "1 problem; nothing was run.\n"
     )
 
@@ -277,12 +299,13 @@ def test_disk_that_fills_up_while_the_picture_is_written(
 
 
 @pytest.mark.usefixtures("_never_computes")
-@pytest.mark.parametrize("place", ["file", "file/out", "x" * 300])
+@pytest.mark.parametrize("place", ["file", "file/out", "/proc/x", "loop/x", "x" * 300])
 def test_output_folder_that_can_not_be(
     place: str, refused: Any, write: Any, tmp_path: Path
 ) -> None:
     write(VALID, "r.yaml")
     (tmp_path / "file").write_text("mine")
+    (tmp_path / "loop").symlink_to("loop")
     assert "another place with --out" in refused("run", "r.yaml", "--out", place, "--quiet")
 
 

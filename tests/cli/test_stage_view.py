@@ -46,7 +46,7 @@ def test_an_observer_is_shown_with_its_hooks_in_the_order_of_a_run(call: Any, in
         ),
         (
             GREY.replace("def nstflow_stages", "def nstflow_stage"),
-            "there is no hook nstflow_stage. Did you mean 'nstflow_stages'?",
+            "there is no hook nstflow_stage (did you mean 'nstflow_stages'?)",
             "update it, or report it to its author",
         ),
     ],

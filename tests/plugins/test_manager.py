@@ -118,10 +118,10 @@ def offering(result: str) -> str:
 BROKEN = {
     "misspelt hook": (
         observer("nstflow_progres(progress)"),
-        r"no hook nstflow_progres\..*Did you mean 'nstflow_progress'\?",
+        r"no hook nstflow_progres \(did you mean 'nstflow_progress'\?\)",
     ),
-    "misspelt hook of stages": (observer("nstflow_stage()"), "Did you mean 'nstflow_stages'"),
-    "unknown hook": (observer("before_the_run()"), r"no hook before_the_run\."),
+    "misspelt hook of stages": (observer("nstflow_stage()"), "did you mean 'nstflow_stages'"),
+    "unknown hook": (observer("before_the_run()"), "no hook before_the_run$"),
     "wrong signature": (observer("nstflow_progress(progress, canvas)"), "nstflow_progress.*canvas"),
     "second hook wrong": (GREY + observer("nstflow_run_failed(reason)"), "run_failed.*reason"),
     "import error": (

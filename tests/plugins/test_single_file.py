@@ -129,7 +129,10 @@ def test_a_traceback_shows_the_file(write: Any) -> None:
         ("def f(:", "SyntaxError: "),
         ("raise SystemExit(3)", "SystemExit: 3 (PATH:1)"),
         ("x = 1", "no function of it carries @nstflow.hookimpl"),
-        (TERM.replace("nstflow_stages", "nstflow_stage"), "there is no hook nstflow_stage."),
+        (
+            TERM.replace("nstflow_stages", "nstflow_stage"),
+            "there is no hook nstflow_stage (did you mean 'nstflow_stages'?).",
+        ),
         (TERM.replace("[Spread]", "[3]"), "3 is not a stage class"),
         (TERM.replace("return [Spread]", "return 1 / 0"), "nstflow_stages failed: ZeroDivision"),
         ("\0", "null bytes"),

@@ -265,6 +265,13 @@ NO_FILE = "A pattern starts at the recipe's folder."
             ["2:3 pair: 'seed' sets this too. Put both into one group."],
         ),
         (
+            "a: [{seed: 1}]\nb: [{seed: 2}]\nseed: [3]",
+            [
+                "2:3 b: 'a' sets this too. Put both into one group.",
+                "3:3 seed: 'a' sets this too. Put both into one group.",
+            ],
+        ),
+        (
             "images.style.seed: [1]\nimages.style: [{use: noise}]",
             ["2:3 images.style: 'images.style.seed' sets this too. Put both into one group."],
         ),
