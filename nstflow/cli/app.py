@@ -58,6 +58,8 @@ def main() -> None:
     try:
         app()
     except NstflowError as error:
+        if not error.closing and sys.argv[1] in ("run", "rerun"):
+            error.closing = "nothing was run"
         show_problems(error)
         sys.exit(2)
     except BrokenPipeError:  # such as `| head`

@@ -103,6 +103,14 @@ def check_resumable(stored: Data, lockfile: Lockfile, folder: Path) -> None:
         orders = [text_of(", ".join(data["losses"])) for data in (stored, lockfile.data)]
         found = [Difference("losses", *orders)] if orders[0] != orders[1] else []
     if found:
-        hint = "Start again with --overwrite, or choose another place with --out."
+        recipe, extractor = lockfile.plan.recipe, lockfile.plan.extractor
+        settled = tuple(  # follows from what is written
+            f"extractor.{name}"
+            for name, value in recipe.extractor
+            if value != getattr(extractor, name)
+        )
+        found = [each for each in found if not each.setting.startswith(settled)] or found
+        hint = "Repeat the --set options of the first run, start again with --overwrite, or choose "
+        hint += "another place with --out."
         names = ("the run to resume has", "now it is")
         raise refusal(found, str(folder / LOCK_FILE), str(folder), hint, names)

@@ -183,7 +183,7 @@ PNG = saved(PIL.Image.fromarray(PIXELS), "PNG")
     ("content", "got"),
     [
         (None, "there is no file '"),
-        (b"not a picture", "'photo.png' is not an image of PNG, JPEG"),
+        (b"not a picture", "'photo.png' is not an image in one of the formats PNG, JPEG"),
         (PNG[: len(PNG) // 2], "'photo.png' is damaged and can't be decoded ("),
     ],
 )

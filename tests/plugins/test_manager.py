@@ -285,7 +285,7 @@ def test_collision_names_both_packages(install: Any, write: Any) -> None:
     path = write(WITH_GREY)
     problem = refused(load_recipe, path)
     assert problem.where == f"{path}:6:12"
-    assert problem.got == "'grey' is offered twice, by nstflow-one 1.0 and nstflow-two 2.0."
+    assert problem.got == "'grey' is offered by nstflow-one 1.0 and nstflow-two 2.0."
     assert "--block-plugin one or --block-plugin two" in problem.hint
     load_recipe(write(RECIPE))  # a recipe that does not name it is not affected
     ((slot, name, offers),) = Plugins().catalog.collisions()

@@ -645,9 +645,10 @@ def test_resume_of_what_has_ended(call: Any, write: Any) -> None:
     assert call("run", "recipe.yaml", "--out", "out", "--resume").code == 0
     answer = call("run", "recipe.yaml", "--out", "out", "--resume")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out == "out: finished already\n"
+    picture = Path("out", "result.png")
+    assert answer.out == f"out: finished already\npicture  {picture}\n"
     answer = call("run", "recipe.yaml", "--out", "out", "--resume", "--quiet")
-    assert (answer.code, answer.out) == (0, f"{Path('out', 'result.png')}\n")
+    assert (answer.code, answer.out) == (0, f"{picture}\n")
 
 
 def test_a_run_that_was_stopped_is_named_as_such(call: Any, run: Any) -> None:
