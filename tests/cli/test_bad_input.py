@@ -37,7 +37,8 @@ def refused(call: Any, tmp_path: Path) -> Any:
         assert answer.code == 2, printed
         assert "Traceback" not in printed
         assert answer.out == ""
-        assert printed.endswith(("; nothing was run.\n", "; the run stopped.\n"))
+        ended = printed.endswith(("; nothing was run.\n", "; the run stopped.\n"))
+        assert ended is (arguments[0] in ("run", "rerun"))
         assert everything(tmp_path) == before
         return printed
 
@@ -143,7 +144,7 @@ def test_a_recipe_that_can_not_be_read(command: str, refused: Any, tmp_path: Pat
     ):
         printed = refused(command, name)
         assert printed.startswith(f"{name}\n    {got}"), printed
-        assert printed.endswith(f"\n1 problem in {name}; nothing was run.\n")
+        assert printed.partition(";")[0].strip(".\n").endswith(f"\n1 problem in {name}")
 
 
 def test_a_path_that_can_not_be(
@@ -336,11 +337,11 @@ def test_an_image_in_the_run_that_would_be_overwritten(
 @pytest.mark.parametrize(
     ("options", "heads"),
     [
-        (["--set", "losses.look.wieght=2"], ["--set losses.look.wieght  losses.look.wieght"]),
+        (["--set", "losses.look.wieght=2"], ["--set losses.look.wieght"]),
         (["--set", "losses.look.weight"], ["--set losses.look.weight"]),
         (
             ["--set", "name.x=1", "--set", "preprocess.7=1", "--set", "losses=["],
-            ["--set name.x=1  name.x", "--set preprocess.7=1  preprocess.7", "--set losses=["],
+            ["--set name.x=1", "--set preprocess.7=1", "--set losses=["],
         ),
         (["--block-plugin", "nope"], ["--block-plugin nope"]),
     ],
@@ -401,7 +402,7 @@ def test_all_problems_are_printed_at_once(
         "r.yaml:18:5  outputs.1",
         "r.yaml:19:19  plugins.block.0",
     ]
-    assert printed[-1] == "18 problems in r.yaml; nothing was run."
+    assert printed[-1].strip(".").partition(";")[0] == "18 problems in r.yaml"
     assert len(printed) == 2 * 18 + 1
 
 
@@ -415,4 +416,4 @@ def test_several_recipes_are_validated_each_by_itself(
     assert answer.code == 2
     assert answer.out == "good.yaml: valid\n"
     for name in ("one.yaml", "two.yaml", "three.yaml"):
-        assert f"{name}; nothing was run." in answer.err
+        assert f"{name}.\n" in answer.err
