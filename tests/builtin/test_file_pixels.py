@@ -325,7 +325,7 @@ def test_whole_numbers_of_unknown_scale_are_refused(
 def test_an_unsupported_kind_of_tiff_has_a_hint(tmp_path: Path, refused: Any) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 4, 3), np.float32), photometric="rgb")
     hint = "Save it as one of these, with 8 or 16 bits a channel."
-    assert refused("a.tif", "not an image of").hint == hint
+    assert refused("a.tif", "not an image in").hint == hint
 
 
 def test_a_warning_made_an_error_stays_what_it_is(write_png: Any, tmp_path: Path) -> None:
