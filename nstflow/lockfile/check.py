@@ -103,11 +103,9 @@ def check_resumable(stored: Data, lockfile: Lockfile, folder: Path) -> None:
         orders = [text_of(", ".join(data["losses"])) for data in (stored, lockfile.data)]
         found = [Difference("losses", *orders)] if orders[0] != orders[1] else []
     if found:
-        recipe, extractor = lockfile.plan.recipe, lockfile.plan.extractor
-        settled = tuple(  # follows from what is written
-            f"extractor.{name}"
-            for name, value in recipe.extractor
-            if value != getattr(extractor, name)
+        written, chosen = lockfile.plan.recipe.extractor, lockfile.plan.extractor
+        settled = tuple(  # which follow from what is written
+            f"extractor.{name}" for name, value in written if value != getattr(chosen, name)
         )
         found = [each for each in found if not each.setting.startswith(settled)] or found
         hint = "Repeat the --set options of the first run, start again with --overwrite, or choose "
