@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import nstflow
 from nstflow.recipe.overrides import override
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import Source
@@ -225,7 +226,9 @@ def test_setting_that_the_recipe_lacks(recipe: Path, setting: str, got: str, hin
     assert hint in problem.hint
 
 
-def test_settings_as_one_text_are_refused(recipe: Path) -> None:
+def test_texts_in_place_of_a_list_or_a_recipe_are_refused(recipe: Path) -> None:
+    with pytest.raises(TypeError, match="read one with nstflow"):
+        nstflow.run(str(recipe))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"such as \['seed=2'\]"):
         load_recipe(recipe, "seed=2")
 
