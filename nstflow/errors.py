@@ -44,21 +44,21 @@ class NstflowError(Exception):
     Attributes:
         problems: At least one `Problem`, in the order of the file.
         subject: What the problems were found in, for the closing line; may be empty.
-        closing: What came of it, for the same line.
+        closing: What came of the run, for the same line; empty if none has taken a step.
     """
 
     def __init__(self, problems: Problem | Sequence[Problem], subject: str = "") -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         self.subject = subject
-        self.closing = NOTHING_RUN
+        self.closing = ""
         super().__init__(*self.problems)
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
 
 
-NOTHING_RUN, STOPPED = "nothing was run", "the run stopped"
-"""What `NstflowError.closing` says before a run has taken a step, and after."""
+STOPPED = "the run stopped"
+"""What `NstflowError.closing` says after a run has taken a step."""
 
 
 class NstflowWarning(UserWarning):

@@ -107,6 +107,8 @@ def make_plan(recipe: Recipe) -> Plan:
         NstflowError: With all problems: files that can't be read, images that are too small for
             the layers, damaged weights.
     """
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"{recipe!r} is not a recipe: read one with nstflow.load_recipe(path)")
     return make_plans([Draft(recipe.origin, [], recipe)])[0]
 
 

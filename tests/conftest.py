@@ -18,6 +18,15 @@ from nstflow.runner import timings
 from nstflow.runner.cache import RunCache
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Of pytest-xdist's workers, use at most eight, and keep the tests of a file in one."""
+    if getattr(config.option, "numprocesses", None):  # there is none without pytest-xdist
+        config.option.maxprocesses = config.option.maxprocesses or 8
+        if config.option.dist == "no":
+            config.option.dist = "loadfile"
+
+
 def pytest_configure() -> None:
     """Pin each worker to one core: TensorFlow, and every process it starts, has one thread."""
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw")[2:]

@@ -1,17 +1,19 @@
 """The application: every command, and what happens to errors and warnings."""
 
+import errno
 import io
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nstflow.cli import inspect, lockfile, new_plugin, run, weights
 from nstflow.cli.console.output import show_problems, show_warning
-from nstflow.errors import NstflowError
+from nstflow.errors import NstflowError, Problem
 
 app = typer.Typer(
     help="Neural style transfer as a pipeline of plugins, configured by YAML recipes.",
@@ -56,8 +58,27 @@ def main() -> None:
     try:
         app()
     except NstflowError as error:
+        if not error.closing and sys.argv[1] in ("run", "rerun"):
+            error.closing = "nothing was run"
         show_problems(error)
         sys.exit(2)
     except BrokenPipeError:  # such as `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        problem = _problem_of(error)
+        if problem is None:
+            raise
+        show_problems(NstflowError(problem))
+        sys.exit(2)
+
+
+def _problem_of(error: OSError) -> Problem | None:
+    """Return what is wrong with a path that a user gave, or None if the error may be a bug's."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return Problem(os.curdir, "", "the working folder was deleted.", "Change to another one.")
+    if error.filename and error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES):
+        return Problem(str(error.filename), "", f"it can't be used: {error.strerror}.")
+    return None

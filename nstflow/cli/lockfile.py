@@ -37,12 +37,12 @@ def lock(
     console.show_ok(str(write_lock(plan, path, device)), "written")
 
 
-def diff(first: Anything, second: Anything) -> None:
+def diff(first: Anything, second: Anything, plugin: option.PluginFiles = None) -> None:
     """Show what differs between two recipes, locks, runs or pictures; exit 1 if anything does."""
     from nstflow.cli.console.lockfile_view import show_differences
     from nstflow.lockfile.diff import compare_anything
 
-    found = compare_anything(first, second)
+    found = compare_anything(first, second, option.read_options(None, None, plugin))
     show_differences(found, str(first), str(second))
     if found:
         raise typer.Exit(1)

@@ -78,13 +78,15 @@ def rerun(
     device: option.Device = "auto",
     plain: option.Plain = False,
     quiet: option.Quiet = False,
+    block: option.Blocks = None,
+    plugin: option.PluginFiles = None,
 ) -> None:
     """Make a picture again from its own metadata; its inputs are found by their hashes."""
     from nstflow.lockfile.check import warn_differences
     from nstflow.lockfile.provenance import recipe_of
     from nstflow.plan import make_plan
 
-    plan = make_plan(recipe_of(picture, images))
+    plan = make_plan(recipe_of(picture, images, option.read_options(None, block, plugin)))
     warn_differences(plan)
     make_one(plan, RunOptions(out, overwrite, resume, device, not plain, quiet))
 
@@ -95,6 +97,8 @@ def verify(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only how the pictures compare.")
     ] = False,
+    block: option.Blocks = None,
+    plugin: option.PluginFiles = None,
 ) -> None:
     """Repeat a run, and compare the pictures pixel by pixel; exit 1 if they differ."""
     from nstflow.cli.console.lockfile_view import show_comparisons
@@ -102,8 +106,9 @@ def verify(
     from nstflow.runner.verify import verify as verify_run
 
     observers = () if quiet else (RunDisplay(show_files=False),)
+    options = option.read_options(None, block, plugin)
     with stoppable() as stop:
-        found = verify_run(run_dir, device=device, observers=observers, stop=stop)
+        found = verify_run(run_dir, options, device=device, observers=observers, stop=stop)
         if found is None:
             raise typer.Exit(128 + (stop.signal or signal.SIGINT))
     show_comparisons(found)
@@ -135,6 +140,7 @@ def make_one(plan: Plan, options: RunOptions, *, locked: bool = False) -> None:
             typer.echo(file)
     elif result.already:
         console.show_ok(str(result.folder), "finished already")
+        console.show_facts([("picture", str(file)) for file in result.files])
     if result.interrupted:
         if not options.quiet:
             console.show_resume(resume_command())
@@ -195,7 +201,9 @@ def refuse(got: str, **options: object) -> None:
     Raises:
         NstflowError: One of them was given.
     """
-    given = [f"--{name}" for name, value in options.items() if value]
+    given = [
+        f"--{name}" for name, value in options.items() if value is not None and value is not False
+    ]
     if given:
         raise NstflowError(Problem(" ".join(given), "", got, "Leave it out."))
 

@@ -166,7 +166,7 @@ def to_text(data: Data) -> str:
     """Return the text of a lockfile with this data."""
     made = data["lock"]["plugins"]["nstflow"]
     return (
-        f"# Written by nstflow {made}: what a run was made of. It runs like any recipe;\n"
+        f"# Written by nstflow {made}: everything that a run depends on. It runs like any recipe;\n"
         "# with --locked, only where files, weights and plugins are the same.\n"
         f"{to_yaml(data)}"
     )
@@ -192,7 +192,8 @@ def _settings(stage: Stage, written: Data) -> Data:
 
 def relative(file: Path, folder: Path) -> str:
     """Return a file's path from a folder; symbolic links on the way are followed first."""
-    there, start = file.parent.resolve() / file.name, folder.resolve()
+    # Path.resolve raises for links in a loop
+    there, start = Path(os.path.realpath(file.parent), file.name), Path(os.path.realpath(folder))
     try:
         path = Path(os.path.relpath(there, start)).as_posix()
     except ValueError:  # another drive of Windows
@@ -237,7 +238,8 @@ def write_lock(plan: Plan, path: Path, choice: DeviceChoice = "auto") -> Path:
     """
     from nstflow.engine.device import choose_device
 
-    if path.exists() and "lock" not in read_source(path).data:
+    exists = os.path.lexists(path)  # a link that leads nowhere, too
+    if exists and not (path.exists() and "lock" in read_source(path).data):
         got = "this file exists already, and is not a lockfile."
         raise NstflowError(Problem(str(path), "", got, "Choose another name with --out."))
     device = choose_device(choice, deterministic=plan.recipe.compute.deterministic)

@@ -99,10 +99,16 @@ def check_resumable(stored: Data, lockfile: Lockfile, folder: Path) -> None:
         NstflowError: With everything that differs; the order of the losses is the history's.
     """
     found = differences(stored, lockfile.data)
-    orders = [", ".join(data["losses"]) for data in (stored, lockfile.data)]
-    if not found and orders[0] != orders[1]:
-        found = [Difference("losses", *map(text_of, orders))]
+    if not found:  # so the losses are a mapping of the same names
+        orders = [text_of(", ".join(data["losses"])) for data in (stored, lockfile.data)]
+        found = [Difference("losses", *orders)] if orders[0] != orders[1] else []
     if found:
-        hint = "Start again with --overwrite, or choose another place with --out."
+        written, chosen = lockfile.plan.recipe.extractor, lockfile.plan.extractor
+        settled = tuple(  # which follow from what is written
+            f"extractor.{name}" for name, value in written if value != getattr(chosen, name)
+        )
+        found = [each for each in found if not each.setting.startswith(settled)] or found
+        hint = "Repeat the --set options of the first run, start again with --overwrite, or choose "
+        hint += "another place with --out."
         names = ("the run to resume has", "now it is")
         raise refusal(found, str(folder / LOCK_FILE), str(folder), hint, names)

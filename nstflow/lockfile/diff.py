@@ -13,7 +13,7 @@ from nstflow.lockfile.provenance import read_anything
 from nstflow.plan import make_plan
 from nstflow.recipe.model import Recipe
 from nstflow.recipe.paths import with_settings
-from nstflow.recipe.reader import parse
+from nstflow.recipe.reader import NO_OPTIONS, ReadOptions, parse
 
 LEFT_OUT = "–"
 """What a setting is that one of two does not have."""
@@ -41,6 +41,7 @@ class Difference:
 def differences(first: Any, second: Any) -> list[Difference]:
     """Return every setting in which the data of two recipes or locks differ, in their order.
 
+    A lock in them must be valid; the rest may be anything.
     What only one of them has, such as a loss, is one difference. Files of equal hash are equal,
     wherever they lie.
     """
@@ -110,8 +111,8 @@ def _equal(first: Any, second: Any) -> bool:
 def text_of(value: Any) -> str:
     """Return a setting's value as a person writes it, on one line; hashes are cut short."""
     match value:
-        case dict() if set(value) == _FILE:
-            return f"{text_of(value['sha256'])}, {value['bytes']:,} bytes"
+        case {"sha256": sha256, "bytes": int(size)} if set(value) == _FILE:
+            return f"{text_of(sha256)}, {size:,} bytes"
         case dict():
             return f"{{{', '.join(f'{text_of(key)}: {text_of(value[key])}' for key in value)}}}"
         case list():
@@ -127,7 +128,9 @@ def text_of(value: Any) -> str:
     return LEFT_OUT if value is ... else str(value)
 
 
-def compare_anything(first: Path, second: Path) -> list[Difference]:
+def compare_anything(
+    first: Path, second: Path, options: ReadOptions = NO_OPTIONS
+) -> list[Difference]:
     """Return what differs between two of recipes, locks, run directories and pictures.
 
     Versions and devices, which only locks have, are compared between two locks. What a recipe
@@ -139,7 +142,7 @@ def compare_anything(first: Path, second: Path) -> list[Difference]:
     sides = []
     for path in (first, second):
         source, folder = read_anything(path)
-        sides.append((parse(source).recipe_or_raise(), folder is None))
+        sides.append((parse(source, options).recipe_or_raise(), folder is None))
     locks = [recipe.lock for recipe, _ in sides if recipe.lock is not None]
     kind = locks[0].device_kind if locks else None
     one, other = (_data(recipe, kind, keep_names=bare) for recipe, bare in sides)

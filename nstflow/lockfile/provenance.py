@@ -13,11 +13,11 @@ from nstflow.errors import NstflowError, Problem
 from nstflow.lockfile.build import relative
 from nstflow.recipe.model import Lock, LockedFile, Recipe
 from nstflow.recipe.paths import with_settings
-from nstflow.recipe.reader import parse
+from nstflow.recipe.reader import NO_OPTIONS, ReadOptions, parse
 from nstflow.recipe.source import Source, parse_source, read_source
 from nstflow.recipe.validation import explain
 from nstflow.recipe.yaml import to_yaml
-from nstflow.storage.files import sha256_of
+from nstflow.storage.files import check_regular, sha256_of
 from nstflow.storage.run_record import LOCK_FILE, explain_not_a_run, read_run_record
 
 _MOST_PIXELS = 64_000_000  # to decode for a text behind them, as a loader would
@@ -93,7 +93,7 @@ def read_record(path: Path) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about large images: only the text is read
-            with PIL.Image.open(path, formats=["PNG"]) as image:
+            with PIL.Image.open(check_regular(path), formats=["PNG"]) as image:
                 if "nstflow" not in image.info and math.prod(image.size) <= _MOST_PIXELS:
                     image.load()  # other programs put texts behind the pixels
                 text = image.info.get("nstflow")
@@ -112,12 +112,13 @@ def read_record(path: Path) -> str:
     return str(text)
 
 
-def recipe_of(picture: Path, images: Path) -> Recipe:
+def recipe_of(picture: Path, images: Path, options: ReadOptions = NO_OPTIONS) -> Recipe:
     """Return the recipe that made a picture, with its inputs found in a folder by their hashes.
 
     Args:
         picture: A PNG that nstflow wrote.
         images: Where to look for the inputs, in all folders below too.
+        options: Plugin files, and blocked plugins.
 
     Raises:
         NstflowError: There is no valid lock in the picture, or an input is not in the folder.
@@ -127,7 +128,7 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
     lock = lock_of(source, needed=True)
     if not images.is_dir():
         raise NstflowError(Problem(f"--images {images}", "", "there is no such folder."))
-    recipe = parse(source).recipe_or_raise()
+    recipe = parse(source, options).recipe_or_raise()
     named = recipe.origin.files()
     known = lock.files if lock else {}
     found = _by_hash(images, [known[setting] for setting in named if setting in known])
@@ -146,7 +147,7 @@ def recipe_of(picture: Path, images: Path) -> Recipe:
     if problems:
         raise NstflowError(problems, label)
     text = to_yaml(with_settings(recipe.source.data, paths))
-    return parse(parse_source(text, label, images)).recipe_or_raise()
+    return parse(parse_source(text, label, images), options).recipe_or_raise()
 
 
 def _by_hash(folder: Path, wanted: list[LockedFile]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from nstflow.errors import NstflowError
 from nstflow.lockfile.build import make_lock
 from nstflow.lockfile.diff import Difference, differences, refusal
+from nstflow.lockfile.provenance import lock_of
 from nstflow.matrix.directory import matrix_directory
 from nstflow.matrix.plan import Matrix
 from nstflow.matrix.summary import rows_of, write_summary, write_table
@@ -18,11 +19,12 @@ from nstflow.plugins.manager import Plugins
 from nstflow.recipe.attribution import Origin, check_type
 from nstflow.recipe.paths import Keys
 from nstflow.recipe.reader import read_stage
-from nstflow.recipe.source import Source
+from nstflow.recipe.source import Source, parse_source
 from nstflow.recipe.yaml import Position, parse_yaml
 from nstflow.stages.job import Job, JobResult, Stop, Tell
 from nstflow.stages.slots import EXECUTOR
 from nstflow.stages.stage import Executor
+from nstflow.storage.files import check_regular
 from nstflow.storage.run_record import RECIPE_FILE, read_run_record
 
 if TYPE_CHECKING:
@@ -120,15 +122,17 @@ def _check_resumable(jobs: Sequence[Job]) -> None:
     """Check before the first run that the runs that are there are of this recipe.
 
     Raises:
-        NstflowError: With the differences of the first that is not.
+        NstflowError: With the differences of the first that is not, or it is damaged.
     """
     for job in jobs:
         path = job.folder / RECIPE_FILE
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            written = path.read_text("utf-8")
+            written = check_regular(path).read_text("utf-8")
             if written != job.lock and read_run_record(job.folder) is not None:
-                first, second = (parse_yaml(text, str(path))[0] for text in (written, job.lock))
-                found = differences(first, second) or [Difference("recipe", "another text", "this")]
+                first, second = (parse_source(text, str(path)) for text in (written, job.lock))
+                lock_of(first, needed=False)
+                found = differences(first.data, second.data)
+                found = found or [Difference("recipe", "another text", "this")]
                 hint = "Replace the runs of another recipe with --overwrite --resume."
                 names = ("the run that is there has", "now it is")
                 raise refusal(found, str(path), "", hint, names)

@@ -21,6 +21,7 @@ from nstflow.runner.result import read_result
 from nstflow.runner.run import run
 from nstflow.stages.job import Job, JobProgress, JobResult, Stop, Tell
 from nstflow.stages.result import Progress, Result
+from nstflow.storage.files import check_regular
 from nstflow.storage.run_record import RECIPE_FILE, read_run_record
 
 
@@ -104,8 +105,9 @@ def _run(job: Job, tell: Tell, stop: Stop) -> Result:
 def left_by(job: Job, plan: Plan) -> JobResult | None:
     """Return the result of a job's run that has ended, or None if there is none."""
     with contextlib.suppress(NstflowError, OSError, ValueError):
-        record, written = read_run_record(job.folder), job.folder / RECIPE_FILE
-        if record and record.state == "finished" and written.read_text("utf-8") == job.lock:
+        record = read_run_record(job.folder)
+        written = check_regular(job.folder / RECIPE_FILE).read_text("utf-8")
+        if record and record.state == "finished" and written == job.lock:
             return result_of(job.name, read_result(plan, job.folder, record, ""))
     return None
 

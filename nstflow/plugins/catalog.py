@@ -68,7 +68,7 @@ class Catalog:
         return {name: offers[0] for name, offers in self._slots[slot].items() if len(offers) == 1}
 
     def collisions(self) -> Iterator[tuple[str, str, list[Offer]]]:
-        """Yield slot, name and offers, for each name that is offered twice."""
+        """Yield slot, name and offers, for each name that two plugins have."""
         for slot, names in self._slots.items():
             for name, offers in names.items():
                 if len(offers) > 1:
@@ -81,7 +81,7 @@ class Catalog:
             both = " and ".join(offer.title for offer in offers)
             plugins = [o.plugin for o in offers if o.plugin != "nstflow"]  # which can't be left out
             options = " or ".join(f"--block-plugin {plugin}" for plugin in plugins)
-            return f"'{name}' is offered twice, by {both}.", f"Settle it with {options}."
+            return f"'{name}' is offered by {both}.", f"Leave one out with {options}."
         installed = ", ".join(
             name if offer.plugin == "nstflow" else f"{name} ({offer.package.split()[0]})"
             for name, offer in self[slot].items()

@@ -31,7 +31,8 @@ class PluginHooks:
         for hook in self.names:
             if hook not in hookspecs.HOOKS:
                 near = suggest(hook, hookspecs.HOOKS)
-                raise InvalidPluginError(f"there is no hook {hook}. {near}")
+                near = f" ({near.replace('Did', 'did')})" if near else ""
+                raise InvalidPluginError(f"there is no hook {hook}{near}")
 
     def call(self, hook: str, **arguments: Any) -> list[Any]:
         """Call a hook; the result is empty if the plugin does not implement it."""

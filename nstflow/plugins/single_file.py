@@ -50,7 +50,8 @@ class PluginFile:
         text = self.source.decode(errors="replace")
         linecache.cache[self.path] = len(text), None, text.splitlines(keepends=True), self.path
         try:
-            exec(compile(self.source, self.path, "exec"), module.__dict__)  # noqa: S102 - asked for
+            code = compile(self.source, self.path, "exec", dont_inherit=True)
+            exec(code, module.__dict__)  # noqa: S102 - asked for
         except KeyboardInterrupt:
             raise
         except BaseException as error:

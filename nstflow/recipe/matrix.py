@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, combinations, product
+from itertools import chain, dropwhile, product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -133,10 +133,18 @@ class MatrixReader:
                     self._add_problem(place, "this is already in the list.")
                 seen.append(values)
         settings = dict.fromkeys((one, axis) for axis in axes for one in chain(*axes[axis]))
-        for (one, axis), (other, later) in combinations(settings, 2):
-            if axis != later and (_within(one, other) or _within(other, one)):
-                got = f"'{axis}' sets this too."
-                self._add_problem((MATRIX, later), got, "Put both into one group.", key=True)
+        exact: dict[str, str] = {}  # setting → the first axis that sets it
+        parts: dict[str, str] = {}  # setting, or what it is a part of → the first axis
+        for setting, axis in settings:
+            names = setting.split(".")
+            whole = [".".join(names[:count]) for count in range(1, len(names) + 1)]
+            others = [parts.get(setting), *map(exact.get, whole)]
+            if other := next((each for each in others if each not in (None, axis)), None):
+                got = f"'{other}' sets this too."
+                self._add_problem((MATRIX, axis), got, "Put both into one group.", key=True)
+            exact.setdefault(setting, axis)
+            for each in whole:
+                parts.setdefault(each, axis)
         for option, (setting, _) in product(self._source.options, settings):
             if _within(format_path(option), setting):
                 got = "the matrix sets this in every run."
@@ -235,13 +243,27 @@ class MatrixReader:
             return [value]
         pattern = os.path.expanduser(value)  # noqa: PTH111 - Path's raises if there is no such user
         try:
-            found = glob.glob(  # noqa: PTH207 - Path's can't have an absolute pattern
-                pattern, root_dir=folder, recursive=True, include_hidden=True
-            )
+            found = set(_expand(Path(pattern), folder))
         except ValueError:  # of a null byte
             return []
-        files = sorted(path for path in map(Path, found) if (folder / path).is_file())
+        files = sorted(path for path in found if (folder / path).is_file())
         return [path.as_posix() for path in files if not flaw_of(str(path), controls=True)]
+
+
+def _expand(pattern: Path, folder: Path) -> Iterator[Path]:
+    """Yield what a pattern matches; `**` follows no links to folders, which may lead back."""
+    parts = pattern.parts
+    start = parts.index("**") if "**" in parts else len(parts)
+    above = str(Path(*parts[:start]))
+    found = glob.iglob(above, root_dir=folder, include_hidden=True)  # noqa: PTH207 - it may be absolute
+    if start == len(parts):
+        yield from map(Path, found)
+        return
+    rest = tuple(dropwhile("**".__eq__, parts[start:])) or ("*",)
+    for top in found:
+        for parent, _, _ in os.walk(folder / top):
+            inner = top / Path(parent).relative_to(folder / top)
+            yield from _expand(Path(glob.escape(str(inner)), *rest), folder)
 
 
 def _within(path: str, other: str) -> bool:

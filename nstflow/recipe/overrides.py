@@ -37,7 +37,7 @@ def override(source: Source, settings: Sequence[str]) -> Source:
         except NstflowError as error:  # its line and column are those of the value alone
             problems += [replace(problem, where=label) for problem in error.problems]
         except LookupError as error:
-            problems.append(Problem(label, path, str(error.args[0])))
+            problems.append(Problem(label, "", str(error.args[0])))
     if problems:
         raise NstflowError(problems)
     return source

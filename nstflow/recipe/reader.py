@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nstflow.errors import NstflowError, Problem, describe_value
+from nstflow.errors import NstflowError, Problem, describe_value, suggest
 from nstflow.plugins.catalog import Catalog
 from nstflow.plugins.manager import Plugins
 from nstflow.plugins.single_file import PluginFile
@@ -16,7 +16,7 @@ from nstflow.recipe.attribution import Origin
 from nstflow.recipe.matrix import Cell, MatrixReader
 from nstflow.recipe.model import Recipe, with_defaults
 from nstflow.recipe.overrides import override
-from nstflow.recipe.paths import MATRIX, Keys
+from nstflow.recipe.paths import MATRIX, Keys, format_path
 from nstflow.recipe.source import Source, read_source
 from nstflow.recipe.validation import check, explain
 from nstflow.stages.slots import SLOTS
@@ -86,6 +86,8 @@ def load_recipe(
     Raises:
         NstflowError: With all problems of the text. `make_plan` looks at the files that it names.
     """
+    if isinstance(overrides, str):
+        raise TypeError(f"overrides must be a list of texts, such as [{overrides!r}]")
     options = ReadOptions(tuple(overrides), tuple(block), tuple(plugins))
     return read(path, options, single=True)[0].recipe_or_raise()
 
@@ -171,7 +173,7 @@ def _draft(
     try:
         recipe = Recipe.model_validate(data, strict=True, context=origin)
     except ValidationError as error:
-        problems += explain(error, source, (), Recipe, known=broken)
+        problems += explain(error, source, (), Recipe, broken, stages)
     problems += check(source, stages)
     if installed.unknown_blocks and "lock" not in source.data:
         # a lock may name plugins of the machine that wrote it
@@ -209,6 +211,10 @@ def read_stage(
     if not isinstance(item, dict):
         got = f"this must be a mapping of settings, but is {describe_value(item)}."
         return [source.problem(keys, got, f"Write {{use: …}}. {installed}")]
+    if use is None and keys not in source.positions:  # a `--set` began it
+        got = f"there is no {format_path(keys)} in the recipe."
+        near = suggest(str(keys[-1]), (str(key) for key in source.data[slot] if key != keys[-1]))
+        return [source.problem(keys, got, near or "To add it, set its `use`, too.")]
     if use is None:
         return [source.problem(keys, "`use:` is required: the name of a stage.", installed)]
     got = f"this must be the name of a stage, but is {describe_value(use)}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nstflow.errors import NstflowError, Problem, describe_value
+from nstflow.errors import NstflowError, Problem, describe_value, suggest
 from nstflow.recipe.model import with_defaults
 from nstflow.recipe.paths import Keys, format_path, with_value
 from nstflow.recipe.yaml import Position, Positions, parse_yaml
@@ -47,7 +47,11 @@ class Source:
         return next((self.folders[each] for each in parents if each in self.folders), Path())
 
     def position(self, keys: Keys, *, key: bool = False) -> Position:
-        """Return where a value, or its key, is; of the nearest parent if it isn't written."""
+        """Return where a value, or its key, is; of a part or the nearest parent if not written."""
+        if keys and keys not in self.positions:
+            for path, (at, _) in self.positions.items():
+                if path[: len(keys)] == keys:
+                    return at
         for length in range(len(keys), -1, -1):
             if found := self.positions.get(keys[:length]):
                 return found[0 if key or length < len(keys) else 1]
@@ -55,8 +59,9 @@ class Source:
 
     def problem(self, keys: Keys, got: str, hint: str = "", *, key: bool = False) -> Problem:
         """Return a problem with a value, or with its key."""
-        at = self.position(keys, key=key)
-        return Problem(str(at), format_path(keys), got, hint, order=at[1:])
+        at, what = self.position(keys, key=key), format_path(keys)
+        what = "" if str(at) == f"--set {what}" else what
+        return Problem(str(at), what, got, hint, order=at[1:])
 
     def error(self, keys: Keys, got: str, hint: str = "", *, key: bool = False) -> NstflowError:
         """Return the error of a single problem."""
@@ -92,7 +97,8 @@ def read_source(path: Path) -> Source:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _error(label, "there is no such file.") from None
+        near = suggest(path.name, sorted(each.name for each in path.parent.glob("*")))
+        raise _error(label, "there is no such file.", near) from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise _error(label, f"the file can't be read ({error}).") from error
     if len(data) > MAX_BYTES:

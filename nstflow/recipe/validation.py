@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sized
 from functools import reduce
 from itertools import islice
 from operator import getitem
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -137,10 +138,12 @@ def explain(
     keys: Keys,
     model: type[BaseModel],
     known: Collection[Keys] = (),
+    stages: Mapping[Keys, Stage] = MappingProxyType({}),
 ) -> list[Problem]:
     """Return the problems of a model whose data is at `keys` of the source.
 
-    Paths in `known` are left out: their problems are reported already.
+    Paths in `known` are left out: their problems are reported already. The settings of `stages`
+    are suggested for a key that is one of them.
     """
     data = reduce(getitem, keys, source.data)
     grouped: dict[Keys, list[Mapping[str, Any]]] = {}
@@ -149,7 +152,7 @@ def explain(
             grouped.setdefault(_path(data, item), []).append(item)
     above = {path[:length] for path in grouped for length in range(len(path))}
     return [
-        _problem(source, keys, path, items, model)
+        _problem(source, keys, path, items, model, stages)
         for path, items in grouped.items()
         # of a union's branches, the one with the longest path is the one that was meant
         if path not in above or items[0]["type"] in ("extra_forbidden", "missing")
@@ -171,14 +174,22 @@ def _path(data: Any, item: Mapping[str, Any]) -> Keys:
 
 
 def _problem(
-    source: Source, keys: Keys, path: Keys, items: list[Mapping[str, Any]], model: type[BaseModel]
+    source: Source,
+    keys: Keys,
+    path: Keys,
+    items: list[Mapping[str, Any]],
+    model: type[BaseModel],
+    stages: Mapping[Keys, Stage],
 ) -> Problem:
     full = (*keys, *path)
     item = items[0]
     kind = item["type"]
     fields = _model_at(model, path[:-1]).model_fields
     if kind == "extra_forbidden":
+        owners = [at for at, stage in stages.items() if path[-1] in type(stage).model_fields]
         hint = suggest(str(path[-1]), fields) or f"Known: {', '.join(fields)}."
+        if owners and not keys and not path[:-1]:
+            hint = f"Did you mean '{format_path((*owners[0], *path))}'?"
         return source.problem(full, "unknown setting.", hint, key=True)
     if kind == "missing":
         field = fields.get(str(path[-1]))

@@ -9,6 +9,7 @@ from nstflow.plan import Plan
 from nstflow.runner.optimization import columns_of
 from nstflow.stages.result import Result
 from nstflow.stages.types import Image
+from nstflow.storage.files import check_regular
 from nstflow.storage.history import from_csv
 from nstflow.storage.run_record import HISTORY_FILE, RunRecord
 
@@ -21,7 +22,7 @@ def read_result(plan: Plan, folder: Path, record: RunRecord, device: str) -> Res
     """
     files = [folder / name for name in record.files]
     try:
-        history = from_csv((folder / HISTORY_FILE).read_text(encoding="utf-8"))
+        history = from_csv(check_regular(folder / HISTORY_FILE).read_text("utf-8"))
         if tuple(history) != columns_of(plan) or not history["step"]:
             raise ValueError(f"{HISTORY_FILE} is not one of this recipe")
         if missing := [file.name for file in files if not file.is_file()]:
@@ -56,4 +57,6 @@ def _read_picture(files: list[Path]) -> Image | None:
                 return Image(np.asarray(image.convert("RGB"), np.float32) / np.float32(255))
         except PIL.UnidentifiedImageError:
             continue  # an output of another kind
+        except Exception as error:  # decoders raise anything on damaged bytes
+            raise ValueError(f"{file.name} is damaged: {error}") from error
     return None

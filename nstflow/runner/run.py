@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nstflow.engine.memory import available
-from nstflow.errors import NOTHING_RUN, STOPPED, NstflowError, NstflowWarning, Problem
+from nstflow.errors import STOPPED, NstflowError, NstflowWarning, Problem
 from nstflow.lockfile.build import Data, Lockfile, make_lock, to_text
 from nstflow.lockfile.check import check_locked, check_resumable, stored_lock, warn_device
 from nstflow.plan import Plan, make_plan
@@ -69,7 +69,7 @@ def run(
         NstflowError: Something that the user can put right.
     """
     began = time.perf_counter()
-    plan = make_plan(plan) if isinstance(plan, Recipe) else plan
+    plan = plan if isinstance(plan, Plan) else make_plan(plan)
     if overwrite and resume:
         problem = "a run is either replaced or resumed."
         raise NstflowError(Problem("--overwrite --resume", "", problem, "Leave one of them out."))
@@ -254,7 +254,7 @@ def _complete(directory: RunDirectory, lockfile: Lockfile) -> None:
 def _fail(directory: RunDirectory, error: BaseException) -> None:
     """Record that the run failed; if there is something to keep, the error says so."""
     directory.fail()
-    if isinstance(error, NstflowError) and error.closing == NOTHING_RUN and directory.has_steps:
+    if isinstance(error, NstflowError) and not error.closing and directory.has_steps:
         error.closing = STOPPED
         if (directory.path / CHECKPOINT_FILE).is_file():
             error.closing += ", and can be resumed with --resume"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from nstflow.errors import NstflowError, Problem
 from nstflow.lockfile.check import warn_differences
 from nstflow.plan import make_plan
-from nstflow.recipe.reader import load_recipe
+from nstflow.recipe.reader import NO_OPTIONS, ReadOptions, parse
+from nstflow.recipe.source import read_source
 from nstflow.runner.run import run
 from nstflow.storage.run_record import LOCK_FILE, explain_not_a_run, read_run_record
 
@@ -43,6 +44,7 @@ class Comparison:
 
 def verify(
     folder: Path,
+    options: ReadOptions = NO_OPTIONS,
     *,
     device: DeviceChoice = "auto",
     observers: Iterable[object] = (),
@@ -55,6 +57,7 @@ def verify(
 
     Args:
         folder: The run directory of a run that took all its steps.
+        options: Plugin files, and blocked plugins.
         device: Where to compute.
         observers: Objects that watch the run.
         stop: Asks to stop.
@@ -76,7 +79,7 @@ def verify(
             got = "this file of the run is missing."
             hint = "Restore it, or run the lockfile again with --overwrite."
             raise NstflowError(Problem(str(folder / name), "", got, hint))
-    plan = make_plan(load_recipe(folder / LOCK_FILE))
+    plan = make_plan(parse(read_source(folder / LOCK_FILE), options).recipe_or_raise())
     warn_differences(plan)
     with tempfile.TemporaryDirectory(prefix="nstflow-verify-") as scratch:
         again = Path(scratch, "run")

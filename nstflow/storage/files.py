@@ -49,6 +49,17 @@ def write_file(path: Path, data: bytes) -> Path:
         return move_file(file, path)
 
 
+def check_regular(path: Path) -> Path:
+    """Return a path whose file may be read; to read a pipe would never end.
+
+    Raises:
+        OSError: It is there, and not a regular file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path.name} is not a regular file")
+    return path
+
+
 def cache_folder() -> Path:
     """Return the cache folder: `NSTFLOW_CACHE`, or where the platform keeps caches."""
     import platformdirs

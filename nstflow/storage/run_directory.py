@@ -123,6 +123,7 @@ class RunDirectory:
         self._overwrite, self._resume, self._inputs = overwrite, resume, inputs
         self._first: dict[str, str] = {}
         self._begins = self._is_new = True
+        self._is_open = False
         self._placed: set[str] = set(RUN_FILES)
         self._mutex = DirectoryMutex(path, _MUTEX_FILE, "another run is at work in this directory.")
 
@@ -141,6 +142,7 @@ class RunDirectory:
                 if self.replacing:
                     self._check_inputs()
             stack.pop_all()  # the mutex is held until the exit
+            self._is_open = True
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -335,9 +337,11 @@ class RunDirectory:
             if only and error.errno not in only:
                 raise
             is_gone = error.errno == errno.ENOENT and not self.path.exists()
-            if is_gone or error.errno == errno.ESTALE:
+            if self._is_open and (is_gone or error.errno == errno.ESTALE):
                 got = "the run directory is gone: it was deleted or moved while the run lasted."
                 raise self._refusal(got, "Run the recipe again.") from error
             got = f"the run directory can't be written: {error.strerror or error}."
-            hint = "Free some space, or choose another place with --out."
+            hint = "Choose another place with --out."
+            if error.errno in _DISK_FULL:
+                hint = "Free some space, or choose another place with --out."
             raise self._refusal(got, hint) from error

@@ -48,7 +48,7 @@ def test_a_truncated_file_is_called_damaged(
 @pytest.mark.parametrize("text", [b"", b"\n", b"Not a picture.\n", b"<svg></svg>", b"\x89PNG"])
 def test_a_file_that_is_not_an_image(text: bytes, tmp_path: Path, refused: Any) -> None:
     (tmp_path / "a.png").write_bytes(text)
-    refused("a.png", "not an image of PNG, JPEG")
+    refused("a.png", "not an image in one of the formats PNG, JPEG")
 
 
 def test_a_file_is_closed_again(whole: dict[str, bytes], tmp_path: Path) -> None:

@@ -304,6 +304,16 @@ def test_floats_of_unknown_scale_are_refused(strange: float, tmp_path: Path, ref
     assert "floats in [0, 1]" in refused("a.tif", "unknown scale", decoding=True).hint
 
 
+def test_words_that_a_damaged_header_calls_floats_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    """Pillow passes over a damaged sample format, which tifffile reads."""
+    tifffile.imwrite(tmp_path / "a.tif", WORDS[..., :3], photometric="rgb")
+    nan = np.full(WORDS[..., :3].shape, np.nan, np.float16)
+    monkeypatch.setattr(tifffile.TiffFile, "asarray", Mock(return_value=nan))
+    refused("a.tif", "from nan to nan of unknown scale", decoding=True)
+
+
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32])
 def test_whole_numbers_of_unknown_scale_are_refused(
     dtype: type[np.generic], tmp_path: Path, refused: Any
@@ -315,7 +325,7 @@ def test_whole_numbers_of_unknown_scale_are_refused(
 def test_an_unsupported_kind_of_tiff_has_a_hint(tmp_path: Path, refused: Any) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 4, 3), np.float32), photometric="rgb")
     hint = "Save it as one of these, with 8 or 16 bits a channel."
-    assert refused("a.tif", "not an image of").hint == hint
+    assert refused("a.tif", "not an image in").hint == hint
 
 
 def test_a_warning_made_an_error_stays_what_it_is(write_png: Any, tmp_path: Path) -> None:

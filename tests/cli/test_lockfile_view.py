@@ -113,6 +113,11 @@ def test_lock_is_printed_as_it_is(call: Any, stopped: Path) -> None:
         ("outputs: [png, {use: jpeg}]", ["null", "output  png", "output  jpeg", "seed    0"]),
         ("compute: {deterministic: true}", ["null", "seed     0", "compute  deterministic true"]),
         ("lock: null", ["null", "seed  0"]),
+        ("name: {sha256: a, bytes: b}", ["{sha256: a, bytes: b}", "seed  0"]),
+        (
+            "lock: {python: '3', tensorflow: '2'}",
+            ["null", "seed       0", "made with  Python 3, TensorFlow 2"],
+        ),
     ],
 )
 def test_whatever_is_there_is_shown(

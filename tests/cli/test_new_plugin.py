@@ -65,11 +65,11 @@ def test_a_new_package_works_at_once(
     made = call("run", "recipe.yaml", *small, "--set", "preprocess.0.longest_side=32")
     assert made.code == 0, made.err
     with (folder / "runs" / "soft_focus" / "history.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == 4
+        assert len(list(csv.DictReader(file))) == 8
     shown = call("plugins").out
     assert "nstflow-soft-focus 0.1.0" in shown
     if kind == "observers":
-        assert "soft_focus: after epoch 2" in made.out
+        assert "soft_focus: after epoch 4" in made.out
     else:
         assert f"\n  {kind}  soft_focus\n" in shown
     sys.modules.pop("nstflow_soft_focus")

@@ -154,7 +154,7 @@ def test_options_that_do_not_fit(
 
 def test_a_single_run_has_no_executor(call: Any, write: Any, grid: Path) -> None:
     single = write(grid.read_text().split("matrix:")[0])
-    answer = call("run", single, "--executor", "processes", "--threads", "2")
+    answer = call("run", single, "--executor", "", "--threads", "0")
     assert answer.code == 2
     assert "--executor --threads" in answer.err
     assert "this recipe has no matrix" in answer.err

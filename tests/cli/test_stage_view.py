@@ -46,7 +46,7 @@ def test_an_observer_is_shown_with_its_hooks_in_the_order_of_a_run(call: Any, in
         ),
         (
             GREY.replace("def nstflow_stages", "def nstflow_stage"),
-            "there is no hook nstflow_stage. Did you mean 'nstflow_stages'?",
+            "there is no hook nstflow_stage (did you mean 'nstflow_stages'?)",
             "update it, or report it to its author",
         ),
     ],
@@ -81,8 +81,8 @@ def test_a_collision_is_shown_with_both_packages_and_what_settles_it(
     install("nstflow-one", GREY, version="1.1")
     install("nstflow-two", GREY, version="2.2")
     shown = call("plugins").out
-    assert "losses: 'grey' is offered twice, by nstflow-one 1.1 and nstflow-two 2.2" in shown
-    assert "Settle it with --block-plugin nstflow-one or --block-plugin nstflow-two." in shown
+    assert "losses: 'grey' is offered by nstflow-one 1.1 and nstflow-two 2.2" in shown
+    assert "Leave one out with --block-plugin nstflow-one or --block-plugin nstflow-two." in shown
     settled = call("plugins", "--block-plugin", "nstflow-one").out
     assert "offered twice" not in settled
 

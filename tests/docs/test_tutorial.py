@@ -80,6 +80,11 @@ def test_the_loss_has_at_most_fifteen_lines() -> None:
     assert "import" in text
 
 
+def test_pytest_needs_no_plugin_of_its_own_in_the_clone(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text("def test_mine() -> None: pass\n")
+    do(f"python -m pytest -p no:xdist -c {ROOT}/pyproject.toml {tmp_path}", tmp_path)
+
+
 def test_followed_word_for_word(tmp_path: Path) -> None:
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     printed = {}

@@ -253,9 +253,13 @@ def test_run_that_can_not_be_resumed(ran: Path, call: Any, tmp_path: Path) -> No
         " {use: total_variation, layers: [image], weight: 1}.\n"
         f"{lock}  checkpoints.every_steps\n"
         "    the run to resume has 100, now it is 7."
-        " Start again with --overwrite, or choose another place with --out.\n"
+        " Repeat the --set options of the first run, start again with --overwrite, or choose"
+        " another place with --out.\n"
         "3 problems in stopped; nothing was run.\n"
     )
+    # how to compute the convolutions follows from the layers
+    assert "extractor" not in answered("losses.keep.layers=[block2_conv2]")
+    assert "extractor.convolution" in answered("extractor.convolution={block1_conv1: winograd}")
     draw(tmp_path / "style.png", seed=6)
     problems = answered()
     start = f"{lock}  lock.files.images.style.path\n    the run to resume has"
@@ -291,6 +295,10 @@ def test_stored_lock_is_compared_with_versions_and_device(locked: Any, folder: P
     problems = problems_of(check_resumable, stored, lockfile.on("a device", "cpu"), folder)
     assert [problem.what for problem in problems] == ["lock.python", "lock.tensorflow"]
     assert "has 1.0.0, now it is " in problems[0].got
+    for losses in ({}, {"losses": 5}, {"losses": [1]}):
+        data = {name: value for name, value in stored.items() if name != "losses"} | losses
+        problems = problems_of(check_resumable, data, lockfile.on("a device", "cpu"), folder)
+        assert "losses" in [problem.what for problem in problems]
 
 
 @pytest.mark.parametrize("text", ["name: x\n", "name: x\nlock: 5\n", "lock: {files: 1}\n", "["])

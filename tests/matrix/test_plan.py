@@ -1,6 +1,7 @@
 """Many runs from one recipe: planned together, each in a directory of its own."""
 
 import csv
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -156,8 +157,17 @@ def test_runs_that_ended_before_are_known_after_an_early_stop(
     results = run_matrix(matrix, Serial(), tmp_path / "out", resume=True, stop=stop)
     assert [(result.name, result.already) for result in results] == [(n, True) for n in NAMES]
     assert all(result.losses["total"] > 0 and result.files for result in results)
-    text = (tmp_path / "out" / NAMES[0] / "recipe.yaml").read_text()
-    (tmp_path / "out" / NAMES[0] / "recipe.yaml").write_text(text.replace("seed: 0", "seed: 1", 1))
+    recipe = tmp_path / "out" / NAMES[0] / "recipe.yaml"
+    text = recipe.read_text()
+    for damaged in ("[]", "~", "lock: 5", "lock: {files: {a: {}}, python: '3', tensorflow: '2'}"):
+        recipe.write_text(damaged)
+        problems = problems_of(run_matrix, matrix, Serial(), tmp_path / "out", resume=True)
+        assert all(problem.where.startswith(str(recipe)) for problem in problems)
+    recipe.unlink()
+    os.mkfifo(recipe)
+    assert run_matrix(matrix, Serial(), tmp_path / "out", resume=True)[0].already
+    recipe.unlink()
+    recipe.write_text(text.replace("seed: 0", "seed: 1", 1))
     summary = (tmp_path / "out" / "summary.csv").read_bytes()
     problem = refused(run_matrix, matrix, Serial(), tmp_path / "out", resume=True)
     assert (problem.what, problem.got) == ("seed", "the run that is there has 1, now it is 0.")

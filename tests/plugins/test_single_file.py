@@ -60,6 +60,11 @@ def test_a_lock_holds_to_the_file(call: Any, write: Any, tmp_path: Path) -> None
     assert same.code == 0, same.err
     first, second = (tmp_path / name / "result.png" for name in ("out", "same"))
     assert first.read_bytes() == second.read_bytes()
+    rerun = ("rerun", "out/result.png", "--images", ".", "--out", "again")
+    for command in (rerun, ("verify", "out"), ("diff", "out", "again/result.png")):
+        assert "no loss is called 'spread'" in call(*command).err
+        done = call(*command, "--plugin", plugin)
+        assert done.code == 0, done.err
     plugin.write_text(TERM.replace("square", "abs"))
     other = call("run", lock, "--locked", "--plugin", plugin, "--out", "other")
     assert other.code == 2
@@ -127,9 +132,13 @@ def test_a_traceback_shows_the_file(write: Any) -> None:
     [
         ("x = 1 / 0", "ZeroDivisionError: division by zero (PATH:1)"),
         ("def f(:", "SyntaxError: "),
+        (TERM.replace("from typing import Literal", ""), "NameError: name 'Literal' is not"),
         ("raise SystemExit(3)", "SystemExit: 3 (PATH:1)"),
         ("x = 1", "no function of it carries @nstflow.hookimpl"),
-        (TERM.replace("nstflow_stages", "nstflow_stage"), "there is no hook nstflow_stage."),
+        (
+            TERM.replace("nstflow_stages", "nstflow_stage"),
+            "there is no hook nstflow_stage (did you mean 'nstflow_stages'?).",
+        ),
         (TERM.replace("[Spread]", "[3]"), "3 is not a stage class"),
         (TERM.replace("return [Spread]", "return 1 / 0"), "nstflow_stages failed: ZeroDivision"),
         ("\0", "null bytes"),

@@ -159,6 +159,13 @@ def test_patterns_stand_for_files_sorted(write: Any, tmp_path: Path) -> None:
     literal = read(write(recipe.replace("PATTERN", '["photos/[1].jpg"]')))
     assert values(literal) == [{"images.content.path": "photos/[1].jpg"}]
     (tmp_path / "photos/[1].jpg").unlink()
+    for link in ("photos/back", "photos/again"):  # a pattern that followed both would never end
+        (tmp_path / link).symlink_to(".")
+    deep = ["photos/a.jpg", "photos/b.jpg", "photos/sub/d.jpg"]
+    for pattern in ("photos/**/*.jpg", "'**/*.jpg'", "./photos/**/**/*.jp?", "photos/**/**"):
+        found = read(write(recipe.replace("PATTERN", pattern)))
+        paths = [each["images.content.path"] for each in values(found)]
+        assert [path for path in paths if path.endswith(".jpg")] == deep
     for pattern in ("photos/*.jpg", "[photos/*.jpg]", f"{tmp_path}/photos/*.jpg"):
         found = read(write(recipe.replace("PATTERN", pattern)))
         assert names(found) == ["a", "b"]
@@ -256,6 +263,13 @@ NO_FILE = "A pattern starts at the recipe's folder."
         (
             "seed: [1]\npair: [{seed: 2, summary: x}]",
             ["2:3 pair: 'seed' sets this too. Put both into one group."],
+        ),
+        (
+            "a: [{seed: 1}]\nb: [{seed: 2}]\nseed: [3]",
+            [
+                "2:3 b: 'a' sets this too. Put both into one group.",
+                "3:3 seed: 'a' sets this too. Put both into one group.",
+            ],
         ),
         (
             "images.style.seed: [1]\nimages.style: [{use: noise}]",

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import nstflow
 from nstflow.recipe.overrides import override
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import Source
@@ -177,8 +178,8 @@ def test_default_list_is_set(recipe: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "where", "what"),
     [
-        (["losses.keep.weight=heavy"], "--set losses.keep.weight", "losses.keep.weight"),
-        (["losses.keep.wieght=1"], "--set losses.keep.wieght", "losses.keep.wieght"),
+        (["losses.keep.weight=heavy"], "--set losses.keep.weight", ""),
+        (["losses.keep.wieght=1"], "--set losses.keep.wieght", ""),
         # below what an option replaced, the places of the file mean nothing
         (
             ["losses.keep.layers=[block1_conv1, x]"],
@@ -189,7 +190,7 @@ def test_default_list_is_set(recipe: Path) -> None:
         (["losses.keep={use: contents}"], "--set losses.keep", "losses.keep.use"),
         (["outputs=[{use: png, name: 5}]"], "--set outputs", "outputs.0.name"),
         # the last setting of a value is the one that is wrong
-        (["seed=5", "seed=-5"], "--set seed", "seed"),
+        (["seed=5", "seed=-5"], "--set seed", ""),
         (
             ["losses.keep.layers=[x]", "losses={k: {use: content, layers: [x]}}"],
             "--set losses",
@@ -207,6 +208,29 @@ def test_mistake_in_a_setting_is_placed_at_the_option(
 ) -> None:
     problem = refused(load_recipe, recipe, settings)
     assert (problem.where, problem.what) == (where, what)
+
+
+@pytest.mark.parametrize(
+    ("setting", "got", "hint"),
+    [
+        ("losses.kep.weight=1", "there is no losses.kep in the recipe.", "Did you mean 'keep'?"),
+        ("outputs.1.name=x", "there is no outputs.1 in the recipe.", "set its `use`, too."),
+        ("epochs=2", "unknown setting.", "Did you mean 'schedule.epochs'?"),
+        ("losses.keep.x.y=1", "unknown setting.", "Known: use,"),
+        ("sead=2", "unknown setting.", "Did you mean 'seed'?"),
+    ],
+)
+def test_setting_that_the_recipe_lacks(recipe: Path, setting: str, got: str, hint: str) -> None:
+    problem = refused(load_recipe, recipe, [setting])
+    assert (problem.where, problem.got) == (f"--set {setting.partition('=')[0]}", got)
+    assert hint in problem.hint
+
+
+def test_texts_in_place_of_a_list_or_a_recipe_are_refused(recipe: Path) -> None:
+    with pytest.raises(TypeError, match="read one with nstflow"):
+        nstflow.run(str(recipe))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"such as \['seed=2'\]"):
+        load_recipe(recipe, "seed=2")
 
 
 def test_mistake_beside_a_setting_is_placed_in_the_file(recipe: Path) -> None:

@@ -286,6 +286,7 @@ def test_file_that_is_not_a_recipe(tmp_path: Path, content: bytes, words: str) -
     ("name", "words"),
     [
         ("nowhere.yaml", "no such file"),
+        ("fiel", "there is no such file. Did you mean 'file'?"),
         ("x" * 400, "can't be read"),
         ("a\0b", "can't be read"),
         ("file/recipe.yaml", "can't be read"),

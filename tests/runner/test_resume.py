@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from nstflow.plugins.manager import Plugins
 from nstflow.recipe.reader import load_recipe
 from nstflow.stages.result import Progress, Result
 from nstflow.storage.run_directory import RunDirectory
+from png_files import png_of
 from refusals import problems_of
 
 NETWORK = """\
@@ -301,10 +303,27 @@ def test_a_finished_run_is_read_back(run: Any, monkeypatch: pytest.MonkeyPatch) 
     assert abs(again.image.pixels - whole.image.pixels).max() <= 0.5 / 255 + 1e-6
 
 
-@pytest.mark.parametrize("lost", ["result.png", "history.csv", "recipe.lock.yaml"])
-def test_a_finished_run_that_lost_a_file(lost: str, run: Any, tmp_path: Path) -> None:
+def huge(file: Path) -> None:
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    file.write_bytes(png_of([(b"IHDR", header), (b"IDAT", b""), (b"IEND", b"")]))
+
+
+@pytest.mark.parametrize(
+    ("lost", "made"),
+    [
+        ("result.png", Path.exists),
+        ("history.csv", Path.exists),
+        ("recipe.lock.yaml", Path.exists),
+        ("history.csv", os.mkfifo),
+        ("result.png", huge),
+    ],
+)
+def test_a_finished_run_that_lost_a_file(
+    lost: str, made: Callable[[Path], object], run: Any, tmp_path: Path
+) -> None:
     run(PIXELS)
     (tmp_path / "out" / lost).unlink()
+    made(tmp_path / "out" / lost)
     with pytest.raises(NstflowError, match=lost.replace(".", r"\.")) as caught:
         run(PIXELS, resume=True)
     assert "--overwrite" in caught.value.problems[-1].hint
@@ -630,9 +649,10 @@ def test_resume_of_what_has_ended(call: Any, write: Any) -> None:
     assert call("run", "recipe.yaml", "--out", "out", "--resume").code == 0
     answer = call("run", "recipe.yaml", "--out", "out", "--resume")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out == "out: finished already\n"
+    picture = Path("out", "result.png")
+    assert answer.out == f"out: finished already\npicture  {picture}\n"
     answer = call("run", "recipe.yaml", "--out", "out", "--resume", "--quiet")
-    assert (answer.code, answer.out) == (0, f"{Path('out', 'result.png')}\n")
+    assert (answer.code, answer.out) == (0, f"{picture}\n")
 
 
 def test_a_run_that_was_stopped_is_named_as_such(call: Any, run: Any) -> None:

@@ -579,7 +579,8 @@ def test_a_folder_that_can_not_be_used(
         patch.setattr(owner, name, fails(number))
         problem = refused(enter, tmp_path)
     assert os.strerror(number) in problem.got
-    assert problem.hint == "Free some space, or choose another place with --out."
+    assert problem.hint.startswith("Free some space") == (number == errno.ENOSPC)
+    assert problem.hint.endswith("hoose another place with --out.")
     assert files(tmp_path) == set()
 
 

@@ -66,7 +66,8 @@ def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
         elif image.format == "PNG" and image.mode in ("RGB", "RGBA") and header.png_depth(path) > 8:  # noqa: PLR2004 - bits
             _notice(f"{path.name} has 16 bits a channel, of which Pillow reads 8: save it as TIFF")
     pixels, alpha = deep
-    return _upright(pixels, orientation), None if alpha is None else _upright(alpha, orientation)
+    alpha = None if alpha is None else _upright(_unit(alpha, path), orientation)
+    return _upright(_unit(pixels, path), orientation), alpha
 
 
 def _values(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
@@ -85,7 +86,7 @@ def _values(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
         image = PIL.Image.fromarray(np.rint(_black_is_zero(grey, image) * 255).astype(np.uint8))
         image.info = {"icc_profile": info["icc_profile"]}
     if image.mode in ("I", "F"):
-        return _rgb(_black_is_zero(_unit(np.asarray(image, np.float32), path), image)), None
+        return _rgb(_black_is_zero(np.asarray(image, np.float32), image)), None
     alpha = None
     colours = "L" if image.mode in ("1", "L", "LA") else "RGB"
     if "transparency" in image.info or image.mode in _WITH_ALPHA:
@@ -131,14 +132,14 @@ def _black_is_zero(grey: Pixels, image: PIL.Image.Image) -> Pixels:
     return 1 - grey if tiff.photometric(image) == tiff.WHITE_IS_ZERO else grey
 
 
-def _unit(grey: Pixels, path: Path) -> Pixels:
-    low, high = float(grey.min()), float(grey.max())
+def _unit(values: Pixels, path: Path) -> Pixels:
+    low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 1):
         raise unreadable(
-            f"'{path.name}' has grey values from {low:g} to {high:g} of unknown scale.",
+            f"'{path.name}' has values from {low:g} to {high:g} of unknown scale.",
             "Save it with 8 or 16 bits, or as floats in [0, 1].",
         )
-    return grey
+    return values
 
 
 def _notice(text: str) -> None:

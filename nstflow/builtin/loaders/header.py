@@ -77,7 +77,7 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
         except PIL.UnidentifiedImageError as error:
             known = ", ".join(FORMATS)
             raise unreadable(
-                f"'{path.name}' is not an image of {known}.",
+                f"'{path.name}' is not an image in one of the formats {known}.",
                 "Save it as one of these, with 8 or 16 bits a channel.",
             ) from error
         except MemoryError:

@@ -64,7 +64,8 @@ def show_problems(error: NstflowError) -> None:
     count = len(error.problems)
     where = f" in {printable(error.subject)}" if error.subject else ""
     plural = "" if count == 1 else "s"
-    show_line((f"{count} problem{plural}{where}; {error.closing}.", "bold"), console=stderr())
+    closing = f"; {error.closing}" if error.closing else ""
+    show_line((f"{count} problem{plural}{where}{closing}.", "bold"), console=stderr())
 
 
 def show_warning(

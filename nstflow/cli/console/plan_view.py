@@ -100,7 +100,7 @@ def _grouped(setting: dict[str, Any]) -> str:
 def _memory(plan: Plan) -> str:
     if plan.memory is None:
         return "unknown until the extractor is built"
-    return f"about {plan.memory / 1e9:.2g} GB at its peak on a CPU, by a model of the network"
+    return f"about {plan.memory / 1e9:.2g} GB at its peak on a CPU, estimated"
 
 
 def _time(plan: Plan) -> str:

@@ -43,7 +43,7 @@ def state() -> Literal["present", "missing", "damaged"]:
 
 def asset() -> Asset:
     """Return what a plan says of the file."""
-    note = "VGG-19 of Keras, trained on ImageNet, in 8 bits: 18 MB to fetch once"
+    note = "VGG-19 of Keras, trained on ImageNet, in 8 bits: 18 MB"
     found = state()
     if found == "damaged":
         note = "the file in the cache is damaged: `nstflow weights fetch` replaces it"
