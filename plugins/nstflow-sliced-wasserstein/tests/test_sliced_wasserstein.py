@@ -37,8 +37,10 @@ def cloud(seed: int, n: int = 40, c: int = 3) -> Points:
     return np.random.default_rng(seed).standard_normal((n, c)).astype(np.float32)
 
 
-@pytest.mark.parametrize("settings", [{}, {"directions": 2}, {"positions": 50}])
-def test_it_keeps_to_the_contract(settings: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "settings", [{}, {"directions": 2}, {"directions": "axes"}, {"positions": 50}]
+)
+def test_it_keeps_to_the_contract(settings: dict[str, Any]) -> None:
     check_stage(SlicedWasserstein, **settings)
 
 
@@ -59,6 +61,20 @@ def test_one_feature_is_the_distance_of_sorted_numbers(n: int) -> None:
     one, two = cloud(0, n, 1), cloud(1, n, 1)
     expected = np.mean((np.sort(one, axis=0) - np.sort(two, axis=0)) ** 2)
     assert score(features(one), features(two)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_axes_draw_each_feature_to_the_histogram_of_the_image() -> None:
+    """The loss is mean((F - R)²), with R = F remapped by rank, a constant for the gradient."""
+    points, image = cloud(0), 1 + cloud(1)
+    ranks = np.argsort(np.argsort(points, axis=0), axis=0)
+    remapped = np.take_along_axis(np.sort(image, axis=0), ranks, axis=0)
+    canvas, loss = features(points), term(directions="axes")
+    with tf.GradientTape() as tape:
+        tape.watch(canvas["one"])
+        found = loss.score(canvas, loss.target(features(image)))
+    assert float(found) == pytest.approx(((points - remapped) ** 2).mean(), rel=1e-5)
+    slope = tape.gradient(found, canvas["one"])[0, 0]
+    np.testing.assert_allclose(slope, 2 * (points - remapped) / points.size, rtol=1e-4, atol=1e-7)
 
 
 def test_a_shift_is_seen_from_every_side() -> None:
@@ -245,7 +261,14 @@ def test_a_style_that_is_transparent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"directions": 0}, {"positions": 0}, {"positions": 1.5}, {"image": None}]
+    "wrong",
+    [
+        {"directions": 0},
+        {"directions": "axis"},
+        {"positions": 0},
+        {"positions": 1.5},
+        {"image": None},
+    ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
