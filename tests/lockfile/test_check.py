@@ -250,7 +250,7 @@ def test_run_that_can_not_be_resumed(ran: Path, call: Any, tmp_path: Path) -> No
         "    the run to resume has 0, now it is 3.\n"
         f"{lock}  losses.new\n"
         "    the run to resume has –, now it is"
-        " {use: total_variation, layers: [image], weight: 1}.\n"
+        " {use: total_variation, layers: [image], weight: 1, kind: l2}.\n"
         f"{lock}  checkpoints.every_steps\n"
         "    the run to resume has 100, now it is 7."
         " Repeat the --set options of the first run, start again with --overwrite, or choose"
