@@ -15,10 +15,7 @@ from nstflow.stages.types import Features, Size
 
 Normalize = Annotated[
     Literal["rms"] | None,
-    Field(
-        description="`rms` divides the features of each layer by the root mean square of those of"
-        " the reference."
-    ),
+    Field(description="`rms` divides features by the root mean square of the reference's."),
 ]
 """A setting that makes a loss independent of how large the features of a network are."""
 
