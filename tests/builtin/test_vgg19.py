@@ -297,6 +297,15 @@ def test_operations_are_those_of_the_direct_way() -> None:
     assert {(cost.forward, cost.backward) for cost in costs} == {(145_634_623_488,) * 2}
 
 
+def test_mirrored_pixels_cost_as_others() -> None:
+    layers = ["block1_conv1", "block3_conv1"]
+    mirror, zeros = VGG19(padding="mirror"), VGG19()
+    assert mirror.cost(layers, (20, 31)) == zeros.cost(layers, (52, 63))
+    assert ways("block3_conv4", (48, 48), padding="mirror") == ways("block3_conv4", (80, 80))
+    with pytest.raises(ValueError, match="31×16 pixels are too few for padding: mirror"):
+        mirror.cost(layers, (16, 31))
+
+
 @pytest.mark.parametrize("layer", TABLE)
 def test_too_few_pixels_are_refused(layer: str) -> None:
     least = 2 ** (int(layer[5]) - 1)
@@ -398,6 +407,40 @@ def test_a_plain_image_has_no_border_where_its_edges_are_repeated() -> None:
         spreads[padding] = np.ptp(features, (1, 2)).max() / features.max()
     assert spreads["replicate"] < 1e-5
     assert spreads["zeros"] > 0.1
+
+
+@pytest.mark.parametrize("size", [(17, 17), (35, 18)])
+def test_a_mirrored_image_is_a_larger_one_whose_maps_are_cropped(size: Size) -> None:
+    pixels = np.random.default_rng(0).random((1, *size, 3), np.float32)
+    larger = np.pad(pixels, ((0, 0), (16, 16), (16, 16), (0, 0)), "reflect")
+    zeros, mirror = (
+        VGG19(weights="random", padding=padding).build(list(TABLE), NOWHERE)
+        for padding in ("zeros", "mirror")
+    )
+    expected = zeros(tf.constant(larger))
+    for layer, x in mirror(tf.constant(pixels)).items():
+        block = int(layer[5]) - 1
+        assert x.shape[1:3] == (size[0] >> block, size[1] >> block)
+        margin = 16 >> block
+        np.testing.assert_array_equal(x, expected[layer][:, margin:-margin, margin:-margin])
+
+
+def test_gradients_of_a_mirrored_image_are_compiled_the_same() -> None:
+    """Each mirrored pixel adds its gradient to the one it mirrors."""
+    network = VGG19(weights="random", padding="mirror").build(["block2_conv1"], NOWHERE)
+
+    def gradient(canvas: Tensor) -> Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(canvas)
+            value = tf.reduce_mean(tf.square(network(canvas)["block2_conv1"]))
+        return tape.gradient(value, canvas)
+
+    canvas = tf.constant(np.random.default_rng(0).random((1, 19, 22, 3), np.float32))
+    expected = gradient(canvas).numpy()
+    program = tf.function(gradient, jit_compile=True, autograph=False)
+    once, again = program(canvas).numpy(), program(canvas).numpy()
+    np.testing.assert_allclose(once, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_array_equal(once, again)
 
 
 def test_both_ways_describe_an_image_alike() -> None:

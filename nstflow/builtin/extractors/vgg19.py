@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions
 _MEAN_BGR = (103.939, 116.779, 123.68)  # of ImageNet, as the network was trained
 _FLOAT = 4  # bytes
+_MARGIN = 16  # mirrored pixels: a whole position of the deepest layers
 
 # benchmarks/activations.py writes the file, and docs/weights.md names the photographs.
 _MEANS_FILE = Path(__file__).with_name("vgg19_means.npz")
@@ -73,15 +74,18 @@ class VGG19(Extractor):
 
     Layers have the names that Keras gives them, `block1_conv1` to `block5_conv4`. Pixels are
     converted to BGR and scaled to 0-255, and ImageNet's mean is subtracted, as in the training of
-    the network. Each convolution pads its border with zeros; with `padding: replicate`, the first
-    one repeats the edges of the image instead. Pooling halves a side and drops an odd last row or
-    column: of 2×2 values it takes the maximum, the mean, or √(Σ x²), and multiplies it by the gain.
+    the network. Each convolution pads its border with zeros. With `padding: replicate`, the first
+    one repeats the edges of the image instead. With `mirror`, the image is extended by 16 pixels,
+    mirrored about its outer pixels, and feature maps are cropped again. Pooling halves a side and
+    drops an odd last row or column: of 2×2 values it takes the maximum, the mean, or √(Σ x²), and
+    multiplies it by the gain.
 
     With `filters: normalized`, m is the mean activation of each filter over photographs, and a
     feature F becomes F / m: a kernel and its bias are divided by the m of its outputs, and
     multiplied by that of its inputs. Losses then need other weights.
 
-    Errors: a side is shorter than 2ᵇ⁻¹ pixels for a layer of block b (16 for `block5_*`).
+    Errors: a side is shorter than 2ᵇ⁻¹ pixels for a layer of block b (16 for `block5_*`), or than
+    17 pixels with `mirror`.
 
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
     Recognition", ICLR 2015, configuration E. Normalized filters: Gatys, Ecker and Bethge, "Image
@@ -105,10 +109,10 @@ class VGG19(Extractor):
         "trained",
         description="normalized: each filter is scaled to a mean activation of 1 on photographs.",
     )
-    padding: Padding = Field(
+    padding: Literal["zeros", "replicate", "mirror"] = Field(
         "zeros",
-        description="What the first convolution sees outside the image: the mean colour, as in"
-        " training, or the nearest pixel (replicate), against coloured fringes at the border.",
+        description="Outside the image: zeros, as in training; its edges, for the first convolution"
+        " (replicate); or 16 mirrored pixels (mirror), which avoid coloured fringes at the border.",
     )
     pooling: Pooling = Field(
         "max",
@@ -170,6 +174,7 @@ class VGG19(Extractor):
         if self.convolution in ("direct", "winograd"):
             return self
         chosen: dict[str, Method] = {}
+        size = self._padded(size)
         for layer in _down_to(layers):
             block, (*_, inputs, outputs) = _LAYERS[layer]
             fits = inputs > 3 and outputs >= _LEAST_OUTPUTS  # noqa: PLR2004 - RGB
@@ -184,12 +189,14 @@ class VGG19(Extractor):
         flops = constants = maps = scratch = 0
         for layer in _down_to(layers):
             block, (*_, inputs, outputs) = _LAYERS[layer]
-            height, width = size[0] >> block, size[1] >> block
-            if not (height and width):
-                least = 1 << block
+            least, what = 1 << block, layer
+            if self.padding == "mirror":
+                least, what = _MARGIN + 1, "padding: mirror"
+            if min(size) < least:
                 raise ValueError(
-                    f"{size[1]}×{size[0]} pixels are too few for {layer}: each side needs {least}"
+                    f"{size[1]}×{size[0]} pixels are too few for {what}: each side needs {least}"
                 )
+            height, width = (side >> block for side in self._padded(size))
             positions, winograd = height * width, self._method(layer) == "winograd"
             flops += 2 * 9 * inputs * outputs * positions
             constants += _FLOAT * inputs * outputs * (36 if winograd else 2 * 9)
@@ -212,31 +219,36 @@ class VGG19(Extractor):
         if self.filters == "normalized":
             _normalize(weights)
         # popped: the kernel is freed once the convolution has its own copies
-        convolutions = {
-            name: conv3x3(
-                *weights.pop(name),
-                self._method(name),
-                self.padding if name == names[0] else "zeros",
-            )
-            for name in names
-        }
+        convolutions = {}
+        for name in names:
+            first = self.padding == "replicate" and name == names[0]
+            padding: Padding = "replicate" if first else "zeros"
+            convolutions[name] = conv3x3(*weights.pop(name), self._method(name), padding)
 
         def describe(canvas: Tensor) -> dict[str, Tensor]:
             x = canvas[..., ::-1] * 255.0 - tf.constant(_MEAN_BGR)
+            margin = _MARGIN if self.padding == "mirror" else 0
+            if margin:
+                x = tf.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]], "REFLECT")
             features = {}
             depth = 0
             for name in names:
                 if _LAYERS[name][0] > depth:
                     depth += 1
+                    margin //= 2
                     x = pool2x2(x, self.pooling)
                     if self.pooling_gain != 1:
                         x *= self.pooling_gain
                 x = tf.nn.relu(convolutions[name](x))
                 if name in layers:
-                    features[name] = x
+                    features[name] = x[:, margin:-margin, margin:-margin] if margin else x
             return features
 
         return describe
+
+    def _padded(self, size: Size) -> Size:
+        margins = 2 * _MARGIN if self.padding == "mirror" else 0
+        return size[0] + margins, size[1] + margins
 
     def _method(self, layer: str) -> Method:
         if isinstance(self.convolution, dict):
