@@ -431,3 +431,18 @@ def test_plan_shows_convolutions_memory_and_time(write: Any, call: Any) -> None:
     assert "winograd: block2_conv1, block2_conv2" in shown
     assert "GB at its peak on a CPU" in shown
     assert "unknown: no run like it on this machine yet" in shown
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "arrays"),
+    [("adam", 3), ("adam, average: 0.9", 4), ("lbfgs", 24), ("lbfgs, history: 100", 204)],
+)
+def test_plan_shows_the_size_of_a_checkpoint(
+    optimizer: str, arrays: int, write: Any, call: Any
+) -> None:
+    """The canvas and the state, each array with 12 bytes a pixel."""
+    text = f"{HEAD}preprocess: [{{use: resize, longest_side: 100}}]\n{IMAGES}{LOSSES}"
+    path = write(f"{text}optimizer: {{use: {optimizer}}}\n")
+    plan = make_plan(load_recipe(path))
+    assert plan.checkpoint_size == arrays * 12 * plan.canvas[0] * plan.canvas[1]
+    assert f"{plan.checkpoint_size / 1e6:.1f} MB" in call("plan", path).out

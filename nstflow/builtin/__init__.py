@@ -13,6 +13,7 @@ from nstflow.builtin.losses.mean_std import MeanStd
 from nstflow.builtin.losses.total_variation import TotalVariation
 from nstflow.builtin.losses.wasserstein import Wasserstein
 from nstflow.builtin.optimizers.adam import Adam
+from nstflow.builtin.optimizers.lbfgs import Lbfgs
 from nstflow.builtin.outputs.jpeg import Jpeg
 from nstflow.builtin.outputs.png import Png
 from nstflow.builtin.postprocessors.keep_color import KeepColor
@@ -32,5 +33,5 @@ def nstflow_stages() -> list[type[Stage]]:
     stages: list[type[Stage]] = [File, NoiseImage, Resize, Crop, VGG19]
     stages += [FromImage, FromNoise, Blend]
     stages += [Content, Gram, MeanStd, TotalVariation, Wasserstein]
-    stages += [Adam, Epochs, Scales]
+    stages += [Adam, Lbfgs, Epochs, Scales]
     return [*stages, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]

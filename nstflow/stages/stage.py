@@ -238,6 +238,13 @@ class Optimizer(Stage):
         """
         return self.start(canvas, steps)
 
+    def state_size(self, pixels: int) -> int | None:  # noqa: ARG002 - the contract
+        """Return the bytes of the state for a canvas of so many pixels, or None if unknown.
+
+        A plan shows it as a part of the checkpoint. Single numbers need not be counted.
+        """
+        return None
+
 
 class Schedule(Stage):
     """Sets the number of steps and the sizes of the canvas."""

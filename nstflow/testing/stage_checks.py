@@ -52,6 +52,11 @@ def check_optimizer(stage: nstflow.Optimizer) -> None:
 
     title, state = _title(stage), stage.start(canvas, 10)
     assert "evaluations" in state, f"the state of {title} does not count `evaluations`."
+    said = stage.state_size(canvas.shape[1] * canvas.shape[2])
+    held = sum(x.shape.num_elements() * x.dtype.size for x in state.values() if x.shape.rank)
+    assert said is None or abs(said - held) <= 0.05 * held, (
+        f"{title}.state_size says {said:,} bytes, but the state has {held:,}."
+    )
     first = last = float(objective(canvas)[0][0])
     for _ in range(10):
         before = {name: (x.dtype, tuple(x.shape)) for name, x in state.items()}

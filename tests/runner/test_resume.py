@@ -169,7 +169,11 @@ def installed(slot: str) -> list[str]:
     return list(Plugins().catalog[slot])
 
 
-SETTINGS = {"adam": ", decay: cosine, average: 0.9", "scales": ", smallest: 16, steps: 3"}
+SETTINGS = {
+    "adam": ", decay: cosine, average: 0.9",
+    "lbfgs": ", history: 2, average: 0.9",
+    "scales": ", smallest: 16, steps: 3",
+}
 """Stage → settings for few steps, and with all that a state can hold."""
 
 

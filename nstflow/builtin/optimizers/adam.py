@@ -104,3 +104,7 @@ class Adam(Optimizer):
         square = tf.nn.relu(resample(state["square"], size, "bilinear"))
         moments = {"mean": mean, "square": square}
         return self._begin(moments, state["evaluations"], canvas, steps)
+
+    def state_size(self, pixels: int) -> int:
+        """Return the bytes of two moments, and of the mean of the canvases."""
+        return (2 + (self.average is not None)) * pixels * 3 * 4

@@ -30,6 +30,8 @@ def show_plan(plan: Plan) -> None:
     rows.append(("arithmetic", _arithmetic(plan)))
     rows += _settled(plan)
     rows.append(("memory", _memory(plan)))
+    if plan.checkpoint_size is not None:
+        rows.append(("checkpoint", f"{plan.checkpoint_size / 1e6:,.1f} MB"))
     rows.append(("time", _time(plan)))
     rows += [(asset.name, _presence(asset)) for asset in plan.assets]
     show_facts(rows)
