@@ -140,21 +140,34 @@ def test_the_result_is_the_mean_of_the_canvases() -> None:
     np.testing.assert_array_equal(stage.result(canvas, state), canvas)
 
 
+def even(gradient: float) -> Any:
+    """Return an objective with the same gradient everywhere."""
+    return lambda x: (tf.zeros(1), tf.fill(x.shape, gradient))
+
+
 def test_the_moments_are_carried_to_another_size() -> None:
-    """Of an even gradient exactly; the count goes on, so that the next step is not corrected."""
+    """Of an even gradient exactly, which falls with the number of pixels; the count goes on."""
     stage, last = Adam(beta_1=0.9, beta_2=0.99, epsilon=1e-8), tf.fill((1, 4, 6, 3), 0.5)
     state = stage.start(last, 5)
     for _ in range(5):
-        last, state, _ = stage.step(lambda x: (tf.zeros(1), 3 * tf.ones_like(x)), last, state)
+        last, state, _ = stage.step(even(3.0), last, state)
     canvas = tf.fill((1, 7, 10, 3), 0.5)
     carried = stage.carry(state, canvas, 5)
-    np.testing.assert_allclose(carried["mean"], np.full((1, 7, 10, 3), 3 * (1 - 0.9**5)), rtol=1e-5)
-    np.testing.assert_allclose(
-        carried["square"], np.full((1, 7, 10, 3), 9 * (1 - 0.99**5)), rtol=1e-5
-    )
+    g, ones = 3 * 24 / 70, np.ones(canvas.shape)
+    np.testing.assert_allclose(carried["mean"], g * (1 - 0.9**5) * ones, rtol=1e-5)
+    np.testing.assert_allclose(carried["square"], g**2 * (1 - 0.99**5) * ones, rtol=1e-5)
     assert int(carried["evaluations"]) == 5
-    moved, _, _ = stage.step(lambda x: (tf.zeros(1), 3 * tf.ones_like(x)), canvas, carried)
-    np.testing.assert_allclose(moved, 0.48, rtol=1e-5)
+    moved, _, _ = stage.step(even(g), canvas, carried)
+    np.testing.assert_allclose(moved, 0.48, rtol=1e-5)  # one whole step
+
+
+def test_the_moments_can_begin_anew() -> None:
+    stage, canvas = Adam(carry_moments=False), tf.constant(START)
+    _, state, _ = stage.step(objective(), canvas, stage.start(canvas, 2))
+    carried = stage.carry(state, tf.zeros((1, 8, 10, 3)), 5)
+    assert carried["mean"].shape == carried["square"].shape == (1, 8, 10, 3)
+    assert not carried["mean"].numpy().any()
+    assert int(carried["evaluations"]) == 0
 
 
 def test_a_carried_square_is_not_negative() -> None:

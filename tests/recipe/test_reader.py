@@ -361,7 +361,7 @@ losses:
   style: {use: gram, image: style, layers: style, weight: 1.0, region: ~, image_region: ~,
     scale: mean, centered: false, normalize: ~}
 optimizer: {use: adam, learning_rate: 0.02, beta_1: 0.99, beta_2: 0.999, epsilon: 0.1, decay: none,
-  average: ~}
+  average: ~, carry_moments: true}
 schedule: {use: epochs, epochs: 10, steps_per_epoch: 100}
 postprocess: []
 outputs: [{use: png, name: result}]

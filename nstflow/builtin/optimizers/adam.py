@@ -29,7 +29,9 @@ class Adam(Optimizer):
     weight of the next. The mean has less noise than a single canvas, which is what is evaluated.
 
     From one size to the next, m is resized by bicubic and v by bilinear interpolation, and t counts
-    on. The rate and the mean of the canvases begin anew.
+    on. With r = old pixels / new pixels, m is multiplied by r and v by r², because the losses are
+    means over the positions, so the gradient of a pixel falls with their number. The rate and the
+    mean of the canvases begin anew. With `carry_moments: false` all begins anew.
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, sections 2 and
     7.2; Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017.
@@ -47,6 +49,8 @@ class Adam(Optimizer):
     average: float | None = Field(
         None, ge=0, le=0.9999, description="Decay of the mean of the canvases, if there is one."
     )
+
+    carry_moments: bool = Field(True, description="Keep m and v from one size to the next.")
 
     @field_validator("beta_1", "beta_2")
     @classmethod
@@ -99,9 +103,12 @@ class Adam(Optimizer):
 
     def carry(self, state: State, canvas: Tensor, steps: int) -> State:
         """Return the moments at the new size; the mean of the canvases begins with this canvas."""
+        if not self.carry_moments:
+            return self.start(canvas, steps)
         size = canvas.shape[1], canvas.shape[2]
-        mean = resample(state["mean"], size, "bicubic")
-        square = tf.nn.relu(resample(state["square"], size, "bilinear"))
+        ratio = state["mean"].shape.num_elements() / canvas.shape.num_elements()
+        mean = ratio * resample(state["mean"], size, "bicubic")
+        square = ratio**2 * tf.nn.relu(resample(state["square"], size, "bilinear"))
         moments = {"mean": mean, "square": square}
         return self._begin(moments, state["evaluations"], canvas, steps)
 
