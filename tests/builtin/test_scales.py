@@ -115,6 +115,12 @@ schedule: {use: scales, smallest: 16, steps: [6, 4], steps_per_epoch: 2}
 """
 
 
+def test_a_plan_shows_the_steps_of_each_scale(write: Any, call: Any) -> None:
+    path = write(RECIPE)
+    assert "14 in 7 epochs: 6 at 16×12, 4 at 32×24, 4 at 64×48" in call("plan", path).out
+    assert "at most 14 in" in call("plan", path, "--set", "schedule.patience=3").out
+
+
 def test_a_run_that_ends_each_scale_early_is_made_again(write: Any, tmp_path: Path) -> None:
     """With no time at all each scale has an epoch; the lockfile says so."""
     plan = make_plan(load_recipe(write(RECIPE), ["schedule.seconds=1e-9"]))

@@ -7,7 +7,7 @@ from rich.text import Text
 from nstflow.cli.console.output import duration_text, show_facts, show_line, show_title, stdout
 from nstflow.lockfile.diff import text_of
 from nstflow.matrix.plan import Matrix
-from nstflow.plan import Plan
+from nstflow.plan import Plan, scaled
 from nstflow.runner.timings import estimate
 from nstflow.stages.types import Asset, size_text
 
@@ -26,7 +26,7 @@ def show_plan(plan: Plan) -> None:
         layers = ", ".join(f"{share:.3g} {layer}" for layer, share in term.shares.items())
         rows.append((f"loss {name}", f"{term.weight:g} × {term.use} of {layers}"))
     rows.append(("optimizer", stage_text(recipe.optimizer.model_dump(mode="json"))))
-    rows.append(("steps", f"{plan.steps} in {plan.epochs} epochs"))
+    rows.append(("steps", _steps(plan)))
     rows.append(("arithmetic", _arithmetic(plan)))
     rows += _settled(plan)
     rows.append(("memory", _memory(plan)))
@@ -70,6 +70,17 @@ def show_matrix(matrix: Matrix) -> None:
 def show_weights(assets: list[Asset]) -> None:
     """Print the named weights, and whether they are there."""
     show_facts([(asset.name, _presence(asset)) for asset in assets])
+
+
+def _steps(plan: Plan) -> str:
+    """Return the number of steps, and of those at each size."""
+    most = "at most " if any(phase.stop for phase in plan.phases) else ""
+    text = f"{most}{plan.steps} in {plan.epochs} epochs"
+    if len(plan.phases) == 1:
+        return text
+    sizes = [size_text(scaled(plan.canvas, phase.scale)) for phase in plan.phases]
+    parts = [f"{n} at {size}" for n, size in zip(plan.steps_of, sizes, strict=True)]
+    return f"{text}: {', '.join(parts)}"
 
 
 def _arithmetic(plan: Plan) -> str:
