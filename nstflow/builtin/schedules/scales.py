@@ -30,8 +30,8 @@ class Scales(Schedule):
 
     The run directory records the steps that were taken, and `rerun` takes the same number.
 
-    Source: Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017,
-    section 6, for images in two scales.
+    Source: Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017, for
+    large images in two scales.
     """
 
     use: Literal["scales"] = "scales"
