@@ -32,7 +32,7 @@ BENCHMARKS = {
     "benchmarks/many.py": "--longest-side 32 --weights 1 --steps 1 --rounds 1",
     "benchmarks/roofline.py": "--size 32x32 --iterations 1 --repeats 1",
 }
-SMALLER = ["preprocess.0.longest_side=32", "schedule.epochs=1", "schedule.steps_per_epoch=3"]
+SMALLER = ["preprocess.0.longest_side=32", "schedule={use: epochs, epochs: 1, steps_per_epoch: 3}"]
 SMALLER += ["extractor.layers={content: [block2_conv2], style: [block1_conv1, block2_conv1]}"]
 
 
