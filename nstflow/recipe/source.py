@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Source:
     positions: Positions = field(repr=False)
     folders: Mapping[Keys, Path] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def options(self) -> Mapping[Keys, str]:
         """Path → the `--set` option that wrote it."""
         return {keys: at.file for keys, (at, _) in self.positions.items() if not at.line}
@@ -47,11 +48,14 @@ class Source:
         return next((self.folders[each] for each in parents if each in self.folders), Path())
 
     def position(self, keys: Keys, *, key: bool = False) -> Position:
-        """Return where a value, or its key, is; of a part or the nearest parent if not written."""
+        """Return where a value, or its key, is.
+
+        If it is not written, it is where an option wrote a part of it, or the nearest parent.
+        """
         if keys and keys not in self.positions:
-            for path, (at, _) in self.positions.items():
+            for path in self.options:
                 if path[: len(keys)] == keys:
-                    return at
+                    return self.positions[path][0]
         for length in range(len(keys), -1, -1):
             if found := self.positions.get(keys[:length]):
                 return found[0 if key or length < len(keys) else 1]
