@@ -35,18 +35,18 @@ def _steps(optimizer: str, steps: int, schedule: str = "") -> tuple[str, str]:
 
 METHODS: dict[str, tuple[str, str]] = {
     "report": _steps("{use: adam}", 1000),
-    "adam cosine 150": _steps(_COSINE, 150),
-    "adam cosine 300": _steps(_COSINE, 300),
-    "adam cosine 450": _steps(_COSINE, 450),
-    "adam one-cycle 300": _steps("{use: one_cycle}", 300),
-    "adam pyramid 300": _steps("{use: pyramid_adam}", 300),
-    "l-bfgs 10": _steps("{use: lbfgs, history: 10}", 450),
-    "l-bfgs 30": _steps("{use: lbfgs, history: 30}", 450),
-    "l-bfgs 100": _steps("{use: lbfgs, history: 100}", 450),
-    "coarse 64 px, l-bfgs 30": _steps(
+    "adam-cosine-150": _steps(_COSINE, 150),
+    "adam-cosine-300": _steps(_COSINE, 300),
+    "adam-cosine-450": _steps(_COSINE, 450),
+    "adam-one-cycle-300": _steps("{use: one_cycle}", 300),
+    "adam-pyramid-300": _steps("{use: pyramid_adam}", 300),
+    "lbfgs-10": _steps("{use: lbfgs, history: 10}", 450),
+    "lbfgs-30": _steps("{use: lbfgs, history: 30}", 450),
+    "lbfgs-100": _steps("{use: lbfgs, history: 100}", 450),
+    "coarse-lbfgs-30": _steps(
         "{use: lbfgs, history: 30}", 0, "{use: scales, smallest: 64, factor: 4, steps: [30, 450]}"
     ),
-    "scales, l-bfgs 30": _steps(
+    "scales-lbfgs-30": _steps(
         "{use: lbfgs, history: 30}", 0, "{use: scales, smallest: 64, steps: [100, 100, 450]}"
     ),
 }

@@ -70,6 +70,11 @@ class Plan:
             cost = settled.cost(self.layers, self.canvas)
         return replace(self, extractor=settled, cost=cost, device_kind=device)
 
+    def taking(self, steps: Sequence[int]) -> Plan:
+        """Return the plan whose phases take exactly these numbers of steps."""
+        phases = tuple(replace(phase, stop=None) for phase in self.phases)
+        return replace(self, phases=phases, steps_of=tuple(steps))
+
     @property
     def memory(self) -> int | None:
         """The estimated peak memory of a run on a CPU, in bytes; None if it is unknown.
@@ -182,7 +187,7 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
     if problems:
         raise NstflowError(problems)
     canvas = sizes[recipe.start.like]
-    phases, steps_of = _phases(origin, recipe, canvas)
+    phases, taken = _phases(origin, recipe, canvas)
     for scale in sorted({phase.scale for phase in phases} - {1.0}):
         scaled_sizes = {name: scaled(size, scale) for name, size in sizes.items()}
         if problems := _size_problems(origin, recipe.start, terms, layers, scaled_sizes, ask):
@@ -190,20 +195,29 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
     with origin.asking("extractor") as extractor:
         settled = ask(extractor.settled, layers, canvas, "cpu")
         cost = ask(settled.cost, layers, canvas)
-    files = origin.files()
-    return Plan(
-        *(recipe, sources, sizes, canvas, terms, layers),
-        *(phases, settled, cost, assets, files, steps_of),
+    plan = Plan(
+        recipe=recipe,
+        sources=sources,
+        sizes=sizes,
+        canvas=canvas,
+        terms=terms,
+        layers=layers,
+        phases=phases,
+        extractor=settled,
+        cost=cost,
+        assets=assets,
+        files=origin.files(),
+        steps_of=tuple(phase.steps for phase in phases),
     )
+    return plan if taken is None else plan.taking(taken)
 
 
 def _phases(
     origin: Origin, recipe: Recipe, canvas: Size
-) -> tuple[tuple[Phase, ...], tuple[int, ...]]:
-    """Return the phases, and the steps of each.
+) -> tuple[tuple[Phase, ...], Sequence[int] | None]:
+    """Return the phases, and the steps that they took if the recipe's lock says so.
 
-    If the recipe's lock says how many steps they took, no phase has a `stop`. Such a lock does not
-    count if a `--set` option changes the recipe.
+    Such a lock does not count if a `--set` option changes the recipe.
     """
     with origin.asking("schedule") as schedule:
         phases = tuple(schedule.phases(canvas))
@@ -212,22 +226,20 @@ def _phases(
                 f"its phases() should give at least one Phase, but gave {phases!r:.200}"
             )
         for number, phase in enumerate(phases, 1):
-            for name in phase.weights.keys() - recipe.losses.keys():
+            for name in [name for name in phase.weights if name not in recipe.losses]:
                 got = f"phase {number} has a factor for the loss '{name}', which the recipe lacks."
                 hint = suggest(name, recipe.losses) or f"Losses: {', '.join(recipe.losses)}."
                 raise NstflowError(Problem("", "", got, hint))
             if all(phase.weights.get(name) == 0 for name in recipe.losses):
                 got = f"all losses have the factor 0 in phase {number}."
                 raise NstflowError(Problem("", "", got, "Give one of them another factor."))
-    most = tuple(phase.steps for phase in phases)
-    if recipe.lock is None or recipe.lock.steps is None or origin.source.options:
-        return phases, most
-    taken = tuple(recipe.lock.steps)
-    if len(taken) != len(most) or any(map(operator.gt, taken, most)):
-        got = f"the phases took {list(taken)} steps, but the schedule has {list(most)}."
+    taken = recipe.lock.steps if recipe.lock is not None and not origin.source.options else None
+    most = [phase.steps for phase in phases]
+    if taken and (len(taken) != len(most) or any(map(operator.gt, taken, most))):
+        got = f"the phases took {taken} steps, but the schedule has {most}."
         hint = "Restore the lockfile, or remove this setting."
         raise origin.source.error(("lock", "steps"), got, hint)
-    return tuple(replace(phase, stop=None) for phase in phases), taken
+    return phases, taken
 
 
 def _prepared(origin: Origin, name: str, size: Size, ask: Ask) -> Size:

@@ -91,6 +91,8 @@ def region_weights(
         None if no position belongs to the region.
     """
     both = [mask] if alpha is None else [mask, alpha]
+    if alpha is not None and alpha.shape == mask.shape:
+        both = [mask * alpha]
     cover = tf.math.reduce_prod(
         [tf.image.resize(each[None, ..., None], size, method="area") for each in both], axis=0
     )

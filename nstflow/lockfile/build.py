@@ -55,9 +55,7 @@ class Lockfile:
 
     def after(self, phases: Sequence[int]) -> Lockfile:
         """Return the lockfile of a finished run, whose phases took these numbers of steps."""
-        if not phases:
-            return self
-        return replace(self, plan=replace(self.plan, steps_of=tuple(phases)))
+        return replace(self, plan=self.plan.taking(phases)) if phases else self
 
     @property
     def ended_sooner(self) -> bool:

@@ -124,7 +124,7 @@ def build_objective(
         if (mask := term.masks[0]) is not None:
             describer = shared.descriptions.get((key, size), partial(Describer, network))
             with plan.recipe.asking("losses", name):
-                weights = weights_in(term, mask, masks[mask], describer.sizes(size))
+                weights = weights_in("region", term, masks[mask], describer.sizes(size))
             uneven = {x: w for x, w in weights.items() if common_value(w) is None}
             regions.setdefault(mask, {}).update(uneven)
     attributed = partial(plan.recipe.asking, "losses")
@@ -164,10 +164,10 @@ def _target(
     """Return what a term keeps of its reference, or of a region of it."""
     from nstflow.engine.objective import make_target
 
-    weights, mask = None, term.masks[1]
-    if region is not None and mask is not None:
+    weights = None
+    if region is not None:
         sizes = {layer: features().size(layer) for layer in term.shares}
-        weights = weights_in(term, mask, region, sizes, alpha)
+        weights = weights_in("image_region", term, region, sizes, alpha)
     return make_target(term, name, seed, features(), weights)
 
 

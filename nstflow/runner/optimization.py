@@ -174,7 +174,10 @@ class Optimization:
         record(self._history, self.plan, rows.tolist(), seconds, loop.step)
         self._now = _Moment(loop.canvas, loop.state, loop.step, before)
         done += count
-        epochs_before = sum(phase.epochs for phase in self.plan.phases[:index])
+        epochs_before = sum(
+            math.ceil(steps / phase.steps_per_epoch)
+            for steps, phase in zip(self.plan.steps_of[:index], self.plan.phases, strict=False)
+        )
         return Progress(
             step=loop.step,
             steps=self.plan.steps,
@@ -236,7 +239,9 @@ class Optimization:
         phases, columns = self.plan.phases, set(self._history)
         sizes = {len(values) for values in checkpoint.history.values()}
         matches = checkpoint.history.keys() == columns and sizes == {checkpoint.step}
-        if not (matches and len(checkpoint.phases) < len(phases)):
+        before = checkpoint.phases
+        is_possible = len(before) < len(phases) and all(n > 0 for n in before)
+        if not (matches and is_possible and sum(before) <= checkpoint.step):
             raise DamagedCheckpointError("its history or its phase is not one of this recipe")
         phase = phases[len(checkpoint.phases)]
         size = scaled(self.plan.canvas, phase.scale)

@@ -63,7 +63,8 @@ class LossTerm(Stage):
     def masks(self) -> tuple[str | None, str | None]:
         """The masks that limit the term: on the canvas, and on its image.
 
-        A term that uses `features.weights` can return settings of its own here.
+        A term that uses `features.weights` can have the settings `region` and `image_region`, and
+        return them here.
         """
         return None, None
 

@@ -29,7 +29,8 @@ class Progress:
         total: The sum of the terms before each of these steps.
         seconds: The time from the start of the first step of the run to the end of each of these
             steps, without compilation. The time of a dispatch is divided evenly among its steps.
-        canvas: A function that returns the current canvas. It costs nothing unless called.
+        canvas: A function that returns the current picture, which is the optimizer's result. It
+            costs nothing unless called.
     """
 
     step: int

@@ -231,6 +231,8 @@ class Optimizer(Stage):
     def carry(self, state: State, canvas: Tensor, steps: int) -> State:  # noqa: ARG002 - the contract
         """Return the state to continue with at another size; by default a new one from `start`.
 
+        It has the same names. `evaluations` may count on or begin anew.
+
         Args:
             state: The state at the end of the phase before.
             canvas: The result of the phase before, at the new size.

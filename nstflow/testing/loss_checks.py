@@ -24,7 +24,8 @@ Score = Callable[[Tensor], Tensor]
 def check(term: LossTerm) -> None:
     """Check that a loss meets its contract, on smooth features of tiny images."""
     groups = {term.layers: ("tiny_1", "tiny_2")} if isinstance(term.layers, str) else {}
-    term = term.with_shares(groups)
+    regions = {"region", "image_region"} & type(term).model_fields.keys()
+    term = term.with_shares(groups).model_copy(update=dict.fromkeys(regions))  # they name images
     title = type(term).__name__
     images = tiny_images()
     network = _Network(layer for layer in term.shares if layer != "image")
@@ -45,7 +46,7 @@ def check(term: LossTerm) -> None:
     _check_compiled(title, objective, canvas)
     if isinstance(term, StatisticTerm) and term.additive:
         _check_additive(title, term.computing(), canvas)
-    if isinstance(term, StatisticTerm | LocalTerm):
+    if "region" in type(term).model_fields:
         _check_region(title, term, network, canvas, target)
 
 
@@ -135,7 +136,7 @@ def _check_additive(title: str, term: StatisticTerm, canvas: Tensor) -> None:
 
 def _check_region(
     title: str,
-    term: StatisticTerm | LocalTerm,
+    term: LossTerm,
     network: Callable[[Tensor], Mapping[str, Tensor]],
     canvas: Tensor,
     target: Any,

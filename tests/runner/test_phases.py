@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 import nstflow
-from nstflow import NstflowError, Result, hookimpl
+from nstflow import NstflowError, NstflowWarning, Result, hookimpl
 from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import read_source
+from nstflow.runner.cache import RunCache
 from nstflow.runner.verify import verify
 
 PLUGIN = """
@@ -110,6 +112,20 @@ class Canvases:
     @hookimpl
     def nstflow_progress(self, progress: nstflow.Progress) -> None:
         self.seen.append(progress.canvas())
+
+
+class Epochs:
+    """Keeps the epochs of the progress, and may stop the run after a step."""
+
+    def __init__(self, stop_at: int = 0) -> None:
+        self.seen: list[tuple[int, int]] = []
+        self.stop, self.stop_at = nstflow.Stop(), stop_at
+
+    @hookimpl
+    def nstflow_progress(self, progress: nstflow.Progress) -> None:
+        self.seen.append((progress.epoch, progress.epochs))
+        if progress.step == self.stop_at:
+            self.stop.request()
 
 
 @pytest.fixture
@@ -219,6 +235,30 @@ def test_a_finished_run_is_read_again_with_its_steps(run: Any, tmp_path: Path) -
     assert path.read_text() == text
 
 
+def test_verify_takes_the_steps_that_the_record_has(run: Any, tmp_path: Path) -> None:
+    """Also if the run was killed before its lockfile had them; and epochs are counted by them."""
+    run(*SOONER)
+    path = tmp_path / "out" / "recipe.lock.yaml"
+    path.write_text(path.read_text().replace("  steps: [2, 2]\n", ""))
+    epochs = Epochs()
+    compared = verify(tmp_path / "out", observers=[epochs])
+    assert compared is not None
+    assert all(each.equal for each in compared)
+    assert epochs.seen[-1] == (4, 4)
+
+
+def test_a_locked_number_of_steps_is_not_asked_again(run: Any, tmp_path: Path) -> None:
+    """A run of such a lockfile that was stopped, and is resumed with the recipe."""
+    run(*SOONER)
+    text = (tmp_path / "out" / "recipe.lock.yaml").read_text()
+    lock = tmp_path / "steps.lock.yaml"
+    lock.write_text(text.replace("  steps: [2, 2]\n", "  steps: [3, 4]\n"))
+    stopped = Epochs(stop_at=1)
+    again = tmp_path / "again"
+    nstflow.run(make_plan(load_recipe(lock)), again, observers=[stopped], stop=stopped.stop)
+    assert run(*SOONER, out="again", resume=True).phases == (3, 4)
+
+
 def test_changed_settings_ask_the_schedule_again(run: Any, tmp_path: Path) -> None:
     run(*SOONER)
     path = tmp_path / "out" / "recipe.lock.yaml"
@@ -275,7 +315,7 @@ def test_a_region_of_the_style_is_what_a_crop_of_it_is(run: Any) -> None:
         (["images.half.share=0", "losses.look.image_region=half"], "losses.look.image_region",
          "no position of the layer 'image' is in the mask 'half'"),
         (["images.right.opaque=true", "losses.keep.region=right"], "losses.keep.region",
-         "the image 'right' is opaque"),
+         "the image 'right' has no transparency"),
         (["losses.keep.region=rihgt"], "losses.keep.region", "no image is called 'rihgt'"),
         (["losses.keep.image_region=right"], "losses.keep.image_region", "unknown setting"),
     ],
@@ -286,3 +326,43 @@ def test_regions_that_are_refused(run: Any, settings: list[str], what: str, word
     (problem,) = caught.value.problems
     assert what in f"{problem.where} {problem.what}"
     assert words in problem.got
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("losses.look.region=right", "images.right.share"),
+        ("losses.look.image_region=half", "images.half.share"),
+    ],
+)
+def test_runs_that_share_see_their_own_masks(run: Any, changes: tuple[str, str]) -> None:
+    """Masks of the same name with other pixels."""
+    shared = RunCache()
+    for share in (0.5, 0.25):
+        settings = (changes[0], f"{changes[1]}={share}")
+        together = run(*settings, out=f"together{share}", shared=shared)
+        alone = run(*settings, out=f"alone{share}", shared=RunCache())
+        assert together.image.pixels.tobytes() == alone.image.pixels.tobytes()
+
+
+def test_runs_that_share_compute_their_own_terms(run: Any) -> None:
+    shared = RunCache()
+    for factors in ("[{}, {}]", "[{keep: 0}, {}]", "[{}, {look: 0}]"):
+        setting = f"schedule.weights={factors}"
+        together = run(setting, out=f"together{factors}", shared=shared)
+        alone = run(setting, out=f"alone{factors}", shared=RunCache())
+        assert together.history["total"] == alone.history["total"]
+
+
+def test_a_transparent_file_is_a_mask(run: Any, tmp_path: Path) -> None:
+    """Loaded with `transparency: weight`; as it is by default, it has no alpha."""
+    alpha = np.zeros((32, 24), np.uint8)
+    alpha[:, 12:] = 255
+    PIL.Image.merge("LA", [PIL.Image.fromarray(x) for x in (alpha, alpha)]).save(tmp_path / "m.png")
+    mask = "images.right={use: file, path: m.png, transparency: weight}"
+    painted = run(mask, "losses.look.region=right", out="painted")
+    ramp = run("losses.look.region=right", out="ramp")
+    assert painted.image.pixels.tobytes() == ramp.image.pixels.tobytes()
+    with pytest.raises(NstflowError, match="load it with transparency: weight"):
+        with pytest.warns(NstflowWarning, match="flattened"):
+            run("images.right={use: file, path: m.png}", "losses.look.region=right", out="white")

@@ -17,8 +17,10 @@ class Content(LocalTerm):
         scale: mean   mean((A - C)²)       as in the numbers of the original report
         scale: sum    ½ Σ (A - C)²         as in its formulas; listed layers have share 1
 
-    `normalize: rms` divides it by r², the mean square of C. The losses of the layers are multiplied
-    by their shares and added. The reference must have the size of the canvas.
+    In a region, `sum` is the mean of the region times the number of all positions.
+
+    `normalize: rms` divides the loss by r², the mean square of C. The losses of the layers are
+    multiplied by their shares and added. The reference must have the size of the canvas.
 
     Source: Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
     CVPR 2016, equation 1.

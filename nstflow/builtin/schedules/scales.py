@@ -40,7 +40,8 @@ class Scales(Schedule):
     )
     factor: float = Field(2.0, ge=1.1, le=16, description="From each scale to the next.")
     steps: Steps | Annotated[tuple[Steps, ...], Field(min_length=1)] = Field(
-        (200, 100, 60), description="Steps of each scale, the smallest first; the last repeats."
+        (200, 100, 60),
+        description="Steps of each scale, smallest first; the last repeats, more are left out.",
     )
     weights: dict[str, Annotated[tuple[float, ...], Field(min_length=1)]] = Field(
         {}, description="Loss → factors of its weight, one for each scale; the last repeats."
@@ -66,7 +67,7 @@ class Scales(Schedule):
                 steps=steps[index],
                 steps_per_epoch=self.steps_per_epoch,
                 scale=scale,
-                stop=self._stop(shares[index]),
+                stop=self._stop(steps[index], shares[index]),
                 weights={
                     name: factors[min(index, len(factors) - 1)]
                     for name, factors in self.weights.items()
@@ -75,16 +76,19 @@ class Scales(Schedule):
             for index, scale in enumerate(scales)
         ]
 
-    def _stop(self, share: float) -> Callable[[Mapping[str, Sequence[float]]], bool] | None:
+    def _stop(
+        self, steps: int, share: float
+    ) -> Callable[[Mapping[str, Sequence[float]]], bool] | None:
         """Return what says whether a scale is over."""
         if self.patience is None and self.seconds is None:
             return None
         deadline = math.inf if self.seconds is None else self.seconds * share
         epoch = self.steps_per_epoch
-        return partial(_is_over, deadline, epoch, self.patience, self.min_improvement)
+        return partial(_is_over, steps, deadline, epoch, self.patience, self.min_improvement)
 
 
 def _is_over(
+    steps: int,
     deadline: float,
     epoch: int,
     patience: int | None,
@@ -95,7 +99,7 @@ def _is_over(
     seconds, totals = history["seconds"], history["total"]
     # the first step's own time is unknown here: the history begins at its end
     step = (seconds[-1] - seconds[0]) / (len(seconds) - 1) if len(seconds) > 1 else 0.0
-    if seconds[-1] + epoch * step > deadline:
+    if seconds[-1] + min(epoch, steps - len(totals)) * step > deadline:
         return True
     if patience is None or len(totals) <= patience:
         return False
