@@ -81,8 +81,8 @@ class Plan:
 
         The sum of the memory of every run, the network's weights, the feature maps with their
         gradients, and the temporary memory of one layer, for the largest image that the network
-        gets; and of the optimizer's state before and after a dispatch. The factors were fitted to
-        measured runs (docs/performance.md).
+        gets; and of the canvas and the optimizer's state, before and after a dispatch. The factors
+        were fitted to measured runs (docs/performance.md).
         """
         images = {self.recipe.start.like, *(term.image for term in self.terms.values())}
         peaks = []
@@ -91,25 +91,14 @@ class Plan:
             if cost is None or cost.constants is None or cost.maps is None or cost.scratch is None:
                 return None
             peaks.append(_EVERY_RUN + cost.constants + _MAPS * cost.maps + _SCRATCH * cost.scratch)
-        return round(max(peaks) + _STATES * (self._state_size or 0))
+        return round(max(peaks) + _STATES * (self.checkpoint_size or 0))
 
     @property
     def checkpoint_size(self) -> int | None:
         """The bytes of a checkpoint at the largest scale, without its history; None if unknown."""
-        state = self._state_size
-        return None if state is None else self._pixels * 3 * 4 + state
-
-    @property
-    def _pixels(self) -> int:
-        """The number of pixels of the canvas at the largest scale."""
-        return max(math.prod(scaled(self.canvas, phase.scale)) for phase in self.phases)
-
-    @property
-    def _state_size(self) -> int | None:
-        """The bytes of the optimizer's state at the largest scale; None if unknown."""
-        with self.recipe.asking("optimizer") as optimizer:
-            size: int | None = optimizer.state_size(self._pixels)
-            return size
+        pixels = round(math.prod(self.canvas) * max(phase.scale for phase in self.phases) ** 2)
+        state = self.recipe.optimizer.state_size(pixels)
+        return None if state is None else state + pixels * 3 * 4
 
     @property
     def steps(self) -> int:

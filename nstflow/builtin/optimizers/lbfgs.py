@@ -31,10 +31,11 @@ class Lbfgs(Optimizer):
     `max_change`, and a step after which the total is more than a tenth above the one before is
     taken back. x then returns to where it was, and moves along the same direction by 0.1 to 0.5 of
     the way, to the minimum of the parabola through the two totals and the first slope. After five
-    such steps in a row, the next is taken as it is, and the pairs are forgotten.
+    such steps in a row, the next one is kept all the same, and the pairs are forgotten.
 
-    With `average: d`, the picture is the mean of the canvases of the phase, each with d times the
-    weight of the next. At another size, x starts at the canvas, without pairs.
+    The picture is the last canvas that was evaluated and kept. With `average: d`, it is the mean of
+    the canvases of the phase, each with d times the weight of the next. At another size, x starts
+    at the canvas, without pairs.
 
     Source: Nocedal and Wright, "Numerical Optimization", 2nd ed., algorithm 7.4 and section 3.5.
     The first step, and unit steps after it, are those of `torch.optim.LBFGS`.
@@ -103,8 +104,9 @@ class Lbfgs(Optimizer):
         return canvas, state, losses
 
     def result(self, canvas: Tensor, state: State) -> Tensor:
-        """Return the mean of the canvases, or the canvas itself."""
-        return canvas if self.average is None else tf.clip_by_value(state["average"], 0.0, 1.0)
+        """Return the mean of the canvases, or the last one that was evaluated and kept."""
+        best = state["last"] if self.average is None else state["average"]
+        return tf.clip_by_value(tf.reshape(best, canvas.shape), 0.0, 1.0)
 
     def state_size(self, pixels: int) -> int:
         """Return the bytes of the pairs, two iterates, a gradient, and the mean of the canvases."""
