@@ -76,5 +76,8 @@ def test_report_recipes_have_the_reports_settings() -> None:
             "beta_1": 0.99,
             "beta_2": 0.999,
             "epsilon": 0.1,
+            "decay": "none",
+            "average": None,
+            "carry_moments": True,  # at one size, it has no effect
         }
         assert recipe.start.model_dump() == {"use": "image", "like": "content", "image": "content"}

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -58,10 +58,7 @@ def main() -> None:
     try:
         app()
     except NstflowError as error:
-        if not error.closing and sys.argv[1] in ("run", "rerun"):
-            error.closing = "nothing was run"
-        show_problems(error)
-        sys.exit(2)
+        _refuse(error)
     except BrokenPipeError:  # such as `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -69,8 +66,15 @@ def main() -> None:
         problem = _problem_of(error)
         if problem is None:
             raise
-        show_problems(NstflowError(problem))
-        sys.exit(2)
+        _refuse(NstflowError(problem))
+
+
+def _refuse(error: NstflowError) -> NoReturn:
+    """Print the problems, and exit."""
+    if not error.closing and sys.argv[1] in ("run", "rerun"):
+        error.closing = "nothing was run"
+    show_problems(error)
+    sys.exit(2)
 
 
 def _problem_of(error: OSError) -> Problem | None:

@@ -71,7 +71,7 @@ def test_run_and_its_picture_say_how_they_were_made(what: str, call: Any, stoppe
         "loss look": "gram (image style, layers {image: 0.5}, weight 7, scale mean, centered"
         " false)",
         "optimizer": "adam (learning_rate 0.02, beta_1 0.99, beta_2 0.999, epsilon 0.1, decay"
-        " none)",
+        " none, carry_moments true)",
         "schedule": "epochs (epochs 1, steps_per_epoch 3)",
         "output": "png (name result)",
         "seed": "0",
