@@ -42,6 +42,8 @@ class Plan:
         cost: The cost of the features of the canvas at full size; None if it is unknown.
         assets: The files that are needed besides those that the recipe names.
         files: Setting, such as `images.content.path` → the file that it names.
+        checkpoint_size: Bytes of a checkpoint at the largest scale, without its history; None if
+            the optimizer does not say how large its state is.
         device_kind: The kind of device of the extractor and the cost.
         steps_of: The number of steps of each phase: the most that it can take, or those that it
             took in the run whose lockfile the recipe is.
@@ -59,6 +61,7 @@ class Plan:
     assets: tuple[Asset, ...]
     files: Mapping[str, Path]
     steps_of: tuple[int, ...]
+    checkpoint_size: int | None
     device_kind: Literal["cpu", "gpu"] = "cpu"
 
     def on(self, device: Literal["cpu", "gpu"] | None) -> Plan:
@@ -94,13 +97,6 @@ class Plan:
         return round(max(peaks) + _STATES * (self.checkpoint_size or 0))
 
     @property
-    def checkpoint_size(self) -> int | None:
-        """The bytes of a checkpoint at the largest scale, without its history; None if unknown."""
-        pixels = round(math.prod(self.canvas) * max(phase.scale for phase in self.phases) ** 2)
-        state = self.recipe.optimizer.state_size(pixels)
-        return None if state is None else state + pixels * 3 * 4
-
-    @property
     def steps(self) -> int:
         """The number of steps of all phases."""
         return sum(self.steps_of)
@@ -108,10 +104,8 @@ class Plan:
     @property
     def epochs(self) -> int:
         """The number of epochs of all phases."""
-        return sum(
-            math.ceil(steps / phase.steps_per_epoch)
-            for steps, phase in zip(self.steps_of, self.phases, strict=True)
-        )
+        pairs = zip(self.phases, self.steps_of, strict=True)
+        return sum(phase.epochs_in(steps) for phase, steps in pairs)
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -184,6 +178,9 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
     with origin.asking("extractor") as extractor:
         settled = ask(extractor.settled, layers, canvas, "cpu")
         cost = ask(settled.cost, layers, canvas)
+    pixels = round(math.prod(canvas) * max(phase.scale for phase in phases) ** 2)
+    with origin.asking("optimizer") as optimizer:
+        state = ask(optimizer.state_size, pixels)
     plan = Plan(
         recipe=recipe,
         sources=sources,
@@ -197,6 +194,7 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
         assets=assets,
         files=origin.files(),
         steps_of=tuple(phase.steps for phase in phases),
+        checkpoint_size=None if state is None else state + pixels * 3 * 4,
     )
     return plan if taken is None else plan.taking(taken)
 

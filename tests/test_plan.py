@@ -3,12 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import PIL.Image
 import pytest
 
 from nstflow.builtin.extractors.vgg19 import VGG19
+from nstflow.builtin.optimizers.adam import Adam
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan, make_plan, make_plans
 from nstflow.recipe.reader import load_recipe, read
@@ -446,3 +448,12 @@ def test_plan_shows_the_size_of_a_checkpoint(
     plan = make_plan(load_recipe(path))
     assert plan.checkpoint_size == arrays * 12 * plan.canvas[0] * plan.canvas[1]
     assert f"{plan.checkpoint_size / 1e6:.1f} MB" in call("plan", path).out
+
+
+def test_an_optimizer_that_fails_to_say_its_size_is_named(
+    write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Adam, "state_size", Mock(side_effect=ZeroDivisionError))
+    with pytest.raises(ZeroDivisionError) as caught:
+        make_plan(load_recipe(write(f"{HEAD}{IMAGES}{LOSSES}")))
+    assert "Raised in optimizer (use: adam)" in caught.value.__notes__[0]

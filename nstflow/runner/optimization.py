@@ -174,14 +174,12 @@ class Optimization:
         record(self._history, self.plan, rows.tolist(), seconds, loop.step)
         self._now = _Moment(loop.canvas, loop.state, loop.step, before)
         done += count
-        epochs_before = sum(
-            math.ceil(steps / phase.steps_per_epoch)
-            for steps, phase in zip(self.plan.steps_of[:index], self.plan.phases, strict=False)
-        )
+        earlier = zip(self.plan.phases, self.plan.steps_of[:index], strict=False)
+        epochs_before = sum(phase.epochs_in(steps) for phase, steps in earlier)
         return Progress(
             step=loop.step,
             steps=self.plan.steps,
-            epoch=epochs_before + math.ceil(done / phase.steps_per_epoch),
+            epoch=epochs_before + phase.epochs_in(done),
             epochs=self.plan.epochs,
             ends_epoch=done % phase.steps_per_epoch == 0 or done == planned,
             phase=index,

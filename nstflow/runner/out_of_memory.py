@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
@@ -66,8 +67,10 @@ def _advice(plan: Plan, needed: int | None, there_is: int | None) -> str:
 def memory_at(plan: Plan, scale: float) -> int | None:
     """Return the bytes that a run takes with all images at another scale."""
     sizes = {name: scaled(size, scale) for name, size in plan.sizes.items()}
+    canvas = scaled(plan.canvas, scale)
+    saved = round((plan.checkpoint_size or 0) * math.prod(canvas) / math.prod(plan.canvas))
     try:
-        return replace(plan, sizes=sizes, canvas=scaled(plan.canvas, scale)).memory
+        return replace(plan, sizes=sizes, canvas=canvas, checkpoint_size=saved).memory
     except ValueError:  # too small for a layer
         return None
 

@@ -204,7 +204,11 @@ class Phase:
     @property
     def epochs(self) -> int:
         """The number of epochs; the last one may be shorter."""
-        return -(-self.steps // self.steps_per_epoch)
+        return self.epochs_in(self.steps)
+
+    def epochs_in(self, steps: int) -> int:
+        """Return the number of epochs in some of the steps."""
+        return -(-steps // self.steps_per_epoch)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def show_weights(assets: list[Asset]) -> None:
 def _steps(plan: Plan) -> str:
     """Return the number of steps, and of those at each size."""
     most = "at most " if any(phase.stop for phase in plan.phases) else ""
-    text = f"{most}{sum(plan.steps_of)} in {plan.epochs} epochs"
+    text = f"{most}{plan.steps} in {plan.epochs} epochs"
     if len(plan.phases) == 1:
         return text
     sizes = [size_text(scaled(plan.canvas, phase.scale)) for phase in plan.phases]
