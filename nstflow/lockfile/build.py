@@ -164,7 +164,7 @@ def to_text(data: Data) -> str:
     """Return the text of a lockfile with this data."""
     made = data["lock"]["plugins"]["nstflow"]
     return (
-        f"# Written by nstflow {made}: everything that a run depends on. It runs like any recipe;\n"
+        f"# Written by nstflow {made}: what a run was made of. It runs like any recipe;\n"
         "# with --locked, only where files, weights and plugins are the same.\n"
         f"{to_yaml(data)}"
     )

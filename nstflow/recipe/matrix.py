@@ -85,7 +85,7 @@ class MatrixReader:
             chosen = {name: each for choice in choices for name, (_, each) in choice.items()}
             if not any(_holds(chosen, some) for some in excluded):
                 labels = [
-                    prefix + "-".join(_word(value) for _, value in choice.values())
+                    prefix + _label(choice)
                     for prefix, choice in zip(prefixes.values(), choices, strict=True)
                 ]
                 runs.append(("_".join(labels), chosen, self._source_of(base, choices)))
@@ -158,8 +158,11 @@ class MatrixReader:
             for setting, (_, value) in choice.items():
                 known.setdefault(setting, []).append(value)
         written = self._written.get(EXCLUDE)
-        found = []
-        for at, some in self._mappings((MATRIX, EXCLUDE), [] if written is None else written):
+        found: list[Mapping[str, Any]] = []
+        if not isinstance(written, list | None):
+            self._refuse_type((MATRIX, EXCLUDE), "a list of mappings", written)
+            return found
+        for at, some in self._mappings((MATRIX, EXCLUDE), written or []):
             for setting, value in some.items():
                 path = (*at, setting)
                 if setting not in known:
@@ -198,7 +201,7 @@ class MatrixReader:
     def _group(self, name: str, written: Any) -> Iterator[Choice]:
         keys: Keys = (MATRIX, name)
         near = suggest(name.partition(".")[0], _FIELDS) if "." in name else ""
-        if near or not isinstance(written, list) or not written:
+        if near or not isinstance(written, list | dict) or not written:
             got = "this is neither a setting nor a group of settings."
             hint = near or "A group is a list of mappings, setting: value; an axis is a setting."
             self._add_problem(keys, got, hint, key=True)
@@ -210,16 +213,15 @@ class MatrixReader:
                     self._add_problem((*at, setting), "a matrix can't set this.", hint, key=True)
             yield {setting: ((*at, setting), value) for setting, value in values.items()}
 
-    def _mappings(self, keys: Keys, written: Any) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
-        """Yield each item of what should be a list of mappings, with its place."""
-        if not isinstance(written, list):
-            self._refuse_type(keys, "a list of mappings", written)
-            return
-        for index, item in enumerate(written):
+    def _mappings(
+        self, keys: Keys, written: list[Any] | dict[str, Any]
+    ) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
+        """Yield each item of what should be a list or a mapping of mappings, with its place."""
+        for key, item in written.items() if isinstance(written, dict) else enumerate(written):
             if isinstance(item, dict) and item:
-                yield (*keys, index), item
+                yield (*keys, key), item
             else:
-                self._refuse_type((*keys, index), "a mapping of settings", item)
+                self._refuse_type((*keys, key), "a mapping of settings", item)
 
     def _refuse_type(self, keys: Keys, wanted: str, value: Any) -> None:
         self._add_problem(keys, f"this must be {wanted}, but is {describe_value(value)}.")
@@ -288,6 +290,15 @@ def _ends(setting: str) -> list[str]:
     """Return the ends of a setting's path, the shortest first."""
     parts = setting.split(".")
     return [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+
+
+def _label(choice: Choice) -> str:
+    """Return what the name of a run says of a choice: its own name in a group, or its values."""
+    place, _ = next(iter(choice.values()))
+    name = next(iter(place[2:-1]), None)  # of (matrix, group, choice, setting)
+    if isinstance(name, str):
+        return _safe(name)
+    return "-".join(_word(value) for _, value in choice.values())
 
 
 def _word(value: Any) -> str:

@@ -106,6 +106,11 @@ class Lock(_Section):
     )
 
 
+_Choices = (
+    Annotated[list[Any], Field(min_length=1)] | Annotated[dict[str, Any], Field(min_length=1)] | str
+)
+
+
 class PluginChoice(_Section):
     """Which plugins are used."""
 
@@ -147,7 +152,7 @@ class Recipe(_Section):
         Checkpoints(), description="How often a run saves a checkpoint."
     )
     plugins: PluginChoice = Field(PluginChoice(), description="Which plugins are used.")
-    matrix: dict[str, Annotated[list[Any], Field(min_length=1)] | str] | None = Field(
+    matrix: dict[str, _Choices] | None = Field(
         None,
         min_length=1,
         description="Axes, groups and `exclude`, for many runs from one recipe.",

@@ -142,9 +142,7 @@ def test_it_runs_to_the_same_pixels(ran: Path, read: Any, tmp_path: Path) -> Non
     assert lockfile.data == data
     text = (ran / "out" / "recipe.lock.yaml").read_text(encoding="utf-8")
     assert lockfile.to_text() == to_text(data) == text
-    assert text.startswith(
-        f"# Written by nstflow {version('nstflow')}: everything that a run depends on."
-    )
+    assert text.startswith(f"# Written by nstflow {version('nstflow')}: what a run was made of.")
     assert "\n  content: {use: file, path: ../photo.png, max_megapixels: 64.0" in text
 
 

@@ -117,6 +117,19 @@ def test_a_group_sets_its_settings_together(cells: Any) -> None:
     assert heights == [20, 20, 16, 16]
 
 
+def test_the_choices_of_a_group_may_have_names(cells: Any) -> None:
+    found = cells("""\
+        method:
+          plain: {images.style.height: 20}
+          two words: {losses.look: {use: gram, image: style, weight: 3}}
+        seed: [4, 5]
+        """)
+    expected = ["plain_seed-4", "plain_seed-5", "two-words_seed-4", "two-words_seed-5"]
+    assert names(found) == expected
+    assert found[3].origin.source.data["losses"]["look"]["weight"] == 3
+    assert values(found)[1] == {"images.style.height": 20, "seed": 5}
+
+
 def test_values_of_any_kind_and_items_of_lists(cells: Any) -> None:
     found = cells("""\
         compute.deterministic: [true, false]
@@ -232,7 +245,7 @@ NO_FILE = "A pattern starts at the recipe's folder."
         ("losse.a: [1]", [f"1:3 losse.a: {NEITHER} Did you mean 'losses'?"]),
         (
             "pair: {seed: 1}",
-            [f"1:3 pair: {NEITHER} A group is a list of mappings, setting: value;"],
+            ["1:16 pair.seed: this must be a mapping of settings, but is 1."],
         ),
         (
             "pair: [{seed: 1}, 5, {}]",
