@@ -89,5 +89,5 @@ def require_same_size(canvas: Size, reference: Size | None) -> None:
     """
     if reference is not None and reference != canvas:
         got = f"the canvas is {size_text(canvas)}, but this image {size_text(reference)}."
-        hint = "Prepare both at one size, or let start.like name this image."
+        hint = "Resize or crop both to one size, or set start.like to this image's name."
         raise NstflowError(Problem("", "image", got, hint))

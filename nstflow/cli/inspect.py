@@ -62,7 +62,7 @@ def stages(
     block: Blocks = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """List the stages that recipes can name; with a slot and a name, show one stage."""
+    """List the installed stages; with a slot and a name, show one stage."""
     from nstflow.cli.console.stage_view import show_slots, show_stage
     from nstflow.stages.slots import ALL_SLOTS
 

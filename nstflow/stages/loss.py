@@ -15,7 +15,10 @@ from nstflow.stages.types import Features, Size
 
 Normalize = Annotated[
     Literal["rms"] | None,
-    Field(description="`rms` divides features by the root mean square of the reference's."),
+    Field(
+        description="`rms` divides the loss by a power of the root mean square of the image's"
+        " features, so that their size has no effect."
+    ),
 ]
 """A setting that makes a loss independent of how large the features of a network are."""
 
@@ -26,7 +29,9 @@ class LossTerm(Stage):
     image: ImageRef | None = Field(
         None, description="The reference image; without one there is no target."
     )
-    layers: Layers = Field(description="A group, a list of layers, or a mapping layer: share.")
+    layers: Layers = Field(
+        description="A group, a list of layers, or a mapping of layers to shares (factors)."
+    )
     weight: float = Field(1.0, description="The factor of the term in the sum.")
 
     def share_of_each(self, count: int) -> float:
@@ -100,7 +105,11 @@ class LocalTerm(LossTerm):
 
     margin: ClassVar[int] = 0
 
-    region: MaskRef | None = Field(None, description="A mask: the part of the canvas that counts.")
+    region: MaskRef | None = Field(
+        None,
+        description="A mask for the canvas: where this image is opaque, the loss counts. Load it"
+        " with `transparency: weight`.",
+    )
 
     @property
     def masks(self) -> tuple[str | None, str | None]:
@@ -123,22 +132,31 @@ class StatisticTerm(LossTerm):
     This class flattens feature maps to weighted points and multiplies by the shares of the layers.
     A subclass has only two methods, `summarize` and `distance`. A summary may depend on the points,
     their weights and the settings of the term, except `image`, `layers`, `weight` and the regions:
-    terms that differ only in these share one summary.
+    terms that differ only in these share one summary. A loss that uses random numbers derives from
+    `LossTerm` instead, and uses `features.points` and `features.seed`.
 
     Attributes:
         additive: Whether the summary of an image is the weighted mean of the summaries of its
-            parts, so that a large image can be summarized tile by tile. This may depend on
-            settings. A loss that uses random numbers derives from `LossTerm` instead, and uses
-            `features.points` and `features.seed`.
+            parts. This may depend on settings. At present only `check_stage` uses it, to test that
+            it is true.
     """
 
     additive: ClassVar[bool] = True
 
     image: ImageRef = Field(description="The image whose statistics to match.", examples=["style"])
-    layers: Layers = Field("style", description="A group, a list of layers, or layer: share.")
-    region: MaskRef | None = Field(None, description="A mask: the part of the canvas that counts.")
+    layers: Layers = Field(
+        "style",
+        description="A group, a list of layers, or a mapping of layers to shares (factors).",
+    )
+    region: MaskRef | None = Field(
+        None,
+        description="A mask for the canvas: where this image is opaque, the loss counts. Load it"
+        " with `transparency: weight`.",
+    )
     image_region: MaskRef | None = Field(
-        None, description="A mask: the part of the image that counts."
+        None,
+        description="A mask for `image`: where this image is opaque, `image` counts. Load it with"
+        " `transparency: weight`.",
     )
 
     @property

@@ -126,7 +126,9 @@ class Loader(Stage):
 class Preprocessor(Stage):
     """Prepares images. Preprocessors run in the recipe's order."""
 
-    only: tuple[ImageRef, ...] | None = Field(None, description="The images to prepare, or all.")
+    only: tuple[ImageRef, ...] | None = Field(
+        None, description="Names of the images to prepare; by default all."
+    )
 
     @abstractmethod
     def size(self, size: Size) -> Size:
@@ -192,7 +194,8 @@ class Start(Stage):
 
     like: ImageRef = Field(
         "content",
-        description="The image whose size the canvas has. Without an image content: `image`.",
+        description="The image whose size the canvas has. If the recipe has no image called"
+        " content, the default is the one that `image` names.",
     )
 
     @abstractmethod
@@ -265,7 +268,7 @@ class Postprocessor(Stage):
 
 
 class Executor(Stage):
-    """Makes the runs of a matrix, in one or many processes. Chosen on the command line.
+    """Carries out the runs of a matrix, in one or many processes. Chosen on the command line.
 
     With the same number of threads, all executors make the same pictures.
     """

@@ -285,7 +285,7 @@ def test_a_worker_that_can_not_use_the_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         probe(tmp_path, worker)
     (tmp_path / "owner").write_text("another")
-    with pytest.raises(OSError, match="it has another folder of that name"):
+    with pytest.raises(OSError, match="the storage is not shared"):
         probe(tmp_path, worker)
     (tmp_path / "owner").write_text(tmp_path.name)
     assert probe(tmp_path, worker)

@@ -85,7 +85,7 @@ def test_a_new_package_can_be_installed(tmp_path: Path) -> None:
     (folder / "nstflow_soft_focus.py").unlink()
     shown = run(folder, "-m", "nstflow", "stages", "losses", "soft_focus")
     assert shown.returncode == 0, shown.stderr
-    assert "Match the mean and the spread" in shown.stdout
+    assert "Match the mean and the mean square" in shown.stdout
 
 
 @pytest.mark.parametrize(

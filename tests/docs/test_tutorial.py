@@ -97,7 +97,7 @@ def test_followed_word_for_word(tmp_path: Path) -> None:
     assert "valid" in printed["nstflow validate mine/recipe.yaml --plugin mine/moments.py"]
     shown = printed["nstflow stages losses moments --plugin mine/moments.py"]
     assert "moments: {use: moments, image: style" in shown
-    assert "Weight of the spread" in shown
+    assert "Factor of the mean square" in shown
     assert "nstflow-moments 0.1.0" in printed["nstflow plugins"]
     for name in ("first", "second", "third"):
         run = tmp_path / "runs" / name

@@ -1,1 +1,1 @@
-"""Where the runs of a matrix are made."""
+"""Where the runs of a matrix are carried out."""

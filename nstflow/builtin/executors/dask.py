@@ -32,21 +32,33 @@ _ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d{1,5}")
 
 
 class Dask(Executor):
-    """Make runs on the workers of a Dask cluster, one at a time on each.
+    """Carry out runs on the workers of a Dask cluster, one at a time on each.
 
-    The workers need nstflow, the recipe's plugins, and the storage of the run directories and of
-    the images under the same paths. If a worker dies, another one resumes its run from the last
-    checkpoint. If workers have the Dask resource `GPU`, each run uses one.
+    Every worker needs nstflow and the recipe's plugins, and must see the run directories and the
+    images under the same paths as this machine. If a worker dies, another one resumes its run from
+    the last checkpoint. If workers have the Dask resource `GPU`, each run uses one.
     """
 
     use: Literal["dask"] = "dask"
     scheduler: str | None = Field(
-        None, description="Such as tcp://host:8786; by default a cluster on this machine."
+        None,
+        description="Address of a running scheduler, such as tcp://host:8786; by default nstflow"
+        " starts a cluster on this machine.",
     )
     workers: int | None = Field(
-        None, ge=1, le=256, description="Workers on this machine; by default one per two cores."
+        None,
+        ge=1,
+        le=256,
+        description="Number of workers to start on this machine, but never more than runs; by"
+        " default one with a GPU, or one per two cores but at least two.",
     )
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads in each worker.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Threads that each run computes with; by default workers on this machine share"
+        " its cores, and those of another scheduler use all cores.",
+    )
 
     @model_validator(mode="after")
     def _one_cluster(self) -> Dask:
@@ -99,7 +111,7 @@ class Dask(Executor):
             return
         gpus = [] if jobs[0].device == "cpu" else gpus_here()
         if gpus[1:]:
-            got = "a cluster on this machine has one GPU at most."
+            got = f"there are {len(gpus)} GPUs, and a cluster that nstflow starts uses only one."
             raise _refusal(got, "Use --executor processes, or start one worker for each GPU.")
         count = min(self.workers or len(gpus) or max(2, cores() // 2), len(jobs))
         with block_signals(signal.SIGINT):  # not for the workers, nor for Dask's threads
@@ -149,7 +161,8 @@ def _check_workers(client: Any, flags: Path, stop: Stop) -> bool:
     failed = [f"{worker} ({e})" for worker, e in answers.items() if isinstance(e, Exception)]
     if failed:
         got = f"not every worker can use '{flags.parent}': {'; '.join(sorted(failed))}."
-        raise _refusal(got, "Give --out a folder that all share, and install nstflow there.")
+        hint = "Choose an --out that all workers share, and install nstflow on every worker."
+        raise _refusal(got, hint)
     return any(answers.values())
 
 
@@ -252,6 +265,6 @@ def probe(flags: Path, dask_worker: Any = None) -> bool:
         OSError: It can't use the folder.
     """
     if (flags / "owner").read_text() != flags.name:
-        raise OSError("it has another folder of that name")
+        raise OSError("its folder of that name is another one: the storage is not shared")
     (flags / uuid.uuid4().hex).touch()
     return "GPU" in dask_worker.state.total_resources

@@ -27,14 +27,19 @@ STOP_TIMEOUT = 60  # seconds that a process has to end its run
 
 
 class Processes(Executor):
-    """Make several runs at a time on this machine, in a process per GPU or sharing the cores.
+    """Carry out several runs at a time on this machine, each in its own process.
 
-    A run whose process dies is resumed in another process, once.
+    There is one process per GPU, or several that share the CPU's cores. If a process dies, its run
+    is resumed in another process; if that one dies too, the run has failed.
     """
 
     use: Literal["processes"] = "processes"
     workers: int | None = Field(
-        None, ge=1, le=256, description="Processes; by default one per GPU, or per two cores."
+        None,
+        ge=1,
+        le=256,
+        description="Number of processes, but never more than runs; by default one per GPU, or one"
+        " per two cores but at least two.",
     )
     threads: int | None = Field(
         None, ge=1, le=1024, description="Threads in each process; by default they share the cores."

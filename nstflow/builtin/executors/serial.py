@@ -12,7 +12,7 @@ from nstflow import Executor, Job, JobResult, Stop, Tell, Work
 
 
 class Serial(Executor):
-    """Make one run after another, in this process."""
+    """Carry out one run after another, in this process."""
 
     use: Literal["serial"] = "serial"
     threads: int | None = Field(

@@ -46,7 +46,7 @@ _MEANS_FILE = Path(__file__).with_name("vgg19_means.npz")
 _MEANS = Asset(
     "mean activations",
     present=True,
-    note="of each filter over 14 photographs; nstflow contains them",
+    note="of each filter over 14 photographs; the file is part of nstflow",
     sha256="40f42664129e80d6de20ca6f8ea43853d1c681957de46a1440655b507e4588b8",
 )
 
@@ -76,16 +76,17 @@ class VGG19(Extractor):
     converted to BGR and scaled to 0-255, and ImageNet's mean is subtracted, as in the training of
     the network. Each convolution pads its border with zeros. With `padding: replicate`, the first
     one repeats the edges of the image instead. With `mirror`, the image is extended by 16 pixels,
-    mirrored about its outer pixels, and feature maps are cropped again. Pooling halves a side and
-    drops an odd last row or column: of 2×2 values it takes the maximum, the mean, or √(Σ x²), and
-    multiplies it by the gain.
+    mirrored about its outer pixels, and feature maps are cropped again. Pooling halves both sides
+    and drops an odd last row or column. Of 2×2 values it takes the maximum, the mean, or √(Σ x²),
+    and multiplies it by `pooling_gain`.
 
     With `filters: normalized`, m is the mean activation of each filter over photographs, and a
-    feature F becomes F / m: a kernel and its bias are divided by the m of its outputs, and
-    multiplied by that of its inputs. Losses then need other weights.
+    feature F becomes F / m: a kernel and its bias are divided by the m of its outputs, and the
+    kernel is multiplied by the m of its inputs. The losses then have other values, so give them
+    other weights in the recipe.
 
-    Errors: a side is shorter than 2ᵇ⁻¹ pixels for a layer of block b (16 for `block5_*`), or than
-    17 pixels with `mirror`.
+    Error: a side of an image is shorter than 2ᵇ⁻¹ pixels, where b is the block of the deepest layer
+    in use (16 pixels for `block5_*`); with `mirror`, shorter than 17 pixels.
 
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
     Recognition", ICLR 2015, configuration E. Normalized filters: Gatys, Ecker and Bethge, "Image
@@ -103,7 +104,7 @@ class VGG19(Extractor):
             "content": ("block5_conv2",),
             "style": ("block1_conv1", "block3_conv1", "block5_conv1"),
         },
-        description="Named groups of layers; each group left out has its default.",
+        description="Named groups of layers; `content` and `style` have defaults if left out.",
     )
     filters: Literal["trained", "normalized"] = Field(
         "trained",
@@ -111,8 +112,9 @@ class VGG19(Extractor):
     )
     padding: Literal["zeros", "replicate", "mirror"] = Field(
         "zeros",
-        description="Outside the image: zeros, as in training; its edges, for the first convolution"
-        " (replicate); or 16 mirrored pixels (mirror), which avoid coloured fringes at the border.",
+        description="What is outside the image. zeros: as in training; replicate: its edges, for"
+        " the first convolution only; mirror: 16 mirrored pixels, against coloured dots at the"
+        " border.",
     )
     pooling: Pooling = Field(
         "max",
@@ -122,12 +124,14 @@ class VGG19(Extractor):
         1.0,
         gt=0,
         allow_inf_nan=False,
-        description="Multiplies each pooled map. Mean activations differ from those of max by at"
-        " most 15 % with 1.4 for avg and 11 % with 0.65 for l2.",
+        description="Multiplies each pooled map. 1.4 with avg and 0.65 with l2 keep mean"
+        " activations within 15 % and 11 % of those with max.",
     )
     convolution: Literal["auto"] | Method | dict[str, Method] = Field(
         "auto",
-        description="auto, direct, winograd, or a mapping layer: algorithm, the rest auto.",
+        description="The algorithm of the convolutions, which changes speed and rounding: auto"
+        " (chosen for each layer), direct or winograd. Or a mapping of layers to these; layers left"
+        " out are auto.",
     )
 
     @field_validator("filters")
@@ -263,10 +267,9 @@ def _down_to(layers: Sequence[str]) -> list[str]:
 
 
 def _normalize(weights: "dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]") -> None:
-    """Divide what each filter gives by its mean activation, and multiply what reads it.
+    """Divide kernel and bias of each filter by its mean activation m, so that features are F / m.
 
-    The scales are positive, so they pass through ReLU and pooling: features are those of the
-    trained filters, each divided by its mean.
+    The next layer's weights for it are multiplied by m. ReLU and pooling keep positive factors.
     """
     import numpy as np
 

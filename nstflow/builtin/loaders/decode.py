@@ -109,7 +109,10 @@ def _conversion(image: PIL.Image.Image, mode: str, path: Path) -> Any:
     try:
         return profile.conversion(image.info.get("icc_profile"), mode)
     except profile.UnfitProfileError:
-        _notice(f"{path.name} has a colour profile that does not fit: taken as sRGB")
+        _notice(
+            f"{path.name} has a colour profile that is damaged or does not fit its pixels: its"
+            " colours are read as sRGB"
+        )
         return None
 
 

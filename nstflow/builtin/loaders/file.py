@@ -35,7 +35,8 @@ class File(Loader):
     )
     transparency: Literal["white", "weight"] = Field(
         "white",
-        description="white: on a white background; weight: the same, and alpha is the weight.",
+        description="white: put the image on white; weight: the same, and style losses count each"
+        " position by its opacity. Masks need weight.",
     )
 
     def size(self, folder: Path) -> Size:

@@ -14,10 +14,12 @@ class Content(LocalTerm):
 
     With the features A of the canvas and C of the reference, the loss of a layer is
 
-        scale: mean   mean((A - C)²)       as in the numbers of the original report
-        scale: sum    ½ Σ (A - C)²         as in its formulas; listed layers have share 1
+        scale: mean   mean((A - C)²)   as in the numbers of the capstone report (docs/report.md)
+        scale: sum    ½ Σ (A - C)²     as in the report's formulas; each layer of a list or group
+                                       has the share 1
 
-    In a region, `sum` is the mean of the region times the number of all positions.
+    With a `region`, `sum` is the mean of ½ Σ (A - C)² of the positions in the region, times the
+    number of all positions.
 
     `normalize: rms` divides the loss by r², the mean square of C. The losses of the layers are
     multiplied by their shares and added. The reference must have the size of the canvas.
@@ -28,7 +30,10 @@ class Content(LocalTerm):
 
     use: Literal["content"] = "content"
     image: ImageRef = Field("content", description="The image whose content to match.")
-    layers: Layers = Field("content", description="A group, a list of layers, or layer: share.")
+    layers: Layers = Field(
+        "content",
+        description="A group, a list of layers, or a mapping of layers to shares (factors).",
+    )
     scale: Literal["mean", "sum"] = Field("mean", description="Mean or sum of squared differences.")
     normalize: Normalize = None
 

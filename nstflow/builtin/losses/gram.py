@@ -14,17 +14,18 @@ class Gram(StatisticTerm):
     F `(n, c)` has one row per position. G = FᵀF / n is the Gram matrix `(c, c)` of the canvas, A
     that of the style, and m the number of positions of the style. The loss of a layer is
 
-        scale: mean        mean((G - A)²)         as in the numbers of the original report
-        scale: sum         Σ (nG - mA)²           as in its formulas: FᵀF is not divided
-        scale: gatys       Σ (G - A)² / 4c²       Σ (nG - nA)² / 4c²n² if n = m
-        scale: gatys_2017  mean((G - A)²) / c²    as in the second source, with weight 1000
+        scale: mean        mean((G - A)²)         as in the numbers of the capstone report
+        scale: sum         Σ (nG - mA)²           as in the report's formulas: FᵀF is not divided
+        scale: gatys       Σ (G - A)² / 4c²       equation 4 of the first source, if n = m
+        scale: gatys_2017  mean((G - A)²) / c²    the second source's program, with `weight: 1000`
 
-    The losses of the layers are multiplied by their shares and added. Each layer of a plain list
-    has an equal part of the share 1 with `mean`, and the share 1 with the others.
+    The capstone report is described in docs/report.md. The losses of the layers are multiplied by
+    their shares and added. In a list or group of k layers, each layer has the share 1 / k with
+    `mean`, and the share 1 with the other scales.
 
-    `centered: true` compares covariances: G and A of the features minus their means. `normalize:
-    rms` divides the loss by r⁴, where r² is the mean of the diagonal of A before centering, or of
-    mA with `sum`.
+    `centered: true` subtracts the mean of each feature first, so that G and A are covariances.
+    `normalize: rms` divides the loss by r⁴. r² is the mean of the diagonal of A, without the
+    subtraction; with `sum`, of mA.
 
     Source: Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
     CVPR 2016, equations 3 to 5; Gatys, Ecker, Bethge, Hertzmann and Shechtman, "Controlling
@@ -33,9 +34,9 @@ class Gram(StatisticTerm):
 
     use: Literal["gram"] = "gram"
     scale: Literal["mean", "sum", "gatys", "gatys_2017"] = Field(
-        "mean", description="How products and differences are scaled."
+        "mean", description="The formula; `gatys` and `gatys_2017` are those of the papers."
     )
-    centered: bool = Field(False, description="Whether to compare covariances instead.")
+    centered: bool = Field(False, description="Compare covariances, not Gram matrices.")
     normalize: Normalize = None
 
     @property

@@ -18,9 +18,9 @@ class MeanStd(StatisticTerm):
 
         mean((μ - μₛ)²) + mean((σ - σₛ)²)
 
-    or only one of the two, as `of` says. A variance has 1e-6 r² added before the root, where r is
-    the root mean square of the style's features; `normalize: rms` divides the loss by r². The
-    losses of the layers are multiplied by their shares and added.
+    or only one of the two, as `of` says. σ is √(variance + 1e-6 r²), where r is the root mean
+    square of the style's features; `normalize: rms` divides the loss by r². The losses of the
+    layers are multiplied by their shares and added.
 
     Source: Li, Wang, Liu and Hou, "Demystifying Neural Style Transfer", IJCAI 2017.
     """

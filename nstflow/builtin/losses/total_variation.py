@@ -21,10 +21,10 @@ class TotalVariation(LocalTerm):
                           keeps edges sharper than l2
         kind: nine_point  mean of 2 (d² + e²) / 3 + (f² + g²) / 6, with the differences f and g
                           along both diagonals; the loss of a ramp is its squared slope, in any
-                          direction
+                          direction; the gradient at a pixel depends on nine pixels
 
-    For l2 and l1, a direction with only one pixel adds nothing. For nine_point, the pixels of the
-    border are repeated outside.
+    For l2 and l1, a direction with only one pixel adds nothing. For nine_point, the last row and
+    the last column are repeated, so that every pixel has neighbours below and on the right.
 
     Source: Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them",
     CVPR 2015, with exponent 2 and means instead of sums; nine_point is that of
@@ -36,7 +36,11 @@ class TotalVariation(LocalTerm):
     use: Literal["total_variation"] = "total_variation"
     layers: Layers = Field(("image",), description="Usually the pixels, [image].")
     image: None = Field(None, description="This loss has no reference.")
-    kind: Literal["l2", "l1", "nine_point"] = Field("l2", description="How to add differences.")
+    kind: Literal["l2", "l1", "nine_point"] = Field(
+        "l2",
+        description="l2: squared differences; l1: absolute ones, which keep edges sharper;"
+        " nine_point: squared ones, also along the diagonals.",
+    )
 
     def differences(self, features: Features, target: Any) -> Mapping[str, Tensor]:  # noqa: ARG002
         """Return the penalties of the differences to the next row and to the next column."""

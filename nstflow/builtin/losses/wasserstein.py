@@ -1,4 +1,4 @@
-"""Match the style by its Gaussian distribution of features."""
+"""Match the style by the mean and the covariance of its features."""
 
 from typing import Any, Literal
 
@@ -41,7 +41,7 @@ class Wasserstein(StatisticTerm):
         return {"mean": weighted_mean(points, weights), "gram": gram_matrix(points, weights)}
 
     def target(self, features: Features) -> Any:
-        """Return r², and of the features divided by r: the mean, tr Σₛ and Σₛ^½."""
+        """Return r², and the mean, tr Σₛ and Σₛ^½ of the features divided by r."""
         kept = {}
         for layer, summary in super().target(features).items():
             square = mean_square(summary["gram"])

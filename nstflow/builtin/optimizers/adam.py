@@ -8,8 +8,8 @@ from pydantic import Field, field_validator
 from nstflow import Objective, Optimizer, State, Tensor, tf
 from nstflow.toolkit import resample, running_mean
 
-# In float32, in which the canvas moves, what is smaller than the first is 0 to TensorFlow; from the
-# second on, numbers round to 1, from the third on to infinity.
+# Limits of float32, the type of the canvas: TensorFlow takes numbers below _SMALLEST as 0; numbers
+# from _ONE on round to 1, and from _INFINITE on to infinity.
 _SMALLEST, _ONE, _INFINITE = 2.0**-126, 1 - 2.0**-25, 2.0**128 - 2.0**103
 
 
@@ -21,17 +21,21 @@ class Adam(Optimizer):
         m ← β1 m + (1 - β1) g          v ← β2 v + (1 - β2) g²
         canvas ← clip(canvas - lr · √(1 - β2ᵗ) / (1 - β1ᵗ) · m / (√v + ε))
 
-    as Keras defines it: ε is added to the uncorrected √v. The defaults are the original report's.
+    as Keras defines it: ε is added to the uncorrected √v. The defaults are those of the
+    capstone report (docs/report.md).
 
-    With `decay: cosine`, step k of a phase of n steps has lr · ½ (1 + cos(π (k - 1) / n)).
+    A phase is the steps at one size. With `decay: cosine`, step k of a phase of n steps has
+    lr · ½ (1 + cos(π (k - 1) / n)).
 
     With `average: d`, the picture is the mean of the canvases of the phase, each with d times the
-    weight of the next. The mean has less noise than a single canvas, which is what is evaluated.
+    weight of the next. The mean has less noise than a single canvas. The losses are always those of
+    the single canvases.
 
-    From one size to the next, m is resized by bicubic and v by bilinear interpolation, and t counts
-    on. With r = old pixels / new pixels, m is multiplied by r and v by r², because the losses are
-    means over the positions, so the gradient of a pixel falls with their number. The rate and the
-    mean of the canvases begin anew. With `carry_moments: false` all begins anew.
+    At the next size, m is resized by bicubic and v by bilinear interpolation, and t continues. With
+    r = old pixels / new pixels, m is multiplied by r and v by r²: most losses are means over the
+    positions, so the gradient of a pixel falls with their number (not with `scale: sum`). The
+    cosine of `decay` and the mean of the canvases start again. With `carry_moments: false`, m, v
+    and t start again too.
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, sections 2 and
     7.2; Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017.
@@ -44,10 +48,16 @@ class Adam(Optimizer):
     epsilon: float = Field(0.1, gt=0, description="Added to the root of the mean squared gradient.")
 
     decay: Literal["none", "cosine"] = Field(
-        "none", description="How the step size falls to 0 in the steps of a phase, if it does."
+        "none",
+        description="none: a constant step size; cosine: it falls along a cosine, almost to 0, in"
+        " the steps at each size.",
     )
     average: float | None = Field(
-        None, ge=0, le=0.9999, description="Decay of the mean of the canvases, if there is one."
+        None,
+        ge=0,
+        le=0.9999,
+        description="If set, the picture is a mean of the canvases, each with this many times the"
+        " weight of the next; if not, it is the last canvas.",
     )
 
     carry_moments: bool = Field(True, description="Keep m and v from one size to the next.")
@@ -56,7 +66,7 @@ class Adam(Optimizer):
     @classmethod
     def _is_below_one(cls, beta: float) -> float:
         if beta >= _ONE:
-            raise ValueError(f"in float32, {beta!r} is 1, which ignores every gradient")
+            raise ValueError(f"in float32, {beta!r} rounds to 1, which ignores every gradient")
         return beta
 
     @field_validator("learning_rate", "epsilon")

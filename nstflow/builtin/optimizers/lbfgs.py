@@ -15,9 +15,9 @@ class Lbfgs(Optimizer):
     """Update the pixels by L-BFGS, with one evaluation a step.
 
     x is the iterate, whose pixels may leave [0, 1]; the canvas is clip(x, 0, 1), and g the gradient
-    there. After each step the move s and the change y of the gradient are kept, the last `history`
-    pairs of them, if s·y > 10⁻⁶ |s| |y|. With γ = s·y / y·y of the last pair, they define a matrix
-    H ≈ the inverse Hessian, by which
+    there. Each step gives a pair: the move s of x, and the change y of the gradient. It is kept if
+    s·y > 10⁻⁶ |s| |y|, and only the last `history` pairs are kept. With γ = s·y / y·y of the last
+    pair, they define a matrix H ≈ the inverse Hessian, by which
 
         x ← x - lr · H g
 
@@ -27,32 +27,47 @@ class Lbfgs(Optimizer):
         q ← g;  a_i = s_i·q / s_i·y_i,  q ← q - a_i y_i
         r ← γ q;  r ← r + (a_i - y_i·r / s_i·y_i) s_i
 
-    There is no line search. Two rules keep the steps in bounds: no pixel changes by more than
-    `max_change`, and a step after which the total is more than a tenth above the one before is
-    taken back. x then returns to where it was, and moves along the same direction by 0.1 to 0.5 of
-    the way, to the minimum of the parabola through the two totals and the first slope. After five
-    such steps in a row, the next one is kept all the same, and the pairs are forgotten.
+    There is no line search. Two rules limit the steps: no pixel changes by more than `max_change`,
+    and a step that raises the total loss by more than a tenth is undone. x then returns to where it
+    was, and moves along the same direction by 0.1 to 0.5 of the way, to the minimum of the parabola
+    through the two totals and the first slope. After five undone steps in a row, the next one is
+    kept even if it raises the total as much; if it does, all pairs are discarded.
 
     The picture is the last canvas that was evaluated and kept. With `average: d`, it is the mean of
-    the canvases of the phase, each with d times the weight of the next. At another size, x starts
-    at the canvas, without pairs.
+    all canvases at this size, those of undone steps too, each with d times the weight of the next.
+    At another size, x starts at the canvas, without pairs.
 
     Source: Nocedal and Wright, "Numerical Optimization", 2nd ed., algorithm 7.4 and section 3.5.
-    The first step, and unit steps after it, are those of `torch.optim.LBFGS`.
+    As in `torch.optim.LBFGS`, only the first step is scaled, by min(1, 1 / Σ|g|).
     """
 
     use: Literal["lbfgs"] = "lbfgs"
-    learning_rate: float = Field(1.0, gt=0, le=100, description="Factor on the step; 1 is L-BFGS.")
-    history: int = Field(10, ge=1, le=1000, description="Pairs of a move and a change to keep.")
+    learning_rate: float = Field(
+        1.0, gt=0, le=100, description="Multiplies every step; 1 is ordinary L-BFGS."
+    )
+    history: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="Number of earlier steps to remember, each as its move and the change of the"
+        " gradient.",
+    )
     max_change: float = Field(
-        0.1, gt=0, le=1e6, description="How much a pixel may change in a step; it is in [0, 1]."
+        0.1,
+        gt=0,
+        le=1e6,
+        description="The most that a pixel value may change in a step; pixels are in [0, 1].",
     )
     average: float | None = Field(
-        None, ge=0, le=0.9999, description="Decay of the mean of the canvases, if there is one."
+        None,
+        ge=0,
+        le=0.9999,
+        description="If set, the picture is a mean of the canvases, each with this many times the"
+        " weight of the next; if not, it is the last canvas that was kept.",
     )
 
     def start(self, canvas: Tensor, steps: int) -> State:  # noqa: ARG002 - the contract
-        """Return the canvas as the iterate, and no pairs: zeros have no effect."""
+        """Return the canvas as the iterate; zeros in place of pairs have no effect."""
         flat = tf.reshape(canvas, (-1,))
         pairs = tf.zeros((self.history, *flat.shape))
         return {
@@ -73,7 +88,7 @@ class Lbfgs(Optimizer):
     def step(
         self, objective: Objective, canvas: Tensor, state: State
     ) -> tuple[Tensor, State, Tensor]:
-        """Evaluate the objective once; go on from there, or back."""
+        """Evaluate the objective once; take the next step, or undo the last one and shorten it."""
         losses, gradient = objective(canvas)
         total, gradient = tf.reduce_sum(losses), tf.reshape(gradient, (-1,))
         move = state["iterate"] - state["last"]

@@ -12,7 +12,10 @@ _LONGEST_SIDE = 65_500  # of libjpeg; the format itself has 65 535
 
 
 class Jpeg(Output):
-    """Write the picture as a JPEG file, which is smaller than a PNG."""
+    """Write the picture as a JPEG file, which is smaller than a PNG.
+
+    The file does not contain the lockfile, so `nstflow rerun` can't use it.
+    """
 
     use: Literal["jpeg"] = "jpeg"
     name: Name = Field("result", description="The file's name, without `.jpg`.")

@@ -12,8 +12,8 @@ from nstflow.toolkit import to_bytes
 class Png(Output):
     """Write the picture as a lossless PNG file with 8 bits per channel.
 
-    The file contains the lockfile as a text named `nstflow`, which `nstflow show` and
-    `nstflow rerun` read; `--no-metadata` leaves it out.
+    The file's metadata contain the lockfile, as a text chunk with the keyword `nstflow`.
+    `nstflow show` and `nstflow rerun` read it; `--no-metadata` leaves it out.
     """
 
     use: Literal["png"] = "png"

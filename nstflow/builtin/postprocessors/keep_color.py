@@ -10,7 +10,7 @@ from nstflow.toolkit import resize_image
 
 
 class KeepColor(Postprocessor):
-    """Combine the luminance of the canvas with the colours of one of the recipe's images.
+    """Combine the luminance of the picture with the colours of one of the recipe's images.
 
     sRGB values are split into BT.601 luma and chroma (YCbCr). Colours out of range are clipped.
 
@@ -20,10 +20,12 @@ class KeepColor(Postprocessor):
 
     use: Literal["keep_color"] = "keep_color"
     image: ImageRef = Field("content", description="The image whose colours to keep.")
-    amount: float = Field(1.0, ge=0, le=1, description="1: these colours; 0: the canvas's colours.")
+    amount: float = Field(
+        1.0, ge=0, le=1, description="1: the colours of `image`; 0: the picture's own; or between."
+    )
 
     def apply(self, image: Image, images: Mapping[str, Image]) -> Image:
-        """Return the canvas with the reference's chroma."""
+        """Return the picture with the image's chroma."""
         import numpy as np
 
         luma = np.array([0.299, 0.587, 0.114], np.float32)

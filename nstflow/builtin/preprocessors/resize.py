@@ -12,8 +12,8 @@ from nstflow.toolkit import ResizeMethod, fit_longest_side, resize_image
 class Resize(Preprocessor):
     """Scale images, down or up, so that the longest side has a given length.
 
-    The other side is rounded to a whole number of pixels, at least 1. An image that has the size
-    already stays as it is, to the bit.
+    The other side is rounded to a whole number of pixels, at least 1. An image that already has
+    this size is not changed.
     """
 
     use: Literal["resize"] = "resize"

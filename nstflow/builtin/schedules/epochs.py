@@ -8,7 +8,10 @@ from nstflow import Phase, Schedule, Size
 
 
 class Epochs(Schedule):
-    """Take `epochs` times `steps_per_epoch` steps at the prepared size."""
+    """Take `epochs` times `steps_per_epoch` steps at full size, the size after `preprocess`.
+
+    An epoch only groups steps for the display: the picture depends on the product alone.
+    """
 
     use: Literal["epochs"] = "epochs"
     epochs: int = Field(10, ge=1, le=1_000_000, description="Number of epochs.")

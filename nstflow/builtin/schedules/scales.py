@@ -1,4 +1,4 @@
-"""From a small canvas to the prepared size."""
+"""From a small canvas to full size."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,19 +14,21 @@ Steps = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Scales(Schedule):
-    """Begin with a small canvas, and enlarge it scale by scale up to the prepared size.
+    """Begin with a small canvas, and enlarge it scale by scale up to full size.
 
-    The scales are 1 / factor^i, ascending, for i = 0, 1, 2, … as long as the longest side of the
-    canvas is at least `smallest`. Large forms are painted at small scales, where a step is cheap.
-    All images are resized with the canvas, and the optimizer carries its state if it can.
+    The last scale is full size, the size after `preprocess`. Each scale before it is smaller by
+    `factor`, as long as the longest side of the canvas is at least `smallest`. Large forms are
+    painted at small scales, where a step is cheap. All images are resized with the canvas, and the
+    optimizer keeps its state if it can (`adam` does, `lbfgs` starts again).
 
     A scale may end before its last step, at the end of an epoch:
 
-    - with `patience`, when the lowest total of the last `patience` steps is not lower than the one
-      before them by more than the fraction `min_improvement`;
-    - with `seconds`, when another epoch would end after its deadline. The deadline of scale i is
-      seconds · Σ_{j ≤ i} pixels_j · steps_j / Σ_j pixels_j · steps_j, so time that a scale leaves
-      is for the next ones. Compiling does not count. Each scale has at least one epoch.
+    - with `patience`, when the lowest total of the last `patience` steps is not lower than that of
+      the scale's earlier steps by more than the fraction `min_improvement`;
+    - with `seconds`, when another epoch would end after the scale's deadline. With i = 1 for the
+      smallest scale, the deadline of scale i is
+      seconds · Σ_{j ≤ i} pixels_j · steps_j / Σ_j pixels_j · steps_j, so time that a scale does not
+      use is left for the later ones. Compiling does not count. Each scale has at least one epoch.
 
     The run directory records the steps that were taken, and `rerun` takes the same number.
 
@@ -36,22 +38,39 @@ class Scales(Schedule):
 
     use: Literal["scales"] = "scales"
     smallest: int = Field(
-        128, ge=16, le=16384, description="The longest side of the smallest scale, at least."
+        128,
+        ge=16,
+        le=16384,
+        description="The smallest scale has a longest side of at least this many pixels.",
     )
-    factor: float = Field(2.0, ge=1.1, le=16, description="From each scale to the next.")
+    factor: float = Field(
+        2.0, ge=1.1, le=16, description="How many times longer the sides of the next scale are."
+    )
     steps: Steps | Annotated[tuple[Steps, ...], Field(min_length=1)] = Field(
         (200, 100, 60),
-        description="Steps of each scale, smallest first; the last repeats, more are left out.",
+        description="Steps of each scale, smallest first. With more scales than numbers, the last"
+        " number repeats; with fewer, the surplus numbers are ignored.",
     )
     weights: dict[str, Annotated[tuple[float, ...], Field(min_length=1)]] = Field(
-        {}, description="Loss → factors of its weight, one for each scale; the last repeats."
+        {},
+        description="Loss → factors of its weight, one for each scale, smallest first; the last"
+        " repeats.",
     )
-    steps_per_epoch: Steps = Field(10, description="Steps in each epoch.")
-    patience: Steps | None = Field(None, description="Steps in which the total has to improve.")
+    steps_per_epoch: Steps = Field(
+        10, description="Steps in each epoch; an early end is checked after each epoch."
+    )
+    patience: Steps | None = Field(
+        None, description="End a scale if the total has not improved enough in this many steps."
+    )
     min_improvement: float = Field(
-        0.01, ge=0, lt=1, description="By which fraction, if there is `patience`."
+        0.01,
+        ge=0,
+        lt=1,
+        description="The fraction by which the total must fall in `patience` steps.",
     )
-    seconds: float | None = Field(None, gt=0, description="How long all steps may take.")
+    seconds: float | None = Field(
+        None, gt=0, description="Time limit of all steps, in seconds, without compiling."
+    )
 
     def phases(self, size: Size) -> list[Phase]:
         """Return a phase for each scale, the smallest first."""

@@ -20,7 +20,7 @@ class Laplacian(LossTerm):
     are left out. With D of the canvas and R of the reference, the loss of a layer is
 
         scale: mean   mean((D - R)²)      as in the authors' program
-        scale: sum    Σ (D - R)²          layers of a plain list have the share 1
+        scale: sum    Σ (D - R)²          each layer of a list or group has share 1
 
     The losses of the layers are multiplied by their shares and added. The reference must have the
     size of the canvas, and each side at least 3 * `pool` pixels.

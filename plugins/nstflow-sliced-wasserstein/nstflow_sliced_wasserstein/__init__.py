@@ -40,10 +40,19 @@ class SlicedWasserstein(LossTerm):
 
     use: Literal["sliced_wasserstein"] = "sliced_wasserstein"
     image: ImageRef = Field(description="The image whose features to match.", examples=["style"])
-    layers: Layers = Field("style", description="A group, a list of layers, or layer: share.")
-    region: MaskRef | None = Field(None, description="A mask: the part of the canvas that counts.")
+    layers: Layers = Field(
+        "style",
+        description="A group, a list of layers, or a mapping of layers to shares (factors).",
+    )
+    region: MaskRef | None = Field(
+        None,
+        description="A mask for the canvas: where this image is opaque, the loss counts. Load it"
+        " with `transparency: weight`.",
+    )
     image_region: MaskRef | None = Field(
-        None, description="A mask: the part of the image that counts."
+        None,
+        description="A mask for `image`: where this image is opaque, `image` counts. Load it with"
+        " `transparency: weight`.",
     )
     directions: Count | Literal["axes"] | None = Field(
         None,

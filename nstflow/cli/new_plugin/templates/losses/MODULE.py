@@ -8,13 +8,13 @@ from nstflow import StatisticTerm, Tensor, hookimpl, tf
 
 
 class CLASS(StatisticTerm):
-    """Match the mean and the spread of every feature, wherever it occurs.
+    """Match the mean and the mean square of every feature, wherever it occurs.
 
     The mean of (s(canvas) - s(image))², where s are Σ w x and Σ w x² of each feature x.
     """
 
     use: Literal["USE"] = "USE"
-    spread: float = Field(1.0, ge=0, description="Weight of the spread, relative to the mean.")
+    spread: float = Field(1.0, ge=0, description="Factor of the mean square, relative to the mean.")
 
     def summarize(self, points: Tensor, weights: Tensor) -> Tensor:
         """Return `(2, c)` of points `(n, c)` that count by weights `(n, 1)`, which sum to 1."""
