@@ -208,7 +208,7 @@ def test_a_mistake_in_a_loss(settings: str, place: str, what: str, words: str) -
         ("optimizer: {use: zzz}", "5:18", "optimizer.use", "no optimizer is called 'zzz'."),
         ("optimizer: {learning_rate: 0}", "5:28", "optimizer.learning_rate", "more than 0"),
         ("optimizer: {beta_1: 1}", "5:21", "optimizer.beta_1", "less than 1.0, but is 1"),
-        ("optimizer: {beta_2: 0.99999999}", "5:21", "optimizer.beta_2", "0.99999999 rounds to 1, which"),
+        ("optimizer: {beta_2: 0.99999999}", "5:21", "optimizer.beta_2", "0.99999999 rounds to 1"),
         ("optimizer: {epsilon: 1e-50}", "5:22", "optimizer.epsilon", "in float32, 1e-50 is 0."),
         ("schedule: {use: zzz}", "5:17", "schedule.use", "no schedule is called 'zzz'."),
         ("schedule: {epochs: -1}", "5:20", "schedule.epochs", "at least 1, but is -1"),
