@@ -32,6 +32,16 @@ def nstflow_stages() -> list[type[Stage]]:  # type: ignore[empty-body]  # a spec
 
 
 @hookspec
+def nstflow_recipes() -> list[Path]:  # type: ignore[empty-body]  # a specification
+    """Return recipe files, such as `Path(__file__).with_name("dots.yaml")`. Called as above.
+
+    The name of this recipe is `dots`. `nstflow recipes` lists it with its package, and commands
+    take the name in place of a path. Pictures must be in the recipe's folder or below it:
+    `nstflow copy` copies them with the recipe.
+    """
+
+
+@hookspec
 def nstflow_run_started(plan: Plan, folder: Path) -> None:
     """Called when a run starts. Its directory exists; nothing is computed yet."""
 
@@ -57,6 +67,7 @@ def nstflow_run_failed(plan: Plan, error: BaseException, folder: Path) -> None:
 
 HOOKS = (
     "nstflow_stages",
+    "nstflow_recipes",
     "nstflow_run_started",
     "nstflow_progress",
     "nstflow_run_finished",

@@ -1,5 +1,7 @@
 """The built-in stages: a plugin like any other, written with nstflow's public names alone."""
 
+from pathlib import Path
+
 from nstflow import Stage, hookimpl
 from nstflow.builtin.executors.dask import Dask
 from nstflow.builtin.executors.processes import Processes
@@ -35,3 +37,12 @@ def nstflow_stages() -> list[type[Stage]]:
     stages += [Content, Gram, MeanStd, TotalVariation, Wasserstein]
     stages += [Adam, Lbfgs, Epochs, Scales]
     return [*stages, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]
+
+
+@hookimpl
+def nstflow_recipes() -> list[Path]:
+    """Offer the recipes that ship: a copy in the wheel, the folder itself in a clone."""
+    package = Path(__file__).parents[1]
+    copy = package / "_recipes"
+    folder = copy if copy.is_dir() else package.parent / "recipes"
+    return sorted(folder.glob("*.yaml"))

@@ -24,7 +24,8 @@ app = typer.Typer(
 )
 
 commands: list[Callable[..., None]] = [run.run, run.rerun, run.verify]
-commands += [inspect.validate, inspect.plan, inspect.schema, inspect.stages, inspect.plugins]
+commands += [inspect.validate, inspect.plan, inspect.recipes, inspect.copy]
+commands += [inspect.schema, inspect.stages, inspect.plugins]
 commands += [lockfile.lock, lockfile.diff, lockfile.show]
 for command in commands:
     app.command()(command)

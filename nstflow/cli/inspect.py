@@ -1,6 +1,7 @@
-"""The commands that only read: nothing is computed."""
+"""The commands that compute nothing."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +9,13 @@ import typer
 
 from nstflow.cli.console import output as console
 from nstflow.cli.options import Blocks, PluginFiles, RecipePath, Sets, installed, read_options
-from nstflow.errors import NstflowError, Problem, suggest
+from nstflow.errors import NstflowError, Problem, describe_exception, suggest
 
 
 def validate(
-    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="Recipe files.")],
+    recipes: Annotated[
+        list[Path], typer.Argument(metavar="RECIPE...", help="Recipe files, or names of recipes.")
+    ],
     sets: Sets = None,
     block: Blocks = None,
     plugin: PluginFiles = None,
@@ -46,6 +49,45 @@ def plan(
         show_matrix(planned)
     else:
         show_plan(planned)
+
+
+def recipes(block: Blocks = None, plugin: PluginFiles = None) -> None:
+    """List the recipes that have a name: what each makes, its size, and its time if known."""
+    from nstflow.cli.console.plan_view import show_recipes
+    from nstflow.matrix.plan import Matrix, plan_recipe
+    from nstflow.plan import Plan
+    from nstflow.plugins.catalog import RecipeOffer
+
+    options = read_options(None, block, plugin)
+    planned: dict[RecipeOffer, Plan | Matrix | NstflowError] = {}
+    for offer in installed(block, plugin).recipes:
+        try:
+            planned[offer] = plan_recipe(offer.path, options)
+        except NstflowError as error:
+            planned[offer] = error
+        except Exception as error:  # noqa: BLE001 - a stage of a plugin may raise anything
+            planned[offer] = NstflowError(Problem(str(offer.path), "", describe_exception(error)))
+    show_recipes(planned)
+    console.show_line(("nstflow run NAME makes one; nstflow copy NAME lets you edit it", "dim"))
+
+
+def copy(
+    recipe: RecipePath,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="The copy, or its folder; by default NAME.yaml here."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    block: Blocks = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Copy a recipe to edit it, with its pictures and the schema."""
+    from nstflow.recipe.copy import copy_recipe
+
+    written = copy_recipe(recipe, file, read_options(None, block, plugin), overwrite=overwrite)
+    for path, new in written.items():
+        console.show_ok(str(path), "written" if new else "there already")
+    console.show_next("run it with", shlex.join(["nstflow", "run", str(path)]))
 
 
 def schema(block: Blocks = None, plugin: PluginFiles = None) -> None:

@@ -27,10 +27,10 @@ def lock(
     """Write the lock of a recipe without running it: all settings, hashes and versions."""
     from nstflow.lockfile.build import write_lock
     from nstflow.plan import make_plans
-    from nstflow.recipe.reader import parse
-    from nstflow.recipe.source import read_source
+    from nstflow.recipe.reader import read
 
-    (plan,) = make_plans([parse(read_source(recipe), option.read_options(sets, block, plugin))])
+    options = option.read_options(sets, block, plugin)
+    (plan,) = make_plans(read(recipe, options, single=True))
     console.fetch_assets(plan.assets)
     stem = recipe.name.removesuffix(recipe.suffix).removesuffix(".lock")
     path = out or recipe.with_name(f"{stem}.lock.yaml")

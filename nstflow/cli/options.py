@@ -44,7 +44,10 @@ def installed(block: list[str] | None, plugins: list[Path] | None) -> Plugins:
     return found
 
 
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file (YAML).")]
+RecipePath = Annotated[
+    Path,
+    typer.Argument(metavar="RECIPE", help="A recipe file, or a name that `nstflow recipes` lists."),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option(

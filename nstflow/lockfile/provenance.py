@@ -47,7 +47,7 @@ def read_anything(path: Path) -> tuple[Source, Path | None]:
     if lock_of(source, needed=is_picture) is None and "losses" not in source.data:
         got = "this is not a recipe, a lockfile, a run directory or a picture of nstflow."
         raise NstflowError(Problem(str(path), "", got, "Name one of them."))
-    return source, None if is_picture else path.parent
+    return source, None if is_picture else source.folder_of()
 
 
 def _read_run(folder: Path) -> Source:

@@ -1,7 +1,8 @@
-"""All stages that are installed: slot → name → stage class."""
+"""What plugins offer: recipes, and stages as slot → name → stage class."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from nstflow.errors import suggest
 from nstflow.stages.slots import ALL_SLOTS, slot_of
@@ -32,6 +33,30 @@ class Offer:
     def name(self) -> str:
         """The value of `use:` in a recipe."""
         return name_of(self.stage)
+
+
+@dataclass(frozen=True)
+class RecipeOffer:
+    """A recipe file, and the plugin that offers it.
+
+    Attributes:
+        plugin: The name that `--block-plugin` takes.
+        package: The distribution and its version.
+    """
+
+    path: Path
+    plugin: str
+    package: str
+
+    @property
+    def title(self) -> str:
+        """The package and its version, for people."""
+        return title_of(self.package)
+
+    @property
+    def name(self) -> str:
+        """What commands take in place of its path."""
+        return self.path.stem
 
 
 def title_of(package: str) -> str:

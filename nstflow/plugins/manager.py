@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import chain
+from pathlib import Path
 from typing import Any, get_args
 
 import pluggy
@@ -15,13 +16,15 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from nstflow import builtin, hookspecs
 from nstflow.errors import Problem, describe_exception, source_path_of, suggest
 from nstflow.hookspecs import HOOKS
-from nstflow.plugins.catalog import Catalog, Offer, name_of, title_of
+from nstflow.plugins.catalog import Catalog, Offer, RecipeOffer, name_of, title_of
 from nstflow.plugins.observers import InvalidPluginError, Observers, PluginHooks
 from nstflow.plugins.single_file import PluginFile
 from nstflow.stages.slots import Slot, slot_of
 from nstflow.stages.stage import Stage
 
 BUILTIN = "nstflow"
+
+_OFFERING = ("nstflow_stages", "nstflow_recipes")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class PluginRow:
 
     Attributes:
         package: Its distribution and version.
-        offers: Its stages, as `slot: name`, and its other hooks.
+        offers: Its stages and recipes, as `slot: name` and `recipes: name`, and its other hooks.
         error: Why it is not loaded, or an empty string.
     """
 
@@ -66,6 +69,7 @@ class Plugins:
         blocked: Those names, sorted.
         rows: All plugins, including those that are invalid or blocked.
         catalog: The stages of the valid ones.
+        recipes: The recipes of the valid ones, nstflow's first.
         unknown_blocks: Blocked names that no plugin has.
     """
 
@@ -75,6 +79,7 @@ class Plugins:
         self.rows: list[PluginRow] = []
         self._hooks: dict[str, PluginHooks] = {}  # of the valid plugins, by name
         self._offers: list[Offer] = []
+        self.recipes: list[RecipeOffer] = []
         self._add(BUILTIN, f"nstflow {metadata.version('nstflow')}", lambda: builtin)
         names: set[str] = set()  # that can be blocked
         for entry in sorted(metadata.entry_points(group=hookspecs.PROJECT)):
@@ -142,6 +147,8 @@ class Plugins:
             hash(plugin)  # pluggy needs it
             hooks = PluginHooks(name, plugin)
             stages = _stages_of(hooks)
+            step = "nstflow_recipes"
+            recipes = _recipes_of(hooks)
         except InvalidPluginError as invalid:
             error = str(invalid)
         except pluggy.PluginValidationError as invalid:
@@ -153,8 +160,9 @@ class Plugins:
         else:
             self._hooks[name] = hooks
             self._offers += [Offer(stage, name, package) for stage in stages.values()]
-            observed = [hook for hook in HOOKS if hook in hooks.names and hook != "nstflow_stages"]
-            self.rows.append(PluginRow(name, package, (*stages, *observed)))
+            self.recipes += [RecipeOffer(path, name, package) for path in recipes.values()]
+            observed = [hook for hook in HOOKS if hook in hooks.names and hook not in _OFFERING]
+            self.rows.append(PluginRow(name, package, (*stages, *recipes, *observed)))
             return
         self.rows.append(PluginRow(name, package, error=error))
 
@@ -176,6 +184,20 @@ def _stages_of(hooks: PluginHooks) -> dict[str, type[Stage]]:
             raise InvalidPluginError(f"it offers '{name}' twice, for {slot}")
         stages[f"{slot}: {name}"] = stage
     return stages
+
+
+def _recipes_of(hooks: PluginHooks) -> dict[str, Path]:
+    """Return the recipes of a plugin, by `recipes: name`."""
+    recipes: dict[str, Path] = {}
+    for path in chain(*hooks.call("nstflow_recipes")):
+        if not (isinstance(path, Path) and path.is_absolute() and path.suffix == ".yaml"):
+            raise InvalidPluginError(
+                f"its nstflow_recipes gives {path!r}: give the absolute Path of a .yaml file"
+            )
+        if f"recipes: {path.stem}" in recipes:
+            raise InvalidPluginError(f"it offers the recipe '{path.stem}' twice")
+        recipes[f"recipes: {path.stem}"] = path
+    return recipes
 
 
 def _package_of(entry: metadata.EntryPoint) -> str:

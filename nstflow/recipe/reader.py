@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ def load_recipe(
     """Read a recipe file.
 
     Args:
-        path: The YAML file. Relative paths in it start at its folder.
+        path: The YAML file, or the name of a recipe that nstflow or a plugin offers, such as
+            `quickstart`. Relative paths in it start at its folder.
         overrides: `PATH=VALUE` each, such as `losses.style.weight=0.3`.
         block: Plugins or distributions to leave out, beside those that the recipe blocks.
         plugins: Files that are plugins, from `read_plugin`.
@@ -98,14 +100,17 @@ def read(
     """Read all runs of a recipe, each as far as possible; without a matrix it is one run.
 
     Args:
-        recipe: The YAML file, or the text of another place.
+        recipe: The YAML file or the name of a recipe, or the text of another place.
         options: What else decides how it is read.
         single: Refuse a matrix.
 
     Raises:
         NstflowError: The text is not YAML, an override can't be applied, or the matrix is wrong.
     """
-    source = recipe if isinstance(recipe, Source) else read_source(Path(recipe))
+    if isinstance(recipe, Source):
+        source = recipe
+    else:
+        source = read_source(Path(recipe), partial(Plugins, options.block, options.plugins))
     source = replace(source, data=with_defaults(source.data))
     if options.overrides:
         source = override(source, options.overrides)

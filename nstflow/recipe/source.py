@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nstflow.errors import NstflowError, Problem, describe_value, suggest
+from nstflow.errors import NstflowError, Problem, describe_value
+from nstflow.plugins.manager import Plugins
 from nstflow.recipe.model import with_defaults
 from nstflow.recipe.paths import Keys, format_path, with_value
+from nstflow.recipe.shipped import find_recipe
 from nstflow.recipe.yaml import Position, Positions, parse_yaml
-from nstflow.storage.run_record import LOCK_FILE
 
 MAX_BYTES = 1 << 18
 
@@ -83,26 +84,26 @@ class Source:
         return replace(self, data=with_defaults(data), positions={**kept, keys: (at, at)})
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path, installed: Callable[[], Plugins] = Plugins) -> Source:
     """Read and parse a recipe file.
 
+    Args:
+        path: The file, or the name of a recipe that a plugin offers.
+        installed: Finds the plugins; called if there is no such file.
+
     Raises:
-        NstflowError: There is no such file, or it is not a YAML mapping.
+        NstflowError: There is no such file or name, or the file is not a YAML mapping.
     """
     label = str(path)
     try:
         if path.is_dir():
-            hint = "Name one recipe file in it."
-            if (path / LOCK_FILE).is_file():
-                hint = f"Name the lock in it: {path / LOCK_FILE}"
-            raise _error(label, "this is a folder.", hint)
+            return read_source(find_recipe(path, installed()))
         if path.exists() and not path.is_file():
             raise _error(label, "this is not a regular file.", "Write the recipe to one.")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        near = suggest(path.name, sorted(each.name for each in path.parent.glob("*")))
-        raise _error(label, "there is no such file.", near) from None
+        return read_source(find_recipe(path, installed()))
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise _error(label, f"the file can't be read ({error}).") from error
     if len(data) > MAX_BYTES:

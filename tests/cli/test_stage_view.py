@@ -25,7 +25,8 @@ def test_a_plugin_is_shown_with_its_package_version_and_offers(call: Any, instal
     assert facts_of(shown, "grey") == {"losses": "grey"}
     built_in = facts_of(shown, "nstflow")
     assert built_in["losses"] == "content, gram, mean_std, total_variation, wasserstein"
-    assert len(built_in) == 10
+    assert built_in["recipes"].startswith("fast, gatys, painting, quickstart, ")
+    assert len(built_in) == 11
 
 
 def test_an_observer_is_shown_with_its_hooks_in_the_order_of_a_run(call: Any, install: Any) -> None:

@@ -84,7 +84,7 @@ def test_every_key_of_a_recipe_is_there(site: Path) -> None:
 def test_every_hook_is_there(site: Path) -> None:
     shown = text_of(site / "hooks.html")
     hooks = [name for name in vars(hookspecs) if name.startswith("nstflow_")]
-    assert len(hooks) == 5
+    assert len(hooks) == 6
     for name in hooks:
         assert f"def {name}(" in shown
         first = (getattr(hookspecs, name).__doc__ or "").partition("\n")[0]

@@ -150,4 +150,9 @@ def restore_terminal() -> None:
 
 def show_resume(command: str) -> None:
     """Print the command that continues a run that was stopped."""
-    show_line(("continue with  ", "dim"), (command, "bold"))
+    show_next("continue with", command)
+
+
+def show_next(what: str, command: str) -> None:
+    """Print the command for what comes next."""
+    show_line((f"{what}  ", "dim"), (command, "bold"))

@@ -1,13 +1,25 @@
 """What is printed of plans and weights."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.table import Table
 from rich.text import Text
 
-from nstflow.cli.console.output import duration_text, show_facts, show_line, show_title, stdout
+from nstflow.cli.console.output import (
+    duration_text,
+    runs_text,
+    show_facts,
+    show_line,
+    show_title,
+    stdout,
+)
+from nstflow.errors import NstflowError, printable
 from nstflow.lockfile.diff import text_of
 from nstflow.matrix.plan import Matrix
 from nstflow.plan import Plan, scaled
+from nstflow.plugins.catalog import RecipeOffer
+from nstflow.plugins.manager import BUILTIN
 from nstflow.runner.timings import estimate
 from nstflow.stages.types import Asset, size_text
 
@@ -37,25 +49,48 @@ def show_plan(plan: Plan) -> None:
     show_facts(rows)
 
 
+def show_recipes(recipes: Mapping[RecipeOffer, Plan | Matrix | NstflowError]) -> None:
+    """Print the recipes that have a name, a row each; of one that is not valid, its error.
+
+    Args:
+        recipes: Recipe → what was planned, or why it could not be.
+    """
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("recipe", "what it makes", "size", "time here"):
+        table.add_column(column, no_wrap=column == "recipe")
+    for offer, planned in recipes.items():
+        origin = "" if offer.plugin == BUILTIN else f" ({offer.title})"
+        if isinstance(planned, NstflowError):
+            first = " ".join(str(planned.problems[0]).split())
+            more = len(planned.problems) - 1
+            error = first + (f" And {more} more." if more else "")
+            made, size, time = Text(printable(f"{error}{origin}"), style="red"), "", ""
+        else:
+            plans = planned.plans if isinstance(planned, Matrix) else [planned]
+            summary = planned.summary if isinstance(planned, Matrix) else planned.recipe.summary
+            made = Text(printable(f"{summary}{origin}"))
+            size = _canvas(plans) + (f", {runs_text(len(plans))}" if len(plans) > 1 else "")
+            whole, unknown = _whole_time(plans)
+            time = "" if unknown else f"about {duration_text(whole)}"
+        table.add_row(Text(printable(offer.name), style="bold cyan"), made, size, time)
+    stdout().print(table)
+
+
 def show_matrix(matrix: Matrix) -> None:
     """Print what the runs of a matrix would do: how many, how long, how large."""
     plans = matrix.plans
     show_title(matrix.name, matrix.summary)
-    sizes = sorted({plan.canvas for plan in plans}, key=lambda size: size[0] * size[1])
-    canvas = size_text(sizes[0]) + (f" to {size_text(sizes[-1])}" if sizes[1:] else "")
     largest = max(plans, key=lambda plan: plan.memory or 0)
-    times = [estimate(plan) for plan in plans]
-    unknown = sum(known is None for known in times)
-    whole = sum(known[0] for known in times if known)
+    whole, unknown = _whole_time(plans)
     time = (
         f"about {duration_text(whole)} one after another, without compiling" if whole else "unknown"
     )
     if unknown:
-        which = "them" if unknown == len(times) else f"{unknown} of them"
+        which = "them" if unknown == len(plans) else f"{unknown} of them"
         time += f"; no run like {which} on this machine yet"
     rows: list[tuple[str, str | Text]] = [
         ("runs", str(len(matrix))),
-        ("canvas", canvas),
+        ("canvas", _canvas(plans)),
         ("steps", f"{sum(plan.steps for plan in plans):,} in all"),
         ("memory", f"{_memory(largest)}, each"),
         ("time", time),
@@ -65,6 +100,18 @@ def show_matrix(matrix: Matrix) -> None:
     stdout().print()
     for cell in matrix.cells:
         show_line(f"  {cell.name}")
+
+
+def _canvas(plans: Sequence[Plan]) -> str:
+    """Return the size of the canvas, or the smallest and the largest."""
+    sizes = sorted({plan.canvas for plan in plans}, key=lambda size: size[0] * size[1])
+    return size_text(sizes[0]) + (f" to {size_text(sizes[-1])}" if sizes[1:] else "")
+
+
+def _whole_time(plans: Sequence[Plan]) -> tuple[float, int]:
+    """Return the seconds of all runs whose time can be estimated, and how many can't."""
+    times = [estimate(plan) for plan in plans]
+    return sum(known[0] for known in times if known), sum(known is None for known in times)
 
 
 def show_weights(assets: list[Asset]) -> None:
