@@ -16,7 +16,8 @@ ROOT = PACKAGE.parent
 COMMANDS = [
     ["--help"],
     ["validate", "recipes/quickstart.yaml"],
-    ["plan", "recipes/quickstart.yaml"],
+    ["plan", "quickstart"],
+    ["recipes"],
     ["schema"],
     ["stages"],
     ["stages", "losses", "gram"],

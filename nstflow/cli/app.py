@@ -11,14 +11,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from nstflow.cli import inspect, lockfile, new_plugin, run, weights
+from nstflow.cli import completion, inspect, lockfile, new_plugin, run, weights
 from nstflow.cli.console.output import show_problems, show_warning
 from nstflow.errors import NstflowError, Problem
 
 app = typer.Typer(
     help="Neural style transfer as a pipeline of plugins, configured by YAML recipes.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # bugs have plain tracebacks
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -57,7 +56,9 @@ def main() -> None:
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
     warnings.showwarning = show_warning  # type: ignore[assignment]  # all are positional
     try:
-        app()
+        if completion.VARIABLE in os.environ:
+            completion.answer(app)
+        app(prog_name="nstflow")
     except NstflowError as error:
         _refuse(error)
     except BrokenPipeError:  # such as `| head`

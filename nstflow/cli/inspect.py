@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nstflow.cli import completion
 from nstflow.cli.console import output as console
 from nstflow.cli.options import Blocks, PluginFiles, RecipePath, Sets, installed, read_options
 from nstflow.errors import NstflowError, Problem, describe_exception, suggest
@@ -14,7 +15,12 @@ from nstflow.errors import NstflowError, Problem, describe_exception, suggest
 
 def validate(
     recipes: Annotated[
-        list[Path], typer.Argument(metavar="RECIPE...", help="Recipe files, or names of recipes.")
+        list[Path],
+        typer.Argument(
+            metavar="RECIPE...",
+            help="Recipe files, or names of recipes.",
+            autocompletion=completion.recipes,
+        ),
     ],
     sets: Sets = None,
     block: Blocks = None,
@@ -99,8 +105,14 @@ def schema(block: Blocks = None, plugin: PluginFiles = None) -> None:
 
 
 def stages(
-    slot: Annotated[str | None, typer.Argument(help="A slot, such as losses.")] = None,
-    name: Annotated[str | None, typer.Argument(help="A stage, such as gram.")] = None,
+    slot: Annotated[
+        str | None,
+        typer.Argument(help="A slot, such as losses.", autocompletion=completion.slots),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A stage, such as gram.", autocompletion=completion.stages),
+    ] = None,
     block: Blocks = None,
     plugin: PluginFiles = None,
 ) -> None:

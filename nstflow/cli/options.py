@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nstflow.cli import completion
+
 if TYPE_CHECKING:
     from nstflow.plugins.manager import Plugins
     from nstflow.recipe.reader import ReadOptions
@@ -46,17 +48,29 @@ def installed(block: list[str] | None, plugins: list[Path] | None) -> Plugins:
 
 RecipePath = Annotated[
     Path,
-    typer.Argument(metavar="RECIPE", help="A recipe file, or a name that `nstflow recipes` lists."),
+    typer.Argument(
+        metavar="RECIPE",
+        help="A recipe file, or a name that `nstflow recipes` lists.",
+        autocompletion=completion.recipes,
+    ),
 ]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="PATH=VALUE", help="Set any field, such as losses.style.weight=0.3."
+        "--set",
+        metavar="PATH=VALUE",
+        help="Set any field, such as losses.style.weight=0.3.",
+        autocompletion=completion.settings,
     ),
 ]
 Blocks = Annotated[
     list[str] | None,
-    typer.Option("--block-plugin", metavar="NAME", help="Leave a plugin out."),
+    typer.Option(
+        "--block-plugin",
+        metavar="NAME",
+        help="Leave a plugin out.",
+        autocompletion=completion.plugins,
+    ),
 ]
 PluginFiles = Annotated[
     list[Path] | None,
@@ -77,6 +91,7 @@ ExecutorName = Annotated[
         "--executor",
         metavar="NAME",
         help="Where the runs of a matrix are made: serial, processes, dask, or a plugin's.",
+        autocompletion=completion.executors,
     ),
 ]
 Workers = Annotated[int | None, typer.Option(help="How many runs of a matrix are made at a time.")]
