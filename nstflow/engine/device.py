@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import os
 import platform
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +15,10 @@ from nstflow.errors import NstflowError, Problem
 from nstflow.stages.tensorflow import tf
 
 DeviceChoice = Literal["auto", "cpu", "gpu"]
+
+_VARIABLES = ("TF_XLA_FLAGS", "XLA_FLAGS", "ONEDNN_MAX_CPU_ISA", "NVIDIA_TF32_OVERRIDE")
+
+_NO_DIFFERENCE = ("--xla_dump_", "--tf_xla_persistent_cache_")  # flags that only write files
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,10 @@ def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
         hint = "Install nstflow[gpu] and NVIDIA's driver, or use --device auto."
         raise NstflowError(Problem("--device gpu", "", "TensorFlow sees no GPU here.", hint))
     if not gpus:
-        threads = tf.config.threading.get_intra_op_parallelism_threads() or cores()
-        title = f"{processor()}, {threads} thread{'' if threads == 1 else 's'}"
-        return Device("/CPU:0", title, "cpu", whole=threads >= cores())
+        count = threads()
+        onednn = ", oneDNN" if _uses_onednn() else ""
+        title = f"{processor()}{onednn}, {count} thread{'' if count == 1 else 's'}"
+        return Device("/CPU:0", title, "cpu", whole=count >= cores())
     if deterministic:  # for the rest of the process: TensorFlow has no way back
         tf.config.experimental.enable_op_determinism()
     tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -72,11 +79,10 @@ def use_threads(count: int) -> None:
     Raises:
         NstflowError: TensorFlow already runs with another number and can't change it.
     """
-    threading = tf.config.threading
-    if (threading.get_intra_op_parallelism_threads() or cores()) == count:
+    if threads() == count:
         return
     try:
-        threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_intra_op_parallelism_threads(count)
     except RuntimeError as error:
         got = "TensorFlow already runs in this process with another number of threads."
         raise NstflowError(Problem(f"threads {count}", "", got, "Use a new process.")) from error
@@ -102,10 +108,50 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return f"{words} ({wide})" if wide else words
 
 
+def environment() -> dict[str, str]:
+    """Return the environment variables that are set and change how TensorFlow rounds.
+
+    The device's title has the number of threads. Of flags, those that name files are left out.
+    """
+    values = {name: os.environ.get(name, "").strip() for name in _VARIABLES}
+    for name in [name for name in values if name.endswith("XLA_FLAGS")]:
+        values[name] = _flags(values[name])
+    # a lockfile can hold no bytes that are not text
+    return {name: text.encode(errors="replace").decode() for name, text in values.items() if text}
+
+
+def _flags(value: str) -> str:
+    """Return the flags of XLA in a value, or in the file that a value without a dash names."""
+    if value and not value.startswith("-"):
+        with contextlib.suppress(OSError, ValueError):  # XLA ignores it, too
+            value = Path(value).read_text(encoding="utf-8")
+    flags = [flag for flag in value.split() if not flag.startswith(_NO_DIFFERENCE)]
+    return " ".join(flag for flag in flags if "/" not in flag and "\\" not in flag)
+
+
+def _uses_onednn() -> bool:
+    """Return whether oneDNN's operations are on: TensorFlow was started by other code, then.
+
+    TensorFlow has no public name for this.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        port = importlib.import_module("tensorflow.python.util._pywrap_util_port")
+        return bool(port.IsMklEnabled())
+    return False
+
+
+def threads() -> int:
+    """Return how many threads TensorFlow computes with on the CPU."""
+    if chosen := tf.config.threading.get_intra_op_parallelism_threads():
+        return int(chosen)
+    try:
+        return int(os.environ.get("TF_NUM_INTRAOP_THREADS", "")) or cores()
+    except ValueError:  # TensorFlow ignores it, too
+        return cores()
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
-    import os
-
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # only Linux has it

@@ -13,6 +13,7 @@ from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any, Literal
 
+from nstflow.engine.device import environment
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.model import Recipe
@@ -39,6 +40,7 @@ class Lockfile:
         plan: What to run.
         paths: Setting that names a file → its path from the lockfile's folder.
         files: Setting that names a file → the file's sha256 and size; folders are left out.
+        environment: Environment variable that changes how numbers round → its value.
         device: What a person calls the device; empty before it is chosen.
         kind: The device's kind, for which the plan is made; None before it is chosen.
     """
@@ -46,6 +48,7 @@ class Lockfile:
     plan: Plan
     paths: Mapping[str, str]
     files: Mapping[str, Data]
+    environment: Mapping[str, str]
     device: str = ""
     kind: Kind | None = None
 
@@ -80,6 +83,8 @@ class Lockfile:
             "tensorflow": version("tensorflow"),
             "libraries": {name: version(name) for name in ("numpy", "pillow", "tifffile")},
         }
+        if self.environment:
+            data["lock"]["environment"] = dict(self.environment)
         if self.kind:
             data["lock"] |= {"device": self.device, "device_kind": self.kind}
         if self.ended_sooner:
@@ -138,7 +143,7 @@ def make_lock(plan: Plan, folder: Path) -> Lockfile:
             raise _file_error(plan.recipe, setting, got, hint) from error
         if not file.is_dir():  # which has no hash
             files[setting] = describe_file(plan.recipe, setting, file)
-    return Lockfile(plan, paths, files)
+    return Lockfile(plan, paths, files, environment())
 
 
 def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:

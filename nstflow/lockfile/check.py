@@ -20,7 +20,7 @@ _REQUIRED = ("lock.files", "lock.weights", "lock.plugins")
 def check_locked(lockfile: Lockfile) -> None:
     """Compare a run with the lock in its own recipe, as `--locked` does.
 
-    Another version of Python or TensorFlow is a warning.
+    Another version of Python or TensorFlow is a warning, and so is another environment.
 
     Raises:
         NstflowError: The recipe has no lock; or with every file, weights or plugin that differs.
@@ -108,7 +108,9 @@ def check_resumable(stored: Data, lockfile: Lockfile, folder: Path) -> None:
             f"extractor.{name}" for name, value in written if value != getattr(chosen, name)
         )
         found = [each for each in found if not each.setting.startswith(settled)] or found
-        hint = "Repeat the --set options of the first run, start again with --overwrite, or choose "
+        settings = any(not each.setting.startswith("lock.environment") for each in found)
+        first = "--set options" if settings else "environment variables"
+        hint = f"Repeat the {first} of the first run, start again with --overwrite, or choose "
         hint += "another place with --out."
         names = ("the run to resume has", "now it is")
         raise refusal(found, str(folder / LOCK_FILE), str(folder), hint, names)

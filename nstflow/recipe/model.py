@@ -96,6 +96,9 @@ class Lock(_Section):
     libraries: dict[str, str] = Field(
         {}, description="Package that reads images or makes random numbers: its version."
     )
+    environment: dict[str, str] = Field(
+        {}, description="Environment variable that changed how numbers round: its value."
+    )
     device: str | None = Field(None, description="The device that computed it; none before a run.")
     device_kind: Literal["cpu", "gpu"] | None = Field(None, description="The kind of the device.")
     steps: list[Annotated[int, Field(ge=1)]] | None = Field(

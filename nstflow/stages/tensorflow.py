@@ -19,6 +19,13 @@ Tensor: TypeAlias = Any
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
+_FIXED = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+"""Variables that TensorFlow reads when it is imported, and that change how it rounds.
+
+oneDNN's operations are on by default on some processors only. With one value everywhere, the
+user's own makes no difference. Nearly all is computed by XLA, which does not use them.
+"""
+
 
 class _LazyTensorFlow:
     """Stand-in for the module `tensorflow`."""
@@ -26,14 +33,24 @@ class _LazyTensorFlow:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # inspection by tools must not cost an import
             raise AttributeError(name)
-        if "tensorflow" not in sys.modules and _LOG_LEVEL not in os.environ:
-            os.environ[_LOG_LEVEL] = "3"  # what matters comes as an exception
-            with _without_notices():
-                importlib.import_module("tensorflow")
+        start()
         return getattr(importlib.import_module("tensorflow"), name)
 
     def __repr__(self) -> str:
         return "<tensorflow, imported at first use>"
+
+
+def start() -> None:
+    """Import TensorFlow, if no one has yet, with the variables that decide how it rounds."""
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.update(_FIXED)
+    if _LOG_LEVEL in os.environ:
+        importlib.import_module("tensorflow")
+        return
+    os.environ[_LOG_LEVEL] = "3"  # what matters comes as an exception
+    with _without_notices():
+        importlib.import_module("tensorflow")
 
 
 @contextlib.contextmanager

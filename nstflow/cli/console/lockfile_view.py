@@ -73,6 +73,8 @@ def _lock(lock: dict[str, Any]) -> Iterator[tuple[str, str]]:
     made = [f"{name} {number}" for name, number in lock.get("plugins", {}).items()]
     made += [f"Python {lock['python']}", f"TensorFlow {lock['tensorflow']}"]
     yield "made with", printable(", ".join(made))
+    variables = [f"{name}={value}" for name, value in lock.get("environment", {}).items()]
+    yield "environment", printable(", ".join(variables))
     yield "device", text_of(lock["device"]) if lock.get("device") else ""
     if lock.get("stopped_at") is not None:
         yield "stopped", f"after step {lock['stopped_at']}"

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from nstflow.errors import NstflowError, Problem
+from nstflow.stages.tensorflow import start
 from nstflow.stages.types import Asset
 from nstflow.storage.files import sha256_of
 
@@ -32,6 +33,7 @@ def fetch() -> Path:
     Raises:
         NstflowError: It can't be fetched.
     """
+    start()  # Keras imports TensorFlow
     from keras.utils import get_file
 
     try:
