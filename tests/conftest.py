@@ -28,7 +28,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_configure() -> None:
-    """Pin each worker to one core: TensorFlow, and every process it starts, has one thread."""
+    """Pin each worker to one core: TensorFlow, and every process it starts, has one thread.
+
+    Some tests import TensorFlow before nstflow does, which would have set this variable.
+    """
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw")[2:]
     if number and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

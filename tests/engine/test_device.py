@@ -1,12 +1,15 @@
-"""Where the engine computes, with a GPU and without."""
+"""Where the engine computes, with a GPU and without, and what decides how it rounds."""
 
+import importlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
-from nstflow.engine.device import choose_device, processor
+from nstflow.engine.device import choose_device, environment, processor, use_threads
 from refusals import refused
 
 
@@ -45,6 +48,83 @@ def test_the_title_counts_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("auto", deterministic=True).title == f"{processor()}, 3 threads"
     monkeypatch.setattr(*threads, lambda: 2)
     assert choose_device("auto", deterministic=True).title == f"{processor()}, 2 threads"
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(("value", "count"), [("7", 7), ("0", 3), ("many", 3), ("", 3)])
+def test_the_title_has_the_threads_that_the_environment_sets(
+    value: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nstflow.engine.device.cores", lambda: 3)
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", value)
+    device = choose_device("auto", deterministic=True)
+    assert device.title == f"{processor()}, {count} threads"
+    chosen: list[int] = []
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", chosen.append)
+    use_threads(count)
+    assert chosen == []
+    use_threads(2)
+    assert chosen == [2]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_the_title_has_onednn_where_other_code_started_tensorflow_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "oneDNN" not in choose_device("auto", deterministic=True).title
+    port = importlib.import_module("tensorflow.python.util._pywrap_util_port")
+    monkeypatch.setattr(port, "IsMklEnabled", lambda: True)
+    assert choose_device("auto", deterministic=True).title.startswith(f"{processor()}, oneDNN, ")
+
+
+def test_onednn_is_off_whatever_the_environment_says() -> None:
+    program = (
+        "from nstflow.stages.tensorflow import tf\n"
+        "tf.constant(1)\n"
+        "from nstflow.engine.device import choose_device\n"
+        "print(choose_device('cpu', deterministic=True).title)\n"
+        "from tensorflow.python.util._pywrap_util_port import IsMklEnabled\n"
+        "print(IsMklEnabled())\n"
+    )
+    variables = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "1"}
+    lines = subprocess.check_output([sys.executable, "-c", program], text=True, env=variables)
+    title, enabled = lines.splitlines()
+    assert "oneDNN" not in title
+    assert enabled == "False"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "recorded"),
+    [
+        ("NVIDIA_TF32_OVERRIDE", "0", "0"),
+        ("ONEDNN_MAX_CPU_ISA", "AVX2", "AVX2"),
+        ("XLA_FLAGS", " --xla_a=1   --xla_b ", "--xla_a=1 --xla_b"),
+        ("XLA_FLAGS", "--xla_dump_to=dump --xla_a", "--xla_a"),
+        ("XLA_FLAGS", "--xla_dump_to=/home/me/dump", None),
+        ("TF_XLA_FLAGS", "--tf_xla_auto_jit=2", "--tf_xla_auto_jit=2"),
+        ("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=cache", None),
+        ("TF_XLA_FLAGS", "--tf_xla_a=/home/me/a --tf_xla_b=C:\\me", None),
+        ("XLA_FLAGS", "/no/such/file", None),
+        ("XLA_FLAGS", "", None),
+        ("XLA_FLAGS", "--xla_a=\udcff", "--xla_a=?"),
+        ("TF_VAR_password", "secret", None),  # of Terraform
+        ("TF_ENABLE_ONEDNN_OPTS", "1", None),  # nstflow sets it
+        ("TF_NUM_INTRAOP_THREADS", "1", None),  # in the device's title
+    ],
+)
+def test_environment_that_changes_how_numbers_round(
+    name: str, value: str, recorded: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = environment()
+    monkeypatch.setenv(name, value)
+    assert environment() == before | ({name: recorded} if recorded else {})
+
+
+def test_flags_in_a_file_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "flags").write_text("--xla_a=1\n--xla_b\n")
+    monkeypatch.setenv("XLA_FLAGS", str(tmp_path / "flags"))
+    assert environment()["XLA_FLAGS"] == "--xla_a=1 --xla_b"
 
 
 @pytest.mark.usefixtures("no_gpu")

@@ -69,6 +69,18 @@ def test_lock_of_a_run(ran: Path, read: Any) -> None:
     assert list(lock["files"]) == ["images.content.path", "images.style.path"]
 
 
+def test_environment_is_recorded_where_it_is_set(
+    planned: Any, lockfile_of: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And else a lockfile is what it was before there was this key."""
+    assert "environment" not in lockfile_of(planned(), folder).data["lock"]
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    lockfile = lockfile_of(planned(), folder)
+    assert lockfile.data["lock"]["environment"] == {"NVIDIA_TF32_OVERRIDE": "0"}
+    assert lockfile.without_paths()["lock"]["environment"] == {"NVIDIA_TF32_OVERRIDE": "0"}
+    assert reread(planned(), folder).recipe.lock.environment == {"NVIDIA_TF32_OVERRIDE": "0"}
+
+
 def test_no_choice_is_left_open_once_the_device_is_known(planned: Any, folder: Path) -> None:
     plan = planned("losses.keep.layers=[block1_conv2]")
     lockfile = make_lock(plan, folder)

@@ -151,6 +151,24 @@ def test_another_device_is_a_warning_once_it_is_known(locked: Any, folder: Path)
     ]
 
 
+def test_another_environment_is_a_warning(locked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For `--locked`, and for `rerun` and `verify`, whichever of both has a variable."""
+    variable = "{NVIDIA_TF32_OVERRIDE: 0}"
+    lock = locked()
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    words = rf"lock\.environment was –, here it is {variable}: .* perhaps not the same pixels"
+    with pytest.warns(NstflowWarning, match=words):
+        check(lock)
+    with pytest.warns(NstflowWarning, match=words):
+        warn_differences(make_plan(load_recipe(lock)))
+    lock = locked()
+    with silence():
+        check(lock)
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
+    with pytest.warns(NstflowWarning, match=rf"environment was {variable}, here it is –: "):
+        check(lock)
+
+
 def test_recipe_without_a_lock_and_lock_with_a_setting(locked: Any, folder: Path) -> None:
     lock, recipe = locked(), folder / "recipe.yaml"
     problem = refused(check, recipe)
@@ -299,6 +317,20 @@ def test_stored_lock_is_compared_with_versions_and_device(locked: Any, folder: P
         data = {name: value for name, value in stored.items() if name != "losses"} | losses
         problems = problems_of(check_resumable, data, lockfile.on("a device", "cpu"), folder)
         assert "losses" in [problem.what for problem in problems]
+
+
+def test_run_is_not_resumed_in_another_environment(
+    locked: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked().rename(folder / LOCK_FILE)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    lockfile = make_lock(make_plan(load_recipe(folder / "recipe.yaml")), folder)
+    stored = stored_lock(folder)
+    assert stored is not None
+    problem = refused(check_resumable, stored, lockfile.on("a device", "cpu"), folder)
+    assert problem.what == "lock.environment"
+    assert problem.got == "the run to resume has –, now it is {NVIDIA_TF32_OVERRIDE: 0}."
+    assert problem.hint.startswith("Repeat the environment variables of the first run, ")
 
 
 @pytest.mark.parametrize("text", ["name: x\n", "name: x\nlock: 5\n", "lock: {files: 1}\n", "["])

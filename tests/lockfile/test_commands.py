@@ -197,6 +197,19 @@ def test_versions_are_compared_between_locks_alone(rows: Any, call: Any, folder:
     assert call("diff", "recipe.yaml", "other.lock.yaml").code == 0
 
 
+@pytest.mark.usefixtures("folder")
+def test_environments_are_compared_and_shown(
+    rows: Any, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("lock", "recipe.yaml", "--out", "a.lock.yaml")
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    call("lock", "recipe.yaml", "--out", "b.lock.yaml")
+    setting = "lock.environment.NVIDIA_TF32_OVERRIDE"
+    assert rows("a.lock.yaml", "b.lock.yaml") == [[setting, "–", "0"]]
+    assert "NVIDIA_TF32_OVERRIDE=0" in call("show", "b.lock.yaml").out
+    assert "environment" not in call("show", "a.lock.yaml").out
+
+
 def test_pictures_have_names_and_no_places(
     rows: Any, ran: Path, folder: Path, planned: Any, recipe_text: str
 ) -> None:
