@@ -16,7 +16,14 @@ from nstflow.stages.tensorflow import tf
 
 DeviceChoice = Literal["auto", "cpu", "gpu"]
 
-_VARIABLES = ("TF_XLA_FLAGS", "XLA_FLAGS", "ONEDNN_MAX_CPU_ISA", "NVIDIA_TF32_OVERRIDE")
+_VARIABLES = (  # docs/reliability.md has what was tried
+    "XLA_FLAGS",
+    "TF_XLA_FLAGS",
+    "ONEDNN_MAX_CPU_ISA",  # Eigen's products of matrices are oneDNN's
+    "DNNL_MAX_CPU_ISA",  # its old name
+    "OPENBLAS_CORETYPE",  # of NumPy's
+    "NVIDIA_TF32_OVERRIDE",
+)
 
 _NO_DIFFERENCE = ("--xla_dump_", "--tf_xla_persistent_cache_")  # flags that only write files
 

@@ -20,7 +20,7 @@ _REQUIRED = ("lock.files", "lock.weights", "lock.plugins")
 def check_locked(lockfile: Lockfile) -> None:
     """Compare a run with the lock in its own recipe, as `--locked` does.
 
-    Another version of Python or TensorFlow is a warning, and so is another environment.
+    Another version of Python or TensorFlow, or another environment, is a warning.
 
     Raises:
         NstflowError: The recipe has no lock; or with every file, weights or plugin that differs.

@@ -99,6 +99,7 @@ def test_onednn_is_off_whatever_the_environment_says() -> None:
     [
         ("NVIDIA_TF32_OVERRIDE", "0", "0"),
         ("ONEDNN_MAX_CPU_ISA", "AVX2", "AVX2"),
+        ("OPENBLAS_CORETYPE", "Haswell", "Haswell"),
         ("XLA_FLAGS", " --xla_a=1   --xla_b ", "--xla_a=1 --xla_b"),
         ("XLA_FLAGS", "--xla_dump_to=dump --xla_a", "--xla_a"),
         ("XLA_FLAGS", "--xla_dump_to=/home/me/dump", None),
