@@ -14,7 +14,7 @@ import pytest
 from nstflow import Stop, hookimpl
 from nstflow import cli as command_line
 from nstflow.matrix.plan import Matrix, plan_recipe
-from nstflow.runner import timings
+from nstflow.plan import timings
 from nstflow.runner.cache import RunCache
 
 

@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from nstflow.errors import NstflowError, NstflowWarning, Problem
 from nstflow.lockfile.build import Data, Lockfile, make_lock
-from nstflow.lockfile.diff import Difference, differences, refusal, text_of
+from nstflow.lockfile.diff import Difference, differences, refusal
 from nstflow.plan import Plan
 from nstflow.recipe.model import Lock
 from nstflow.recipe.source import read_source
+from nstflow.stages.text import text_of
 from nstflow.storage.run_record import LOCK_FILE
 
 _REQUIRED = ("lock.files", "lock.weights", "lock.plugins")

@@ -14,11 +14,7 @@ from nstflow.plan import make_plan
 from nstflow.recipe.model import Recipe
 from nstflow.recipe.paths import with_settings
 from nstflow.recipe.reader import NO_OPTIONS, ReadOptions, parse
-
-LEFT_OUT = "–"
-"""What a setting is that one of two does not have."""
-
-_SHORT, _HASH = 12, 64
+from nstflow.stages.text import text_of
 
 _FILE = {"sha256", "bytes"}
 
@@ -106,26 +102,6 @@ def _equal(first: Any, second: Any) -> bool:
     if all(value is ... or value == {} for value in (first, second)):
         return True
     return isinstance(first, bool) is isinstance(second, bool) and bool(first == second)
-
-
-def text_of(value: Any) -> str:
-    """Return a setting's value as a person writes it, on one line; hashes are cut short."""
-    match value:
-        case {"sha256": sha256, "bytes": int(size)} if set(value) == _FILE:
-            return f"{text_of(sha256)}, {size:,} bytes"
-        case dict():
-            return f"{{{', '.join(f'{text_of(key)}: {text_of(value[key])}' for key in value)}}}"
-        case list():
-            return f"[{', '.join(map(text_of, value))}]"
-        case bool() | None:
-            return {True: "true", False: "false", None: "null"}[value]
-        case float():
-            # as a person writes it: `3000` for 3000.0, but never another number
-            return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-        case str():
-            is_hash = len(value) == _HASH and set(value) <= set("0123456789abcdef")
-            return value[:_SHORT] + "…" if is_hash else printable(value) or "''"
-    return LEFT_OUT if value is ... else str(value)
 
 
 def compare_anything(

@@ -91,6 +91,7 @@ def _run(job: Job, tell: Tell, stop: Stop) -> Result:
         device=job.device,
         metadata=job.metadata,
         locked=True,
+        quiet=True,
         observers=[_Progress(job.name, tell)],
         stop=stop,
         shared=_shared(),

@@ -9,13 +9,22 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.plan import Plan, scaled
+from nstflow.plan import Plan
 from nstflow.recipe.attribution import check_type
 from nstflow.runner.cache import RunCache, hashes_of
 from nstflow.runner.masks import weights_in
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.tensorflow import Tensor
-from nstflow.stages.types import Features, Image, Phase, Size, State, common_value, size_text
+from nstflow.stages.types import (
+    Features,
+    Image,
+    Phase,
+    Size,
+    State,
+    common_value,
+    scaled,
+    size_text,
+)
 
 if TYPE_CHECKING:
     from nstflow.engine.features import Network

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nstflow.errors import STOPPED, NstflowError
-from nstflow.plan import Plan, scaled
+from nstflow.plan import Plan
 from nstflow.recipe.model import Checkpoints
 from nstflow.recipe.paths import Keys
 from nstflow.runner.build import (
@@ -23,7 +23,7 @@ from nstflow.runner.build import (
 from nstflow.runner.cache import RunCache
 from nstflow.stages.result import Progress
 from nstflow.stages.tensorflow import Tensor
-from nstflow.stages.types import Image, State, size_text
+from nstflow.stages.types import Image, State, scaled, size_text
 from nstflow.storage.checkpoint import Checkpoint, DamagedCheckpointError
 from nstflow.storage.run_directory import RunDirectory
 

@@ -10,7 +10,8 @@ from typing import Literal
 
 from nstflow.engine.memory import available, is_out_of_memory
 from nstflow.errors import NstflowError, Problem
-from nstflow.plan import Plan, scaled
+from nstflow.plan import Plan
+from nstflow.stages.types import scaled
 
 _STEP = 32
 """Pixels between the sizes that are tried."""

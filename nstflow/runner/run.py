@@ -14,11 +14,11 @@ from nstflow.engine.memory import available
 from nstflow.errors import STOPPED, NstflowError, NstflowWarning, Problem
 from nstflow.lockfile.build import Data, Lockfile, make_lock, to_text
 from nstflow.lockfile.check import check_locked, check_resumable, stored_lock, warn_device
-from nstflow.plan import Plan, make_plan
+from nstflow.plan import Plan, make_plan, timings
 from nstflow.recipe.model import Recipe
-from nstflow.runner import timings
 from nstflow.runner.cache import RunCache
 from nstflow.runner.images import finish, prepare, write
+from nstflow.runner.notebook import displays
 from nstflow.runner.optimization import CheckpointSchedule, Optimization
 from nstflow.runner.out_of_memory import explain_out_of_memory, out_of_memory
 from nstflow.runner.result import read_result
@@ -43,6 +43,7 @@ def run(
     locked: bool = False,
     device: DeviceChoice = "auto",
     metadata: bool = True,
+    quiet: bool = False,
     observers: Iterable[object] = (),
     stop: Stop | None = None,
     shared: RunCache | None = None,
@@ -61,7 +62,9 @@ def run(
         locked: Refuse if a file, the weights or a plugin is not what the recipe's lock says.
         device: Where to compute; `auto` takes a GPU if TensorFlow sees one.
         metadata: Store in the picture how it was made: the lockfile, with file names for paths.
+        quiet: Show no progress in a notebook. Elsewhere a run shows nothing by itself.
         observers: Objects whose methods are hooks (`@nstflow.hookimpl`), beside the plugins.
+            One with the attribute `shows_progress = True` replaces a notebook's display.
         stop: Asks the run, from another thread, to stop between two dispatches.
         shared: What the run shares with others of this process that are given the same.
 
@@ -76,6 +79,8 @@ def run(
     folder = Path(out or Path("runs", plan.recipe.name))
     stop = stop or Stop()
     polled = stop.polled
+    observers = [*observers]
+    observers += displays(observers, quiet=quiet)
     hooks = plan.recipe.installed.observers(observers)
     lockfile = make_lock(plan, folder)
     if locked:

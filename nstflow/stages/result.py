@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nstflow.stages.types import Image
+from nstflow.stages.text import loss_text
+from nstflow.stages.types import Image, size_text
 
 if TYPE_CHECKING:
     from nstflow.plan import Plan
@@ -45,9 +46,9 @@ class Progress:
     canvas: Callable[[], Image] = field(repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
-    """The result of a run.
+    """The result of a run. A notebook shows its picture.
 
     Attributes:
         plan: The plan of the run.
@@ -90,3 +91,16 @@ class Result:
         """Return the last row's losses: `total`, then each term."""
         skip = ("step", "seconds")
         return {name: values[-1] for name, values in self.history.items() if name not in skip}
+
+    def __repr__(self) -> str:
+        size = "no picture" if self.image is None else f"{size_text(self.image.size)} pixels"
+        steps = f"{len(self.history['step'])} steps"
+        if self.interrupted:
+            steps = f"stopped after step {len(self.history['step'])} of {self.plan.steps}"
+        loss = f"loss {loss_text(self.losses['total'])}"
+        files = ", ".join(str(file) for file in self.files)
+        return f"<Result {self.plan.recipe.name}: {size}, {steps}, {loss}, {files}>"
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]] | None:
+        """Show the picture in a notebook."""
+        return None if self.image is None else self.image._repr_png_()

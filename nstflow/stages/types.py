@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +23,17 @@ def size_text(size: Size) -> str:
     return f"{size[1]}×{size[0]}"
 
 
+def scaled(size: Size, scale: float) -> Size:
+    """Return the size of an image in a phase."""
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 PIXELS = "image"
 """The layer that every image has: its pixels."""
+
+
+_LONGEST_SHOWN = 1024
+"""Pixels of the longest side of an image in a notebook, which stores it in its own file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +64,28 @@ class Image:
         """Height and width in pixels."""
         height, width = self.pixels.shape[:2]
         return height, width
+
+    def encode(self, form: str, longest_side: int, **options: Any) -> tuple[bytes, Size]:
+        """Return a file of the picture, made smaller if its longest side is longer, and its size.
+
+        Args:
+            form: Pillow's name of the format.
+            longest_side: In pixels.
+            options: What Pillow takes for the format.
+        """
+        import numpy as np
+        import PIL.Image
+
+        picture = PIL.Image.fromarray(np.rint(self.pixels * 255).astype(np.uint8))
+        picture.thumbnail((longest_side, longest_side), PIL.Image.Resampling.LANCZOS)
+        file = io.BytesIO()
+        picture.save(file, form, **options)
+        return file.getvalue(), (picture.height, picture.width)
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """Show the picture in a notebook."""
+        data, (height, width) = self.encode("PNG", _LONGEST_SHOWN)
+        return data, {"width": width, "height": height}
 
 
 def _check(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:

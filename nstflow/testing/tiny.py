@@ -56,4 +56,5 @@ def run_tiny(
     }
     path = folder / "recipe.yaml"
     path.write_text(to_yaml(recipe), encoding="utf-8")
-    return run(make_plan(load_recipe(path, plugins=plugins)), folder / "run", observers=observers)
+    plan = make_plan(load_recipe(path, plugins=plugins))
+    return run(plan, folder / "run", quiet=True, observers=observers)

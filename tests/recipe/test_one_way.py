@@ -34,7 +34,7 @@ def entered(call: Any) -> Callable[..., tuple[Counter[str], Counter[Any]]]:
         def look(frame: FrameType, event: str, _: object) -> None:
             code = frame.f_code
             file = Path(code.co_filename)
-            reads = file.parent == PACKAGE / "recipe" or file == PACKAGE / "plan.py"
+            reads = file.parent == PACKAGE / "recipe" or file == PACKAGE / "plan" / "__init__.py"
             if event == "call" and reads and not code.co_name.startswith("<"):
                 function = f"{file.relative_to(PACKAGE)} {code.co_qualname}"
                 functions[function] += 1

@@ -7,12 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from nstflow.cli.console.output import show_facts, show_line, show_ok, show_title, stdout
-from nstflow.cli.console.plan_view import stage_text
 from nstflow.errors import printable
-from nstflow.lockfile.diff import Difference, text_of
+from nstflow.lockfile.diff import Difference
 from nstflow.recipe.source import Source
 from nstflow.runner.verify import Comparison
 from nstflow.stages.slots import SLOTS
+from nstflow.stages.text import stage_text, text_of
 
 
 def show_differences(found: Sequence[Difference], first: str, second: str) -> None:

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from nstflow.cli.console import output
-from nstflow.cli.console.output import duration_text, loss_text, runs_text, show_line
+from nstflow.cli.console.output import runs_text, show_line
 from nstflow.matrix.plan import Matrix
 from nstflow.matrix.summary import means_of
 from nstflow.stages.job import JobProgress, JobResult
+from nstflow.stages.text import duration_text, loss_text
 
 _MOST_ROWS = 200  # of the table: the file has them all
 

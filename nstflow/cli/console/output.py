@@ -117,17 +117,6 @@ def _advance(bars: Bars, task: TaskID, done: int, total: int) -> None:
     bars.update(task, completed=done, total=total)
 
 
-def duration_text(seconds: float) -> str:
-    """Return a time as a person says it."""
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
-
-
-def loss_text(value: float) -> str:
-    """Return a loss as a person reads it."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - digits
-
-
 def runs_text(count: int) -> str:
     """Return how many runs there are."""
     return "1 run" if count == 1 else f"{count} runs"

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nstflow.plan import Plan, make_plan
+from nstflow.plan import Plan, make_plan, timings
 from nstflow.recipe.reader import load_recipe
-from nstflow.runner import timings
 from nstflow.stages.result import Result
 from nstflow.stages.types import Image, Phase
 

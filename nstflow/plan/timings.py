@@ -15,14 +15,17 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
-from nstflow.plan import Plan, scaled
 from nstflow.stages.loss import LossTerm
-from nstflow.stages.result import Result
-from nstflow.stages.types import Size
+from nstflow.stages.types import Size, scaled
 from nstflow.storage.files import cache_folder, write_file
+
+if TYPE_CHECKING:
+    from nstflow.plan import Plan
+    from nstflow.stages.result import Result
 
 _LARGEST_RATIO = 5.0  # of the numbers of pixels of a run and of one that it is estimated from
 

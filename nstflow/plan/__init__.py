@@ -16,7 +16,8 @@ from nstflow.recipe.model import Recipe
 from nstflow.recipe.reader import Draft
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.stage import Extractor, Loader, Preprocessor, Start
-from nstflow.stages.types import PIXELS, Asset, Cost, Phase, Size
+from nstflow.stages.text import html_table
+from nstflow.stages.types import PIXELS, Asset, Cost, Phase, Size, scaled, size_text
 
 Ask = Callable[..., Any]
 """Calls a method of a stage; for the same stage and arguments, only once."""
@@ -26,9 +27,9 @@ Ask = Callable[..., Any]
 _EVERY_RUN, _MAPS, _SCRATCH, _STATES = 780_000_000, 1.5, 2.0, 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
-    """What a run will do.
+    """What a run will do. A notebook shows what `nstflow plan` prints.
 
     Attributes:
         recipe: The recipe.
@@ -106,6 +107,17 @@ class Plan:
         """The number of epochs of all phases."""
         pairs = zip(self.phases, self.steps_of, strict=True)
         return sum(phase.epochs_in(steps) for phase, steps in pairs)
+
+    def __repr__(self) -> str:
+        size, losses = size_text(self.canvas), ", ".join(self.terms)
+        return f"<Plan {self.recipe.name}: {size} pixels, {self.steps} steps, losses: {losses}>"
+
+    def _repr_html_(self) -> str:
+        """Show a table in a notebook."""
+        from nstflow.plan.facts import facts_of, presence_text
+
+        assets = [(asset.name, presence_text(asset)) for asset in self.assets]
+        return html_table(self.recipe.name, self.recipe.summary, [*facts_of(self), *assets])
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -236,11 +248,6 @@ def _prepared(origin: Origin, name: str, size: Size, ask: Ask) -> Size:
             with origin.asking(*keys) as stage:
                 size = ask(stage.size, size)
     return size
-
-
-def scaled(size: Size, scale: float) -> Size:
-    """Return the size of an image in a phase."""
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _size_problems(

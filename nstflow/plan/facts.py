@@ -1,0 +1,93 @@
+"""What a person sees of a plan: labels and values, for every kind of display."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from nstflow.plan.timings import estimate
+from nstflow.stages.text import duration_text, stage_text, text_of
+from nstflow.stages.types import scaled, size_text
+
+if TYPE_CHECKING:
+    from nstflow.plan import Plan
+    from nstflow.stages.types import Asset
+
+
+def facts_of(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield label and value of everything that a plan decides; its assets are left out."""
+    recipe = plan.recipe
+    for name, size in plan.sizes.items():
+        yield f"image {name}", f"{size_text(plan.sources[name])} → {size_text(size)}"
+    start = stage_text(recipe.start.model_dump(mode="json"))
+    yield "canvas", f"{size_text(plan.canvas)}, starts as {start}"
+    for name, term in plan.terms.items():
+        layers = ", ".join(f"{share:.3g} {layer}" for layer, share in term.shares.items())
+        yield f"loss {name}", f"{term.weight:g} × {term.use} of {layers}"
+    yield "optimizer", stage_text(recipe.optimizer.model_dump(mode="json"))
+    yield "steps", _steps(plan)
+    yield "arithmetic", _arithmetic(plan)
+    yield from _settled(plan)
+    yield "memory", memory_text(plan)
+    if plan.checkpoint_size is not None:
+        yield "checkpoint", f"{plan.checkpoint_size / 1e6:,.1f} MB"
+    yield "time", _time(plan)
+
+
+def _steps(plan: Plan) -> str:
+    """Return the number of steps, and of those at each size."""
+    most = "at most " if any(phase.stop for phase in plan.phases) else ""
+    text = f"{most}{plan.steps} in {plan.epochs} epochs"
+    if len(plan.phases) == 1:
+        return text
+    sizes = [size_text(scaled(plan.canvas, phase.scale)) for phase in plan.phases]
+    parts = [f"{n} at {size}" for n, size in zip(plan.steps_of, sizes, strict=True)]
+    return f"{text}: {', '.join(parts)}"
+
+
+def _arithmetic(plan: Plan) -> str:
+    if plan.cost is None:
+        return "unknown until the extractor is built"
+    step = (plan.cost.forward + plan.cost.backward) / 1e9
+    return f"{step:,.3g} GFLOP a step at full size, with convolutions computed directly"
+
+
+def _settled(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield the extractor's settings that the plan has chosen."""
+    written = plan.recipe.extractor.model_dump(mode="json")
+    for name, value in plan.extractor.model_dump(mode="json").items():
+        if value and value != written.get(name):
+            yield name, _grouped(value) if isinstance(value, dict) else text_of(value)
+
+
+def _grouped(setting: dict[str, Any]) -> str:
+    """Return a mapping by its values: `winograd: a, b; direct: c`."""
+    values = dict.fromkeys(map(text_of, setting.values()))
+    return "; ".join(
+        f"{value}: {', '.join(name for name in setting if text_of(setting[name]) == value)}"
+        for value in values
+    )
+
+
+def memory_text(plan: Plan) -> str:
+    """Return how much memory a run takes."""
+    if plan.memory is None:
+        return "unknown until the extractor is built"
+    return f"about {plan.memory / 1e9:.2g} GB at its peak on a CPU, estimated"
+
+
+def _time(plan: Plan) -> str:
+    known = estimate(plan)
+    if known is None:
+        return "unknown: no run like it on this machine yet"
+    seconds, record = known
+    run = f"this machine's run at {size_text(record.canvas)} on {record.date} ({record.device})"
+    step = f"{seconds / plan.steps:.2g} s a step" + (
+        "" if len(plan.phases) == 1 else ", on average"
+    )
+    return f"about {duration_text(seconds)}: {step}, by {run}"
+
+
+def presence_text(asset: Asset) -> str:
+    """Return whether a file that a run needs is there, and what it is."""
+    return f"{'present' if asset.present else 'not fetched yet'}; {asset.note}"

@@ -1,0 +1,54 @@
+"""Values as text for people."""
+
+import pytest
+
+from nstflow.stages.text import duration_text, html_table, loss_text, text_of
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3000.0, "3000"),
+        (1e8, "1e+08"),
+        (0.1, "0.1"),
+        (1 / 3, "0.3333333333333333"),
+        (123456789.5, "123456789.5"),
+        (16777217.0, "16777217.0"),
+        (-0.0, "-0"),
+    ],
+)
+def test_number_is_short_where_that_is_the_same_number(value: float, text: str) -> None:
+    assert text_of(value) == text
+    assert float(text_of(value)) == value
+
+
+def test_control_characters_are_written_out() -> None:
+    assert text_of({"a\x1b": ["\x07"]}) == r"{a\x1b: [\x07]}"
+
+
+def test_only_what_looks_like_a_hash_is_cut_short() -> None:
+    assert text_of("a" * 63) == "a" * 63
+    assert text_of("g" * 64) == "g" * 64
+    assert text_of("0" * 64) == "0" * 12 + "…"
+
+
+def test_times_and_losses() -> None:
+    assert [duration_text(seconds) for seconds in (0.04, 59.9, 60, 3725)] == [
+        "0.0 s",
+        "59.9 s",
+        "1 min 0 s",
+        "62 min 5 s",
+    ]
+    assert [loss_text(value) for value in (0.00012345, 999.96, 1000, -1234567.8)] == [
+        "0.0001234",
+        "1000",
+        "1,000",
+        "-1,234,568",
+    ]
+
+
+def test_nothing_of_a_recipe_is_markup_in_a_table() -> None:
+    table = html_table("<b>x", "a & b\x1b", [("<i>", "1 < 2")])
+    assert "<b>&lt;b&gt;x</b> a &amp; b\\x1b<table>" in table
+    assert "&lt;i&gt;</td>" in table
+    assert "1 &lt; 2</td>" in table
