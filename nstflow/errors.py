@@ -1,6 +1,7 @@
 """The one error type for everything that a user can put right, and the warning beside it."""
 
 import difflib
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -10,10 +11,60 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+_ARGUMENTS = {
+    "block-plugin": "block",
+    "device": "device",
+    "executor": "executor",
+    "images": "images",
+    "locked": "locked=True",
+    "no-metadata": "metadata=False",
+    "out": "out=DIR",
+    "overwrite": "overwrite=True",
+    "plugin": "plugins",
+    "resume": "resume=True",
+    "scheduler": "scheduler",
+    "set": "overrides",
+    "threads": "threads",
+    "workers": "workers",
+}
+"""Option of the command line, without its dashes → the argument that says the same in Python."""
+
+_NAMES = "|".join(sorted(_ARGUMENTS, key=len, reverse=True))
+
+_OPTION = re.compile(
+    rf"(?<![\w-])--(?P<name>{_NAMES})(?![\w-])"
+    # its value, where it has one: a setting, or the name after an option that takes one
+    r"(?: (?P<set>'[^']*'|[\w.]+=\S+?)(?=[.,;)]?(?:\s|$))"
+    r"|(?<=-set) options|(?<=-device|-plugin) (?P<value>[\w-]+))?"
+)
+
+_PLACE = re.compile(rf"--(?P<name>{_NAMES}) (?P<value>(?!--).+)", re.DOTALL)
+
+
+def in_python(text: str) -> str:
+    """Return a text with the arguments of Python's functions in place of command-line options.
+
+    All texts are written for the command line: "start again with --overwrite". What Python shows of
+    an error or a warning says "start again with overwrite=True".
+    """
+    return _OPTION.sub(_argument, text)
+
+
+def _argument(option: re.Match[str]) -> str:
+    argument = _ARGUMENTS[option["name"]]
+    if option["set"]:
+        return f'{argument}=["{option["set"].strip(chr(39))}"]'
+    if option["value"]:
+        value = f'"{option["value"]}"'
+        return f"{argument}={value}" if argument == "device" else f"{argument}=[{value}]"
+    return argument
+
 
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong, in words that say what to do next.
+
+    As text, for Python, it names arguments in place of command-line options.
 
     Attributes:
         where: A place that an editor can open, `file:line:column`, or a command-line option. A
@@ -31,9 +82,11 @@ class Problem:
     order: tuple[int, ...] = field(default=(0, 0), repr=False, compare=False)
 
     def __str__(self) -> str:
-        head = "  ".join(part for part in (self.where, self.what) if part)
+        option = _PLACE.fullmatch(self.where)
+        where = f"{_ARGUMENTS[option['name']]}: {option['value']}" if option else self.where
+        head = "  ".join(part for part in (in_python(where), self.what) if part)
         body = " ".join(part for part in (self.got, self.hint) if part)
-        return f"{head}\n    {body}"
+        return f"{head}\n    {in_python(body)}"
 
 
 class NstflowError(Exception):
@@ -56,6 +109,10 @@ class NstflowError(Exception):
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
 
+    def _render_traceback_(self) -> list[str]:
+        """Show the problems in a notebook, where the way through the code would hide them."""
+        return [f"{type(self).__name__}:", *str(self).splitlines()]
+
 
 STOPPED = "the run stopped"
 """What `NstflowError.closing` says after a run has taken a step."""
@@ -63,6 +120,9 @@ STOPPED = "the run stopped"
 
 class NstflowWarning(UserWarning):
     """Something a user should know that does not stop the run."""
+
+    def __str__(self) -> str:
+        return in_python(super().__str__())
 
 
 _MOST_CHOICES = 200  # to compare: it takes time

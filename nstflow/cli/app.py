@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from nstflow.cli import completion, inspect, lockfile, new_plugin, run, weights
-from nstflow.cli.console.output import show_problems, show_warning
+from nstflow.cli.console.output import PLAIN_LETTERS, show_problems, show_warning
 from nstflow.errors import NstflowError, Problem
 
 app = typer.Typer(
@@ -52,8 +52,8 @@ def _options(
 def main() -> None:
     """Run the command line; exit 2 for a user's mistakes, 1 with a traceback for bugs."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a Windows console may lack letters such as ×
-            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors=PLAIN_LETTERS)
     warnings.showwarning = show_warning  # type: ignore[assignment]  # all are positional
     try:
         if completion.VARIABLE in os.environ:

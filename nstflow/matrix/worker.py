@@ -37,7 +37,8 @@ def work(job: Job, tell: Tell, stop: Stop) -> JobResult:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NstflowWarning)
         ended = _work(job, tell, stop)
-    notes = tuple(str(w.message) for w in caught if issubclass(w.category, NstflowWarning))
+    own = (w.message for w in caught if isinstance(w.message, NstflowWarning))
+    notes = tuple(str(message.args[0]) for message in own)  # with the options of the command line
     for other in caught:
         if not issubclass(other.category, NstflowWarning):
             warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)

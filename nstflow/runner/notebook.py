@@ -83,10 +83,10 @@ class NotebookDisplay:
             return
         if now >= self._next_picture:
             self._take(progress)
-        left = progress.seconds[-1] * (1 - done) / done
+        left = round(progress.seconds[-1] * (1 - done) / done)
         terms = losses_text({name: values[-1] for name, values in progress.losses.items()})
         losses = f"loss {loss_text(progress.total[-1])} ({', '.join(terms)})"
-        self._show(done, [*self._lines, f"{duration_text(left)} left"], losses)
+        self._show(done, [*self._lines, f"about {duration_text(left)} left"], losses)
         self._next = time.monotonic() + _EVERY
 
     @hookimpl

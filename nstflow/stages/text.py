@@ -58,7 +58,9 @@ def _maps_to_texts(value: Any) -> bool:
 def duration_text(seconds: float) -> str:
     """Return a time as a person says it."""
     minutes, rest = divmod(seconds, 60)
-    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+    if minutes:
+        return f"{minutes:.0f} min {rest:.0f} s"
+    return f"{rest} s" if isinstance(seconds, int) else f"{rest:.1f} s"
 
 
 def loss_text(value: float) -> str:

@@ -6,7 +6,14 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.cli.console.output import show_facts, show_line, show_ok, show_title, stdout
+from nstflow.cli.console.output import (
+    is_narrow,
+    show_facts,
+    show_line,
+    show_ok,
+    show_title,
+    stdout,
+)
 from nstflow.errors import printable
 from nstflow.lockfile.diff import Difference
 from nstflow.recipe.source import Source
@@ -20,6 +27,9 @@ def show_differences(found: Sequence[Difference], first: str, second: str) -> No
     if not found:
         show_ok(f"{first} and {second}", "no difference")
         return
+    if is_narrow():
+        _show_narrow(found, first, second)
+        return
     table = Table(box=None, pad_edge=False, header_style="dim")
     widest = max(len(each.setting) for each in found)
     table.add_column("setting", overflow="fold", no_wrap=widest <= stdout().width // 2)
@@ -28,6 +38,17 @@ def show_differences(found: Sequence[Difference], first: str, second: str) -> No
     for each in found:
         table.add_row(each.setting, Text(each.first, "red"), Text(each.second, "green"))
     stdout().print(table)
+
+
+def _show_narrow(found: Sequence[Difference], first: str, second: str) -> None:
+    """Print the settings below one another, each with what the first and the second have."""
+    for sign, name in (("-", first), ("+", second)):
+        show_line((f"{sign} {name}", "dim"))
+    for each in found:
+        show_line(each.setting)
+        for sign, value in (("-", Text(each.first, "red")), ("+", Text(each.second, "green"))):
+            lines = value.wrap(stdout(), stdout().width - 4)
+            show_line(f"  {sign} ", Text("\n    ").join(lines))
 
 
 def show_comparisons(found: Sequence[Comparison]) -> None:

@@ -1,7 +1,7 @@
 """What is shown of many runs while they last, and the table in the end."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from rich.measure import Measurement
@@ -18,6 +18,8 @@ from nstflow.stages.job import JobProgress, JobResult
 from nstflow.stages.text import duration_text, loss_text
 
 _MOST_ROWS = 200  # of the table: the file has them all
+
+_LEAST_NAME = 12  # letters of a run's name that a narrow table leaves
 
 
 class MatrixDisplay:
@@ -37,6 +39,8 @@ class MatrixDisplay:
         columns: list[Any] = [TextColumn("{task.description}"), BarColumn(20)]
         columns += [TextColumn("{task.fields[status]}"), TimeElapsedColumn()]
         columns += [TextColumn("left"), TimeRemainingColumn()]
+        if output.is_narrow():
+            columns = [columns[0], columns[2]]
         self._bars = Bars(*columns, console=output.stdout(), transient=True)
         self._all = self._bars.add_task("all runs", total=self._steps, status="")
         self._tasks: dict[str, TaskID] = {}
@@ -100,32 +104,43 @@ class MatrixDisplay:
 def show_table(matrix: Matrix, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the times and losses of all runs, of single terms where they fit, and the means."""
     out = output.stdout()
-    table = _table(matrix, rows, [name for name in rows[0] if name.startswith("loss.")])
-    if Measurement.get(out, out.options.update(max_width=10_000), table).maximum > out.width:
-        table = _table(matrix, rows, [])
+    losses = dict(zip(("halfway", "total"), _loss_headers(matrix), strict=True))
+    terms = {name: name.removeprefix("loss.") for name in rows[0] if name.startswith("loss.")}
+    table = _table(rows, losses | terms)
+    if _least_width(table) > out.width:
+        table = _table(rows, losses)
+    longest = max(len(row["cell"]) for row in rows)
+    if _least_width(table) - max(0, longest - _LEAST_NAME) > out.width:
+        table = _table(rows, {"total": "loss"})
     out.print()
     out.print(table)
     if len(rows) > _MOST_ROWS:
         show_line((f"and {len(rows) - _MOST_ROWS} more", "dim"))
 
 
-def _table(matrix: Matrix, rows: Sequence[Mapping[str, Any]], terms: Sequence[str]) -> Table:
+def _least_width(table: Table) -> int:
+    """Return the width at which nothing is cut."""
+    out = output.stdout()
+    return Measurement.get(out, out.options.update(max_width=10_000), table).maximum
+
+
+def _table(rows: Sequence[Mapping[str, Any]], losses: Mapping[str, str]) -> Table:
+    """Return the table with these columns of losses: name → header."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("run")  # the one column that rich may narrow
-    headers = ["time", *_loss_headers(matrix), *(name.removeprefix("loss.") for name in terms)]
-    for header in headers:
+    for header in ("time", *losses.values()):
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows[:_MOST_ROWS]:
         name = Text(row["cell"], no_wrap=True, overflow="ellipsis")
-        table.add_row(name, *_cells(row, ["halfway", "total", *terms]))
+        table.add_row(name, *_cells(row, losses))
     if means := means_of(rows):
-        numbers = [loss_text(means[name]) for name in ("halfway", "total")]
+        numbers = [loss_text(means[name]) for name in losses if name in means]
         table.add_section()
         table.add_row("mean", f"{means['seconds']:.1f} s", *numbers, style="bold")
     return table
 
 
-def _cells(row: Mapping[str, Any], names: Sequence[str]) -> list[Text]:
+def _cells(row: Mapping[str, Any], names: Iterable[str]) -> list[Text]:
     if row["steps"] is None:
         return [Text(row["state"], style="red" if row["state"] == "failed" else "dim")]
     time = Text(f"{row['seconds']:.1f} s")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -25,6 +27,46 @@ from nstflow.errors import NstflowError, NstflowWarning, printable
 
 if TYPE_CHECKING:
     from nstflow.stages.types import Asset
+
+PLAIN_LETTERS = "nstflow-plain-letters"
+"""How a stream treats letters that a terminal without UTF-8 lacks: it writes others for them."""
+
+_PLAIN = str.maketrans(
+    {
+        "×": "x",
+        "→": "->",
+        "…": "...",
+        "·": ".",
+        "–": "-",
+        "—": "-",
+        "−": "-",
+        "≥": ">=",
+        "²": "^2",
+        "³": "^3",
+        "⁴": "^4",
+        "ᵀ": "^T",
+        "Σ": "sum",
+        "½": "1/2",
+        "α": "alpha",
+        "’": "'",
+        "‘": "'",
+        "“": '"',
+        "”": '"',
+        "✓": "ok",
+    }
+)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end].translate(_PLAIN)
+    return letters.encode("ascii", "replace").decode(), error.end
+
+
+codecs.register_error(PLAIN_LETTERS, _plain)
+
+_NARROW, _LEAST_ROOM = 64, 16  # columns
 
 
 @cache
@@ -55,32 +97,33 @@ def show_line(*parts: str | Text | tuple[str, str], console: Console | None = No
 
 def show_problems(error: NstflowError) -> None:
     """Print every problem, and how many there are."""
+    room = stderr().width - 4 if is_narrow(stderr()) else None
     for problem in error.problems:
         what = f"  {printable(problem.what)}" if problem.what else ""
         show_line((printable(problem.where), "bold red"), what, console=stderr())
         hint = f" {printable(problem.hint, lines=True)}" if problem.hint else ""
-        body = f"    {printable(problem.got, lines=True)}"
-        show_line(body, (hint, "green"), console=stderr())
+        body = Text.assemble(printable(problem.got, lines=True), (hint, "green"))
+        show_line("    ", Text("\n    ").join(broken(body, room)), console=stderr())
     count = len(error.problems)
     where = f" in {printable(error.subject)}" if error.subject else ""
     plural = "" if count == 1 else "s"
     closing = f"; {error.closing}" if error.closing else ""
-    show_line((f"{count} problem{plural}{where}{closing}.", "bold"), console=stderr())
+    show_text((f"{count} problem{plural}{where}{closing}.", "bold"), console=stderr())
 
 
 def show_warning(
     message: Warning | str, category: type[Warning], file: str, line: int, *_: object
 ) -> None:
     """Print a warning for `warnings.showwarning`: ours as notices, others as Python does."""
-    if issubclass(category, NstflowWarning):
-        show_notice(str(message))
+    if isinstance(message, NstflowWarning):
+        show_notice(str(message.args[0]))  # with options, where its own text has arguments
     else:
         stderr().out(warnings.formatwarning(message, category, file, line), end="")
 
 
 def show_notice(text: str) -> None:
     """Print a warning that does not stop anything."""
-    show_line(("note: ", "yellow"), printable(text, lines=True), console=stderr())
+    show_text(("note: ", "yellow"), printable(text, lines=True), console=stderr())
 
 
 def show_ok(what: str, how: str) -> None:
@@ -90,14 +133,53 @@ def show_ok(what: str, how: str) -> None:
 
 def show_title(name: str, summary: str) -> None:
     """Print what a recipe is called, and what it makes."""
-    show_line((name, "bold"), f"  {summary}" if summary else "")
+    show_text((name, "bold"), f"  {summary}" if summary else "")
 
 
 def show_facts(rows: Sequence[tuple[str, str | Text]], indent: str = "") -> None:
-    """Print labels and values in two columns, a line each, however long."""
+    """Print labels and values in two columns: a line each, but on a terminal no word is broken."""
     width = max((len(label) for label, _ in rows), default=0)
+    start = len(indent) + width + 2
+    room = stdout().width - start if stdout().is_terminal else None
     for label, value in rows:
-        show_line(indent, (label.ljust(width), "dim"), "  ", value)
+        lines = Text("\n" + " " * start).join(broken(value, room))
+        show_line(indent, (label.ljust(width), "dim"), "  ", lines)
+
+
+def show_text(*parts: str | Text | tuple[str, str], console: Console | None = None) -> None:
+    """Print one line, which breaks between words on a narrow terminal."""
+    out = console or stdout()
+    room = out.width if is_narrow(out) else None
+    show_line(Text("\n").join(broken(Text.assemble(*parts), room)), console=out)
+
+
+def is_narrow(console: Console | None = None) -> bool:
+    """Return whether this is a terminal too narrow for tables of several columns."""
+    out = console or stdout()
+    return out.is_terminal and out.width < _NARROW
+
+
+def broken(value: str | Text, room: int | None, unit: str = r"\S+") -> list[Text]:
+    """Return the lines of a value, which break between words where it is longer than the room.
+
+    A word that is longer, such as a path, stays whole.
+
+    Args:
+        value: The value.
+        room: Columns of a line, at least some; None for a single line, however long.
+        unit: The pattern of what stays together.
+    """
+    text = Text(value) if isinstance(value, str) else value
+    offsets: list[int] = []
+    start = 0
+    for word in re.finditer(unit, text.plain) if room is not None else ():
+        if word.end() - start > max(room or 0, _LEAST_ROOM) and word.start() > start:
+            start = word.start()
+            offsets.append(start)
+    lines = [*text.divide(offsets)]
+    for line in lines:
+        line.rstrip()
+    return lines
 
 
 def fetch_assets(assets: Iterable[Asset]) -> None:

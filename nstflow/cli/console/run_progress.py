@@ -40,10 +40,12 @@ class RunDisplay:
         self._show_files = show_files
         self._begun = False
         self._console = output.stdout()
-        columns: list[Any] = [SpinnerColumn(), BarColumn(bar_width=None)]
-        columns += [TextColumn("step {task.fields[step]}")]
-        columns += [TextColumn("epoch {task.fields[epoch]}"), TextColumn("{task.fields[rate]}")]
-        columns += [TimeRemainingColumn(elapsed_when_finished=True)]
+        spinner = SpinnerColumn("line" if self._console.options.ascii_only else "dots")
+        columns: list[Any] = [spinner, BarColumn(bar_width=None)]
+        columns.append(TextColumn("step {task.fields[step]}"))
+        if not output.is_narrow():
+            columns += [TextColumn("epoch {task.fields[epoch]}"), TextColumn("{task.fields[rate]}")]
+        columns.append(TimeRemainingColumn(compact=True, elapsed_when_finished=True))
         self._bars = Bars(*columns, console=self._console, expand=True)
         self._task = self._bars.add_task("", total=None, step="–", epoch="–", rate="compiling")
         self._live = Live(self._bars, console=self._console, transient=True, refresh_per_second=8)
@@ -54,7 +56,7 @@ class RunDisplay:
         recipe = plan.recipe
         output.show_title(recipe.name, recipe.summary)
         what = f"{size_text(plan.canvas)} pixels, {plan.steps} steps"
-        show_line((f"{what}, losses: {', '.join(plan.terms)}", "dim"))
+        output.show_text((f"{what}, losses: {', '.join(plan.terms)}", "dim"))
         self._fraction = FractionDone(plan)
         self._bars.update(self._task, total=1.0, step=f"0/{plan.steps}", epoch=f"1/{plan.epochs}")
         if self._console.is_terminal:
@@ -69,12 +71,13 @@ class RunDisplay:
         self._begun = True
         if progress.ends_epoch:
             width = len(str(progress.epochs))
-            show_line(
+            line = (
                 f"epoch {progress.epoch:{width}}/{progress.epochs}"
                 f"  step {progress.step:{len(str(progress.steps))}}"
                 f"  loss {loss_text(progress.total[-1]):>14}"
                 f"  {progress.seconds[-1]:8.1f} s"
             )
+            show_line(" ".join(line.split()) if output.is_narrow() else line)
         if not self._console.is_terminal:
             return
         self._bars.update(
@@ -86,7 +89,10 @@ class RunDisplay:
         )
         losses = losses_text({name: values[-1] for name, values in progress.losses.items()})
         total = Text.assemble("total ", (loss_text(progress.total[-1]), "bold"))
-        self._live.update(Group(self._bars, Text("  ").join([total, *map(Text, losses)])))
+        terms = Text("  ").join([total, *map(Text, losses)])
+        # between two losses, never between a name and its value
+        lines = output.broken(terms, self._console.width, r"\S+(?: \S+)*")
+        self._live.update(Group(self._bars, *lines))
 
     @hookimpl
     def nstflow_run_finished(self, result: Result) -> None:

@@ -6,11 +6,11 @@ from itertools import groupby
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.cli.console.output import show_facts, show_line, stdout
+from nstflow.cli.console.output import is_narrow, show_facts, show_line, show_text, stdout
 from nstflow.errors import printable
 from nstflow.plugins.catalog import Catalog, Offer, title_of
 from nstflow.plugins.manager import BUILTIN, PluginRow, Plugins
-from nstflow.recipe.stage_docs import docstring_of, example_of, settings_of, summary_of
+from nstflow.recipe.stage_docs import Setting, docstring_of, example_of, settings_of, summary_of
 from nstflow.stages.slots import ALL_SLOTS
 
 
@@ -25,12 +25,16 @@ def show_stage(offer: Offer, slot: str) -> None:
     """Print one stage: its text, its settings, an example to paste, and its source file."""
     stage = offer.stage
     show_line((offer.name, "bold"), (f" ({slot}, from {offer.title})\n", "dim"))
-    show_line(printable(docstring_of(stage), lines=True))
+    for line in docstring_of(stage).splitlines():
+        show_text(printable(line))
     settings = settings_of(stage)
-    if settings:
+    if settings and is_narrow():
+        show_line(("\nsettings", "dim"))
+        show_facts([(each.name, printable(_setting(each))) for each in settings], "  ")
+    elif settings:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("setting", "type", "default", "meaning"):
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
         for setting in settings:
             cells = [Text(printable(cell)) for cell in setting]  # as text: brackets aren't markup
             table.add_row(*cells)
@@ -65,6 +69,12 @@ def _facts(row: PluginRow) -> list[tuple[str, str | Text]]:
     ]
     hooks = [offer.removeprefix("nstflow_") for offer in row.offers if ": " not in offer]
     return [*facts, ("observes", ", ".join(hooks))] if hooks else facts
+
+
+def _setting(setting: Setting) -> str:
+    """Return a setting as a sentence: its meaning, its type, its default."""
+    default = setting.default if setting.default == "needed" else f"default {setting.default}"
+    return f"{setting.meaning} ({setting.type}, {default})".strip()
 
 
 def _summary(offer: Offer) -> str:
