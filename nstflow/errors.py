@@ -83,8 +83,10 @@ class Problem:
 
     def __str__(self) -> str:
         option = _PLACE.fullmatch(self.where)
-        where = f"{_ARGUMENTS[option['name']]}: {option['value']}" if option else self.where
-        head = "  ".join(part for part in (in_python(where), self.what) if part)
+        where = (
+            f"{_ARGUMENTS[option['name']]}: {option['value']}" if option else in_python(self.where)
+        )
+        head = "  ".join(part for part in (where, self.what) if part)
         body = " ".join(part for part in (self.got, self.hint) if part)
         return f"{head}\n    {in_python(body)}"
 

@@ -49,7 +49,7 @@ def show_plugins(plugins: Plugins) -> None:
     """Print every plugin, what it offers, and the errors of broken ones with a fix."""
     for row in plugins.rows:
         name, package = printable(row.name), printable(title_of(row.package))
-        show_line((name, "bold cyan"), (f"  {package}", "dim"))
+        show_text((name, "bold cyan"), (f"  {package}", "dim"))
         show_facts(_facts(row), "  ")
     for slot, name, _ in plugins.catalog.collisions():
         got, hint = plugins.catalog.explain_missing(slot, name)

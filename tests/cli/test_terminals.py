@@ -1,0 +1,121 @@
+"""What commands print is readable on any terminal: narrow, dumb, without colours, without UTF-8."""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nstflow import cli
+from nstflow.cli.console.output import stdout
+
+TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text()
+BAD = TINY.replace("use: gram", "use: gramm").replace("weight: 10", "wieght: 10")
+
+
+@pytest.fixture
+def printed(terminal: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """Run a command on a terminal of so many columns."""
+    monkeypatch.chdir(tmp_path)
+
+    def printed(width: int, *words: object, **environment: str) -> Any:
+        screen = terminal(width)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["nstflow", *map(str, words)])
+        with contextlib.suppress(SystemExit):
+            cli.main()
+        return screen
+
+    return printed
+
+
+def words_of(text: str) -> list[str]:
+    return text.split()
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (
+            ["plan", "recipe.yaml"],
+            TINY.replace("name: tiny", f"name: tiny\nsummary: {'a b ' * 20}"),
+        ),
+        (["validate", "recipe.yaml"], BAD),
+        (["stages"], ""),
+        (["plugins"], ""),
+        (["run", "recipe.yaml", "--out", "."], TINY),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_narrow_terminal_breaks_and_cuts_no_word(
+    command: list[str], text: str, printed: Any, write: Any
+) -> None:
+    write(text)
+    wide, narrow = printed(1000, *command).text, printed(40, *command).text
+    assert words_of(narrow) == words_of(wide)
+    assert len(narrow.splitlines()) > len(wide.splitlines())
+    for line in narrow.splitlines():
+        assert len(line) <= 40 or len(words_of(line)) <= 2, line
+
+
+def test_settings_on_a_narrow_terminal(printed: Any) -> None:
+    shown = " ".join(words_of(printed(40, "stages", "losses", "gram").text))
+    assert "image The image whose statistics to match. (text, needed)" in shown
+    assert "mean | sum | gatys | gatys_2017, default mean)" in shown
+    assert "…" not in shown
+
+
+def test_the_live_display_on_a_narrow_terminal(printed: Any, write: Any) -> None:
+    screen = printed(40, "run", write(TINY)).text
+    assert "step 6/6" in screen
+    assert "epoch 2/2 step 6 loss " in screen
+    assert "…" not in screen
+    losses = re.findall(r"^total .*\n.*", screen, re.MULTILINE)
+    assert losses
+    assert all(len(words_of(line)) % 2 == 0 for text in losses for line in text.splitlines()[:1])
+
+
+def test_a_dumb_terminal_gets_plain_lines(printed: Any, write: Any) -> None:
+    screen = printed(80, "run", write(TINY), TERM="dumb").getvalue()
+    assert "\x1b" not in screen
+    assert len(re.findall(r"^epoch", screen, re.MULTILINE)) == 2
+    assert "step 6/6" not in screen  # a bar would leave a line each time it moves
+
+
+def test_no_colours(printed: Any, write: Any) -> None:
+    recipe = write(BAD)
+    colour = re.compile(r"\x1b\[[0-9;]*3[0-7]")
+    assert colour.search(printed(80, "validate", recipe).getvalue())
+    assert not colour.search(printed(80, "validate", recipe, NO_COLOR="1").getvalue())
+
+
+class Old(io.TextIOWrapper):
+    """A terminal without UTF-8."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_without_utf_8(
+    printed: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write(TINY.replace("name: tiny", "name: tiny\nsummary: Smör — 猫."))
+    printed(80)
+    data = io.BytesIO()
+    screen = Old(data, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", screen)
+    stdout.cache_clear()
+    monkeypatch.setattr(sys, "argv", ["nstflow", "plan", str(recipe)])
+    with pytest.raises(SystemExit):
+        cli.main()
+    screen.flush()
+    shown = data.getvalue().decode("ascii")
+    assert "tiny\x1b[0m  Sm?r - ?." in shown
+    assert "24x32 -> 24x32" in shown
+    assert "7 x gram of 1 image" in shown
+    screen.detach()
