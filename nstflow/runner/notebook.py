@@ -118,8 +118,9 @@ class NotebookDisplay:
         self._next_picture = ended + max(_PICTURE_EVERY, (ended - began) / _PICTURE_SHARE)
 
     def _show(self, done: float | None, parts: list[str], losses: str = "") -> None:
-        """Show the state of a run that lasts: a bar if it is known how much is done."""
-        bar = "" if done is None else f'<progress value="{done:.4f}" max="1"></progress> '
+        """Show the state of a run that lasts, with a bar unless `done` is None."""
+        value = f' value="{done:.4f}"' if done else ""  # without one, the bar moves to and fro
+        bar = "" if done is None else f'<progress max="1"{value}></progress> '
         lines = [f"<b>{html.escape(self._name)}</b> {html.escape(printable(self._summary))}"]
         lines += [bar + html.escape(" · ".join(parts)), html.escape(losses), self._picture]
         text = ", ".join(filter(None, [*parts, losses]))

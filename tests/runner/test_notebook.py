@@ -61,7 +61,7 @@ def test_one_output_from_the_start_to_the_end(run: Any, outputs: Outputs) -> Non
     assert outputs.count == 1
     first, *during, last = outputs
     assert first["text/plain"] == "tiny: 24×32 pixels, 6 steps, compiling"
-    assert "<b>tiny</b> 2 &lt; 3<br><progress" in first["text/html"]
+    assert '<b>tiny</b> 2 &lt; 3<br><progress max="1"></progress> ' in first["text/html"]
     assert len(during) >= 1
     assert during[-1]["text/plain"].startswith("tiny: step 6/6, epoch 2/2, ")
     assert "about 0 s left, loss " in during[-1]["text/plain"]
