@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 import nstflow
 from nstflow.builtin.schedules.scales import Scales
-from nstflow.plan import make_plan, scaled
+from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
+from nstflow.stages.types import scaled
 from nstflow.testing import check_stage
 
 

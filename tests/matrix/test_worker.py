@@ -228,6 +228,6 @@ def test_other_warnings_go_on(jobs: Any) -> None:
 def test_a_lost_run() -> None:
     outcome = JobResult.lost("x", "its process ended.")
     assert outcome.state == "failed"
-    assert str(outcome.problems[0]) == (
-        "x\n    its process ended. `--resume` continues from its last checkpoint."
-    )
+    (problem,) = outcome.problems
+    assert (problem.where, problem.got) == ("x", "its process ended.")
+    assert problem.hint == "`--resume` continues from its last checkpoint."

@@ -361,7 +361,7 @@ def test_a_checkpoint_that_can_not_be_used_is_refused(
 ) -> None:
     run(PIXELS, at=2)
     file = tmp_path / "out" / "checkpoint.safetensors"
-    expected = r"safetensors\n.*sha256.*--overwrite"
+    expected = r"safetensors\n.*sha256.*overwrite=True"
     if damage == "a flipped bit":
         data = file.read_bytes()
         file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
