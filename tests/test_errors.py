@@ -14,6 +14,9 @@ PACKAGE = Path(nstflow.__file__).parent
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
+OTHERS = {"--help", "--yaml", "--tf", "--xla"}
+"""Of commands to type, and flags of TensorFlow."""
+
 
 @pytest.mark.parametrize(
     ("option", "argument"),
@@ -100,6 +103,10 @@ def test_every_option_in_a_text_has_an_argument() -> None:
             continue
         for text in texts(file):
             found += bool(OPTION.search(text))
-            left = {*OPTION.findall(in_python(text))} - {"--help", "--yaml"}  # of whole commands
+            left = {*OPTION.findall(in_python(text))} - {
+                "--help",
+                "--yaml",
+                "--xla",
+            }  # of commands, of XLA
             assert not left, f"{file}: {text!r}"
     assert found > 30

@@ -212,7 +212,7 @@ def _values(ctx: typer.Context) -> dict[str, list[str]]:
 
 def _possible(kind: Any, value: Any) -> list[str]:
     """Return the values of a setting, or the one it has."""
-    from nstflow.lockfile.diff import text_of
+    from nstflow.stages.text import text_of
 
     if get_origin(kind) is Literal:
         return [str(each) for each in get_args(kind)]

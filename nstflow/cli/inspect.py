@@ -74,7 +74,7 @@ def recipes(block: Blocks = None, plugin: PluginFiles = None) -> None:
         except Exception as error:  # noqa: BLE001 - a stage of a plugin may raise anything
             planned[offer] = NstflowError(Problem(str(offer.path), "", describe_exception(error)))
     show_recipes(planned)
-    console.show_line(("nstflow run NAME makes one; nstflow copy NAME lets you edit it", "dim"))
+    console.show_text(("nstflow run NAME makes one; nstflow copy NAME lets you edit it", "dim"))
 
 
 def copy(

@@ -63,6 +63,13 @@ def test_a_narrow_terminal_breaks_and_cuts_no_word(
         assert len(line) <= 40 or len(words_of(line)) <= 2, line
 
 
+def test_recipes_on_a_narrow_terminal(printed: Any) -> None:
+    shown = printed(40, "recipes").text
+    assert max(map(len, shown.splitlines())) <= 40
+    assert "…" not in shown
+    assert re.search(r"^quickstart\n  A cat [^(]*\(384×255", shown, re.MULTILINE)
+
+
 def test_settings_on_a_narrow_terminal(printed: Any) -> None:
     shown = " ".join(words_of(printed(40, "stages", "losses", "gram").text))
     assert "image The image whose statistics to match. (text, needed)" in shown

@@ -5,7 +5,16 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from nstflow.cli.console.output import runs_text, show_facts, show_line, show_title, stdout
+from nstflow.cli.console.output import (
+    broken,
+    is_narrow,
+    runs_text,
+    show_facts,
+    show_line,
+    show_text,
+    show_title,
+    stdout,
+)
 from nstflow.errors import NstflowError, printable
 from nstflow.matrix.plan import Matrix
 from nstflow.plan import Plan
@@ -35,9 +44,9 @@ def show_recipes(recipes: Mapping[RecipeOffer, Plan | Matrix | NstflowError]) ->
     for offer, planned in recipes.items():
         origin = "" if offer.plugin == BUILTIN else f" ({offer.title})"
         if isinstance(planned, NstflowError):
-            first = " ".join(str(planned.problems[0]).split())
-            more = len(planned.problems) - 1
-            error = first + (f" And {more} more." if more else "")
+            first, *more = planned.problems
+            words = (first.where, first.what, first.got, first.hint)
+            error = " ".join(" ".join(words).split()) + (f" And {len(more)} more." if more else "")
             made, size, time = Text(printable(f"{error}{origin}"), style="red"), "", ""
         else:
             plans = planned.plans if isinstance(planned, Matrix) else [planned]
@@ -46,8 +55,15 @@ def show_recipes(recipes: Mapping[RecipeOffer, Plan | Matrix | NstflowError]) ->
             size = _canvas(plans) + (f", {runs_text(len(plans))}" if len(plans) > 1 else "")
             whole, unknown = _whole_time(plans)
             time = "" if unknown else f"about {duration_text(whole)}"
-        table.add_row(Text(printable(offer.name), style="bold cyan"), made, size, time)
-    stdout().print(table)
+        name = Text(printable(offer.name), style="bold cyan")
+        table.add_row(name, made, size, time)
+        if is_narrow():
+            show_text(name)
+            about = ", ".join(filter(None, (size, time)))
+            body = Text.assemble(made, f" ({about})" if about else "")
+            show_line("  ", Text("\n  ").join(broken(body, stdout().width - 2)))
+    if not is_narrow():
+        stdout().print(table)
 
 
 def show_matrix(matrix: Matrix) -> None:
