@@ -103,10 +103,6 @@ def test_every_option_in_a_text_has_an_argument() -> None:
             continue
         for text in texts(file):
             found += bool(OPTION.search(text))
-            left = {*OPTION.findall(in_python(text))} - {
-                "--help",
-                "--yaml",
-                "--xla",
-            }  # of commands, of XLA
+            left = {*OPTION.findall(in_python(text))} - OTHERS
             assert not left, f"{file}: {text!r}"
     assert found > 30
