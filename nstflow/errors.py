@@ -72,7 +72,7 @@ class Problem:
         what: The path in the recipe (`losses.style.use`); from a stage, the name of the setting.
         got: What is wrong, with what was received.
         hint: The nearest valid name, or the fix; may be empty.
-        order: Where it sorts among others: line and column.
+        order: Where it sorts among others: number of the file, line and column.
     """
 
     where: str

@@ -17,7 +17,7 @@ from nstflow.engine.device import environment
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.paths import format_path, with_settings, with_value
+from nstflow.recipe.paths import format_path, relative, with_settings, with_value
 from nstflow.recipe.source import read_source
 from nstflow.recipe.yaml import to_yaml
 from nstflow.stages.slots import SLOTS
@@ -154,7 +154,9 @@ def recipe_data(recipe: Recipe, extractor: Extractor) -> Data:
         extractor: Its extractor, or that settled for a device.
     """
     # a single run has no matrix, and its own lock
-    dumped = recipe.model_dump(mode="json", exclude={*SLOTS, "matrix", "lock"})
+    dumped = recipe.model_dump(
+        mode="json", exclude={*SLOTS, "matrix", "options", "extends", "lock"}
+    )
     dumped |= {slot.name: [] if slot.holds == "list" else {} for slot in SLOTS.values()}
     data: Data = {name: dumped[name] for name in type(recipe).model_fields if name in dumped}
     for keys, stage in recipe.stages():
@@ -191,18 +193,6 @@ def _settings(stage: Stage, written: Data) -> Data:
     except ValueError:  # pydantic's, for a plugin's own type that it can read but not write
         pass
     return written
-
-
-def relative(file: Path, folder: Path) -> str:
-    """Return a file's path from a folder; symbolic links on the way are followed first."""
-    # Path.resolve raises for links in a loop
-    there, start = Path(os.path.realpath(file.parent), file.name), Path(os.path.realpath(folder))
-    try:
-        path = Path(os.path.relpath(there, start)).as_posix()
-    except ValueError:  # another drive of Windows
-        return there.as_posix()
-    # a path that begins with ~ would mean a home folder
-    return f"../{start.name}/{path}" if path.startswith("~") else path
 
 
 def describe_file(recipe: Recipe, setting: str, file: Path) -> Data:

@@ -10,9 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from nstflow.errors import NstflowError, Problem
-from nstflow.lockfile.build import relative
 from nstflow.recipe.model import Lock, LockedFile, Recipe
-from nstflow.recipe.paths import with_settings
+from nstflow.recipe.paths import relative, with_settings
 from nstflow.recipe.reader import NO_OPTIONS, ReadOptions, parse
 from nstflow.recipe.source import Source, parse_source, read_source
 from nstflow.recipe.validation import explain

@@ -33,6 +33,22 @@ def json_schema(catalog: Catalog) -> dict[str, Any]:
     schema = model.model_json_schema(schema_generator=_Generator)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "nstflow recipe"
+    return _with_layers(schema)
+
+
+def _with_layers(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema in which a recipe with `extends` needs a name alone, and parts of stages."""
+    whole = [name for name in schema["required"] if name != "name"]
+    part = [{"type": "object", "not": {"required": ["use"]}}, {"type": "null"}]
+    for name in whole:
+        held = schema["properties"][name]["patternProperties"]
+        for pattern, stage in held.items():
+            held[pattern] = {"anyOf": [stage, *part]}
+    losses = {"additionalProperties": {"type": "object", "required": ["use"]}}
+    images = {"additionalProperties": {"not": {"type": "null"}}}
+    schema["required"] = ["name"]
+    schema["if"] = {"required": ["extends"]}
+    schema["else"] = {"required": whole, "properties": {"images": images, "losses": losses}}
     return schema
 
 

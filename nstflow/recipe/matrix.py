@@ -23,9 +23,12 @@ EXCLUDE = "exclude"
 
 MOST_CELLS, _LONGEST_NAME = 1000, 120
 
-_GLOB = re.compile(r"[*?\[]")
+GLOB = re.compile(r"[*?\[]")
+"""What makes a path a pattern."""
 
-_FIELDS = set(Recipe.model_fields) - {"nstflow", "name", MATRIX, "lock", "plugins"}
+_FIELDS = set(Recipe.model_fields) - {
+    *("nstflow", "name", "extends", "options", "plugins", MATRIX, "lock")
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ class MatrixReader:
             for setting, (place, value) in choice.items():
                 try:
                     at = self._source.position(place)
-                    source = source.with_value(setting.split("."), value, at)
+                    folder = self._source.folder_of(place)
+                    source = source.with_value(setting.split("."), value, at, folder)
                 except LookupError as error:
                     self._add_problem(place, str(error.args[0]))
         return source
@@ -184,7 +188,7 @@ class MatrixReader:
 
     def _axis(self, name: str, written: Any) -> Iterator[Choice]:
         keys: Keys = (MATRIX, name)
-        if isinstance(written, str) and _GLOB.search(written):
+        if isinstance(written, str) and GLOB.search(written):
             places = {keys: written}
         elif isinstance(written, list) and written:
             places = {(*keys, index): value for index, value in enumerate(written)}
@@ -192,9 +196,10 @@ class MatrixReader:
             self._refuse_type(keys, "a list of values", written)
             return
         for at, value in places.items():
-            found = self._matching(value) if self._names_file(name) else [value]
+            folder = self._source.folder_of(at)
+            found = _matching(value, folder) if self._names_file(name) else [value]
             if not found:
-                hint = "A pattern starts at the recipe's folder."
+                hint = f"The pattern starts at '{folder}'."
                 self._add_problem(at, f"no file matches '{value}'.", hint)
             yield from ({name: (at, one)} for one in found)
 
@@ -236,20 +241,20 @@ class MatrixReader:
         types = [field.annotation for field in fields if field is not None]
         return any(Path in (each, *get_args(each)) for each in types)
 
-    def _matching(self, value: Any) -> list[Any]:
-        """Return the files of a pattern, sorted, or a value that is not a pattern."""
-        folder = self._source.folder_of((MATRIX,))
-        if not isinstance(value, str) or not _GLOB.search(value):
-            return [value]
-        if os.path.isfile(folder / value):  # noqa: PTH113 - it never raises
-            return [value]
-        pattern = os.path.expanduser(value)  # noqa: PTH111 - Path's raises if there is no such user
-        try:
-            found = set(_expand(Path(pattern), folder))
-        except ValueError:  # of a null byte
-            return []
-        files = sorted(path for path in found if (folder / path).is_file())
-        return [path.as_posix() for path in files if not flaw_of(str(path), controls=True)]
+
+def _matching(value: Any, folder: Path) -> list[Any]:
+    """Return the files of a pattern, sorted, or a value that is not a pattern."""
+    if not isinstance(value, str) or not GLOB.search(value):
+        return [value]
+    if os.path.isfile(folder / value):  # noqa: PTH113 - it never raises
+        return [value]
+    pattern = os.path.expanduser(value)  # noqa: PTH111 - Path's raises if there is no such user
+    try:
+        found = set(_expand(Path(pattern), folder))
+    except ValueError:  # of a null byte
+        return []
+    files = sorted(path for path in found if (folder / path).is_file())
+    return [path.as_posix() for path in files if not flaw_of(str(path), controls=True)]
 
 
 def _expand(pattern: Path, folder: Path) -> Iterator[Path]:

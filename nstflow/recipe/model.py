@@ -36,9 +36,19 @@ DEFAULTS: dict[str, Any] = {
 """The content of the slots that a recipe leaves out."""
 
 
-def with_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data with short forms written out: plain strings, absent slots, absent `use`."""
-    full = {**DEFAULTS, **{key: value for key, value in data.items() if value is not None}}
+def with_defaults(
+    data: Mapping[str, Any], defaults: Mapping[str, Any] = DEFAULTS
+) -> dict[str, Any]:
+    """Return the data with short forms written out: plain strings, absent slots, absent `use`.
+
+    Args:
+        data: What was written.
+        defaults: The content of slots that are absent or null; empty to leave these as they are.
+    """
+    full = {
+        **defaults,
+        **{key: value for key, value in data.items() if value is not None or not defaults},
+    }
     if isinstance(images := full.get("images"), dict):
         full["images"] = {
             name: {"path": image} if isinstance(image, str) else image
@@ -49,7 +59,7 @@ def with_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
             keys[-1]: {"use": slot.default, **item} if isinstance(item, dict) else item
             for keys, item in slot.items(full.get(slot.name)).items()
         }
-        if items:
+        if items and slot.name in full:
             full[slot.name] = items if slot.holds == "mapping" else items[slot.name]
     return full
 
@@ -124,6 +134,9 @@ class Recipe(_Section):
     """One neural style transfer, as written, with all defaults filled in."""
 
     nstflow: Literal[1] = Field(1, description="The version of the recipe format.")
+    extends: str | None = Field(
+        None, description="The recipe that this one changes: a name, or the path of a file."
+    )
     name: Name = Field(description="The name of the recipe and of its run directory.")
     summary: str = Field("", description="A description in one line.")
     seed: int = Field(0, ge=0, lt=2**31, description="The seed of all random numbers.")
@@ -155,6 +168,9 @@ class Recipe(_Section):
         Checkpoints(), description="How often a run saves a checkpoint."
     )
     plugins: PluginChoice = Field(PluginChoice(), description="Which plugins are used.")
+    options: dict[Name, str] = Field(
+        {}, description="Short names for settings that are often changed: name → path."
+    )
     matrix: dict[str, _Choices] | None = Field(
         None,
         min_length=1,

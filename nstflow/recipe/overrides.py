@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from nstflow.errors import NstflowError, Problem
@@ -14,8 +15,9 @@ def override(source: Source, settings: Sequence[str]) -> Source:
     """Return the source with each `PATH=VALUE` put in place, as if it were written there.
 
     A path has dots between its keys; items of a list go by their index, from 0, and the index
-    after the last adds one; an axis is `matrix.` and the setting. Values are YAML: `512`, `avg`,
-    `[block1_conv1]`, `{use: tv}`.
+    after the last adds one; an axis is `matrix.` and the setting. A path can also be the name of
+    one of the recipe's options. Values are YAML: `512`, `avg`, `[block1_conv1]`, `{use: tv}`.
+    Files in them start at the working directory.
 
     Raises:
         NstflowError: A setting has no `=`, a value is not YAML, or a path leads nowhere.
@@ -33,7 +35,10 @@ def override(source: Source, settings: Sequence[str]) -> Source:
             value = parse_yaml(text, label, controls=False)[0]
             if flaw := flaw_of(path):
                 raise LookupError(f"this path has {flaw}.")
-            source = source.with_value(_split(source.data, path), value, Position(f"--set {path}"))
+            options = source.data.get("options")
+            full = str(options.get(path, path)) if isinstance(options, dict) else path
+            keys, at = _split(source.data, full), Position(f"--set {path}")
+            source = source.with_value(keys, value, at, Path.cwd())
         except NstflowError as error:  # its line and column are those of the value alone
             problems += [replace(problem, where=label) for problem in error.problems]
         except LookupError as error:

@@ -1,7 +1,9 @@
 """Paths into a recipe's data, such as `losses.style.weight`: text and back, get and set."""
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from nstflow.errors import describe_value
@@ -50,6 +52,18 @@ def with_settings(data: dict[str, Any], settings: Mapping[str, Any]) -> dict[str
     for setting, value in settings.items():
         data, _ = with_value(data, setting.split("."), value)
     return data
+
+
+def relative(file: Path, folder: Path) -> str:
+    """Return a file's path from a folder; symbolic links on the way are followed first."""
+    # Path.resolve raises for links in a loop
+    there, start = Path(os.path.realpath(file.parent), file.name), Path(os.path.realpath(folder))
+    try:
+        path = Path(os.path.relpath(there, start)).as_posix()
+    except ValueError:  # another drive of Windows
+        return there.as_posix()
+    # a path that begins with ~ would mean a home folder
+    return f"../{start.name}/{path}" if path.startswith("~") else path
 
 
 def _key(data: Any, part: str | int, keys: Keys) -> Any:

@@ -1,8 +1,8 @@
 """Reading recipes: from a file to validated stages. A plain recipe is a matrix of one."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from nstflow.plugins.catalog import Catalog
 from nstflow.plugins.manager import Plugins
 from nstflow.plugins.single_file import PluginFile
 from nstflow.recipe.attribution import Origin
+from nstflow.recipe.inputs import with_images
+from nstflow.recipe.layers import rebased, with_layers
 from nstflow.recipe.matrix import Cell, MatrixReader
 from nstflow.recipe.model import Recipe, with_defaults
 from nstflow.recipe.overrides import override
@@ -34,11 +36,17 @@ class ReadOptions:
         overrides: `PATH=VALUE` each, such as `losses.style.weight=0.3`.
         block: Plugins or distributions to leave out, beside those that the recipe blocks.
         plugins: Files that are plugins, from `read_plugin`.
+        layers: Recipe files, complete or not, whose settings replace the recipe's, in this order.
+        images: Files for the recipe's images, in its order.
+        named_images: Image → file.
     """
 
     overrides: tuple[str, ...] = ()
     block: tuple[str, ...] = ()
     plugins: tuple[PluginFile, ...] = ()
+    layers: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    named_images: Mapping[str, str] = field(default_factory=dict)
 
 
 NO_OPTIONS = ReadOptions()
@@ -73,15 +81,21 @@ def load_recipe(
     path: str | Path,
     overrides: Sequence[str] = (),
     *,
+    images: Sequence[str | Path] | Mapping[str, str | Path] = (),
+    layers: Sequence[str | Path] = (),
     block: Collection[str] = (),
     plugins: Sequence[PluginFile] = (),
 ) -> Recipe:
     """Read a recipe file.
 
+    Relative paths in a file start at its folder; those of the arguments, at the working directory.
+
     Args:
         path: The YAML file, or the name of a recipe that nstflow or a plugin offers, such as
-            `quickstart`. Relative paths in it start at its folder.
+            `quickstart`.
         overrides: `PATH=VALUE` each, such as `losses.style.weight=0.3`.
+        images: Files for the recipe's images: all of them in its order, or a mapping of names.
+        layers: Files with settings that replace the recipe's, in this order, as with `--with`.
         block: Plugins or distributions to leave out, beside those that the recipe blocks.
         plugins: Files that are plugins, from `read_plugin`.
 
@@ -90,7 +104,17 @@ def load_recipe(
     """
     if isinstance(overrides, str):
         raise TypeError(f"overrides must be a list of texts, such as [{overrides!r}]")
-    options = ReadOptions(tuple(overrides), tuple(block), tuple(plugins))
+    if isinstance(images, str | Path):
+        raise TypeError(f"images must be a list of files, such as [{str(images)!r}]")
+    named = images if isinstance(images, Mapping) else {}
+    options = ReadOptions(
+        tuple(overrides),
+        tuple(block),
+        tuple(plugins),
+        layers=tuple(map(str, layers)),
+        images=() if named else tuple(map(str, images)),
+        named_images={name: str(file) for name, file in named.items()},
+    )
     return read(path, options, single=True)[0].recipe_or_raise()
 
 
@@ -107,11 +131,19 @@ def read(
     Raises:
         NstflowError: The text is not YAML, an override can't be applied, or the matrix is wrong.
     """
+<<<<<<< HEAD
     if isinstance(recipe, Source):
         source = recipe
     else:
         source = read_source(Path(recipe), partial(Plugins, options.block, options.plugins))
+=======
+    source = recipe if isinstance(recipe, Source) else read_source(Path(recipe))
+    if "extends" in source.data or options.layers:
+        source = with_layers(source, options.layers)
+>>>>>>> 565b612 (Read recipes in layers, with images as arguments, and paths where they were written)
     source = replace(source, data=with_defaults(source.data))
+    if options.images or options.named_images:
+        source = with_images(source, options.images, options.named_images)
     if options.overrides:
         source = override(source, options.overrides)
     blocked = _blocked(source) if "plugins" in source.data else {}
@@ -127,6 +159,8 @@ def read(
             raise source.error((MATRIX,), got, "Leave one of them out.", key=True)
         cells = [*MatrixReader(source, installed.catalog).cells()]
     known: dict[tuple[str, str], Stage] = {}  # equal stages of all runs are one
+    if len({*source.folders.values()}) > 1:
+        cells = [(cell, _rebased(source, installed, known)) for cell, source in cells]
     return [_draft(source, installed, cell, known) for cell, source in cells]
 
 
@@ -137,6 +171,19 @@ def parse(source: Source, options: ReadOptions = NO_OPTIONS) -> Draft:
         NstflowError: An override can't be applied, or the recipe has a matrix.
     """
     return read(source, options, single=True)[0]
+
+
+def _rebased(source: Source, installed: Plugins, known: dict[tuple[str, str], Stage]) -> Source:
+    """Return a source in which all paths start at the recipe's folder, wherever they were written.
+
+    Only stages that are valid by themselves say which of their settings are files.
+    """
+    for slot in SLOTS.values():
+        for keys, item in slot.items(source.data.get(slot.name)).items():
+            stage = read_stage(source, keys, item, installed.catalog, known)
+            if isinstance(stage, Stage):
+                source = rebased(source, installed, keys, stage)
+    return source
 
 
 def _draft(

@@ -30,6 +30,7 @@ class Source:
         data: Dictionaries, lists, strings, numbers, booleans and None.
         positions: Path → where its key and its value are: in a file, or in a `--set` option.
         folders: Path → where relative paths in it start.
+        files: The files that it was read from, in the order in which they count.
     """
 
     label: str
@@ -37,10 +38,11 @@ class Source:
     data: Any
     positions: Positions = field(repr=False)
     folders: Mapping[Keys, Path] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
 
     @cached_property
     def options(self) -> Mapping[Keys, str]:
-        """Path → the `--set` option that wrote it."""
+        """Path → the option of the command line that wrote it."""
         return {keys: at.file for keys, (at, _) in self.positions.items() if not at.line}
 
     def folder_of(self, keys: Keys = ()) -> Path:
@@ -66,14 +68,23 @@ class Source:
         """Return a problem with a value, or with its key."""
         at, what = self.position(keys, key=key), format_path(keys)
         what = "" if str(at) == f"--set {what}" else what
-        return Problem(str(at), what, got, hint, order=at[1:])
+        number = self.files.index(at.file) if at.file in self.files else 0
+        return Problem(str(at), what, got, hint, order=(number, at.line, at.column))
 
     def error(self, keys: Keys, got: str, hint: str = "", *, key: bool = False) -> NstflowError:
         """Return the error of a single problem."""
         return NstflowError(self.problem(keys, got, hint, key=key), self.label)
 
-    def with_value(self, path: Sequence[str | int], value: Any, at: Position) -> Source:
+    def with_value(
+        self, path: Sequence[str | int], value: Any, at: Position, folder: Path
+    ) -> Source:
         """Return the source with a value at a path, as if it were written at a position.
+
+        Args:
+            path: Where it is put.
+            value: The value.
+            at: Where it was written.
+            folder: Where relative paths in it start.
 
         Raises:
             LookupError: There is no such path; the text says where it ends.
@@ -81,7 +92,13 @@ class Source:
         data, keys = with_value(self.data, path, value)
         # this replaces all that was written below the path
         kept = {old: places for old, places in self.positions.items() if old[: len(keys)] != keys}
-        return replace(self, data=with_defaults(data), positions={**kept, keys: (at, at)})
+        folders = {old: each for old, each in self.folders.items() if old[: len(keys)] != keys}
+        return replace(
+            self,
+            data=with_defaults(data),
+            positions={**kept, keys: (at, at)},
+            folders={**folders, keys: folder},
+        )
 
 
 def read_source(path: Path, installed: Callable[[], Plugins] = Plugins) -> Source:
@@ -138,7 +155,7 @@ def parse_source(
     if not isinstance(data, dict):
         kind = describe_value(data)
         raise _error(label, f"a recipe is a mapping of keys to values, but this is {kind}.")
-    return Source(label, text, data, positions, {(): folder or Path()})
+    return Source(label, text, data, positions, {(): folder or Path()}, (label,))
 
 
 def _error(label: str, got: str, hint: str = "") -> NstflowError:

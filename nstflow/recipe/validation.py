@@ -1,7 +1,7 @@
 """Checks between stages, and the errors of a single one in plain words."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from functools import reduce
 from itertools import islice
 from operator import getitem
@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from nstflow.errors import Problem, describe_value, suggest
-from nstflow.recipe.model import RESERVED
+from nstflow.recipe.model import RESERVED, Recipe
 from nstflow.recipe.paths import Keys, format_path
 from nstflow.recipe.source import Source
 from nstflow.stages.loss import LossTerm
@@ -50,11 +50,31 @@ def check(source: Source, stages: Mapping[Keys, Stage]) -> list[Problem]:
         if isinstance(losses, dict) and name in losses:
             got = f"'{name}' is a column of the history: no loss can be called that."
             problems.append(source.problem(("losses", name), got, key=True))
+    if options := source.data.get("options"):
+        problems += _check_options(source, options, stages)
     extractor = stages.get(("extractor",))
     if isinstance(extractor, Extractor):
         terms = {keys: stage for keys, stage in stages.items() if isinstance(stage, LossTerm)}
         problems += _check_layers(source, extractor, terms)
     return problems
+
+
+def _check_options(source: Source, options: Any, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
+    """Yield a problem for each option that is not short for a setting."""
+    for name, path in options.items() if isinstance(options, dict) else ():
+        keys: Keys = tuple(int(each) if each.isdigit() else each for each in str(path).split("."))
+        known: Collection[str] = Recipe.model_fields
+        for at, stage in stages.items():
+            if at == keys[: len(at)]:
+                known, keys = type(stage).model_fields, keys[len(at) :]
+                break
+        else:
+            inner = _model_at(Recipe, keys[:1]) if len(keys) > 1 else Recipe
+            known, keys = inner.model_fields, keys[-1:] if inner is not Recipe else keys
+        if not keys or keys[0] not in known:
+            near = suggest(str(keys[0]), known) if keys else "Name a setting of it."
+            got = f"there is no setting '{path}' in this recipe."
+            yield source.problem(("options", name), got, near)
 
 
 def _check_layers(

@@ -1,5 +1,6 @@
 """Image files of the common formats, with the right colours and orientation."""
 
+import os
 import warnings
 from itertools import islice
 from pathlib import Path
@@ -75,7 +76,7 @@ class File(Loader):
             hint = f"Paths start at the recipe's folder; there is one at '{self.path.absolute()}'."
         else:
             hint = _nearest(path)
-        return Problem("", "path", f"there is no file '{path}'.", hint)
+        return Problem("", "path", f"there is no file '{os.path.normpath(path)}'.", hint)
 
 
 def _nearest(path: Path) -> str:

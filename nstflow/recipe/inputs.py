@@ -1,0 +1,96 @@
+"""Files for the images of a recipe, as arguments: `nstflow run RECIPE photo.jpg style.jpg`."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nstflow.errors import NstflowError, Problem, suggest
+from nstflow.recipe.matrix import GLOB
+from nstflow.recipe.paths import MATRIX
+from nstflow.recipe.source import Source
+from nstflow.recipe.yaml import Position, flaw_of
+from nstflow.stages.slots import SLOTS
+
+SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What the names of images end with, where a folder stands for the images in it."""
+
+
+def with_images(source: Source, files: Sequence[str], named: Mapping[str, str]) -> Source:
+    """Return a recipe whose images are these files; a folder or a pattern makes a matrix.
+
+    Args:
+        source: What was written, with its short forms written out.
+        files: A file for each image that the default loader reads and no axis sets, in the
+            recipe's order; without those that have a name in `named`.
+        named: Image → file.
+
+    Raises:
+        NstflowError: There are too many or too few files, or no such image.
+    """
+    images = source.data.get("images")
+    known = images if isinstance(images, dict) else {}
+    problems = []
+    for name in named:
+        if name not in known:
+            got = f"no image is called '{name}'."
+            hint = f"{suggest(name, known)} {_takes(list(known))}".strip()
+            problems.append(Problem(f"image {name}={named[name]}", "", got, hint))
+    free = [name for name in known if _is_free(source, name)]
+    open_ones = [name for name in free if name not in named]
+    if files and len(files) != len(open_ones):
+        got = f"there {'is 1 file' if len(files) == 1 else f'are {len(files)} files'}"
+        got += f" for {len(open_ones)} image{'s' * (len(open_ones) != 1)}."
+        hint = _takes(open_ones)
+        if len(files) > len(open_ones):
+            hint += " To use many files for one image, put a pattern in quotes: 'photos/*.jpg'."
+        problems.append(Problem(f"images {' '.join(files)}", "", got, hint))
+    if problems:
+        raise NstflowError(problems, source.label)
+    for name, file in {**dict(zip(open_ones, files, strict=False)), **named}.items():
+        source = _with_image(source, name, file)
+    return source
+
+
+def _takes(names: Sequence[str]) -> str:
+    return f"The recipe takes: {', '.join(names)}." if names else "The recipe takes none."
+
+
+def _is_free(source: Source, name: str) -> bool:
+    """Return whether an image is read by the default loader, and no axis of a matrix sets it."""
+    axes = source.data.get(MATRIX)
+    setting = f"images.{name}"
+    settings: list[str] = []
+    for axis, held in axes.items() if isinstance(axes, dict) else ():
+        choices = held.values() if isinstance(held, dict) else held
+        choices = choices if not isinstance(choices, str) else ()
+        settings += [axis, *(key for each in choices if isinstance(each, dict) for key in each)]
+    item: Any = source.data["images"][name]
+    is_file = isinstance(item, dict) and item.get("use") == SLOTS["images"].default
+    return is_file and not any(f"{each}.".startswith(f"{setting}.") for each in settings)
+
+
+def _with_image(source: Source, name: str, file: str) -> Source:
+    where = f"image {name}={file}"
+    if flaw := flaw_of(file):
+        raise NstflowError(Problem(where, "", f"this path has {flaw}."), source.label)
+    expanded = os.path.expanduser(file)  # noqa: PTH111 - Path's raises if there is no such user
+    at, start = Position(where), Path.cwd()
+    if os.path.isdir(expanded):  # noqa: PTH112 - it never raises
+        values: Any = sorted(
+            os.path.join(file, each.name)  # noqa: PTH118 - as it was typed
+            for each in Path(expanded).iterdir()
+            if each.suffix.lower() in SUFFIXES and each.is_file()
+        )
+        if not values:
+            got, hint = "there is no image in this folder.", f"Looked for {', '.join(SUFFIXES)}."
+            raise NstflowError(Problem(where, "", got, hint), source.label)
+    elif GLOB.search(file) and not os.path.isfile(expanded):  # noqa: PTH113 - it never raises
+        values = file
+    else:
+        item = source.data["images"][name]
+        path = ("images", name, "path")
+        if not isinstance(item, dict) or item.get("use") != SLOTS["images"].default:
+            path = ("images", name)
+        return source.with_value(path, file, at, start)
+    return source.with_value((MATRIX, f"images.{name}.path"), values, at, start)
