@@ -13,6 +13,7 @@ import typer
 
 from nstflow.cli import completion, inspect, lockfile, new_plugin, run, weights
 from nstflow.cli.console.output import PLAIN_LETTERS, show_problems, show_warning
+from nstflow.cli.options import WITH_RECIPE_OPTIONS
 from nstflow.errors import NstflowError, Problem
 
 app = typer.Typer(
@@ -27,7 +28,8 @@ commands += [inspect.validate, inspect.plan, inspect.recipes, inspect.copy]
 commands += [inspect.schema, inspect.stages, inspect.plugins]
 commands += [lockfile.lock, lockfile.diff, lockfile.show]
 for command in commands:
-    app.command()(command)
+    takes_options = command in (run.run, inspect.plan, lockfile.lock, lockfile.show)
+    app.command(context_settings=WITH_RECIPE_OPTIONS if takes_options else None)(command)
 app.add_typer(weights.app, name="weights")
 app.command("new-plugin")(new_plugin.command)
 

@@ -9,7 +9,18 @@ import typer
 
 from nstflow.cli import completion
 from nstflow.cli.console import output as console
-from nstflow.cli.options import Blocks, PluginFiles, RecipePath, Sets, installed, read_options
+from nstflow.cli.options import (
+    Blocks,
+    Images,
+    Layers,
+    NamedImages,
+    PluginFiles,
+    RecipePath,
+    Sets,
+    installed,
+    read_options,
+    split_arguments,
+)
 from nstflow.errors import NstflowError, Problem, describe_exception, suggest
 
 
@@ -22,6 +33,8 @@ def validate(
             autocompletion=completion.recipes,
         ),
     ],
+    named: NamedImages = None,
+    layers: Layers = None,
     sets: Sets = None,
     block: Blocks = None,
     plugin: PluginFiles = None,
@@ -32,7 +45,8 @@ def validate(
     failed = False
     for recipe in recipes:
         try:
-            planned = plan_recipe(recipe, read_options(sets, block, plugin))
+            options = read_options(sets, block, plugin, layers, (), named)
+            planned = plan_recipe(recipe, options)
         except NstflowError as error:
             console.show_problems(error)
             failed = True
@@ -44,13 +58,22 @@ def validate(
 
 
 def plan(
-    recipe: RecipePath, sets: Sets = None, block: Blocks = None, plugin: PluginFiles = None
+    context: typer.Context,
+    recipe: RecipePath,
+    images: Images = None,
+    named: NamedImages = None,
+    layers: Layers = None,
+    sets: Sets = None,
+    block: Blocks = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Show what a run, or each run of a matrix, would do: sizes, layers, steps, time, memory."""
     from nstflow.cli.console.plan_view import show_matrix, show_plan
     from nstflow.matrix.plan import Matrix, plan_recipe
 
-    planned = plan_recipe(recipe, read_options(sets, block, plugin))
+    files, chosen = split_arguments(context, recipe, layers, images)
+    options = read_options([*chosen, *(sets or ())], block, plugin, layers, files, named)
+    planned = plan_recipe(recipe, options)
     if isinstance(planned, Matrix):
         show_matrix(planned)
     else:

@@ -9,16 +9,29 @@ from nstflow.cli import options as option
 from nstflow.cli.console import output as console
 
 Anything = Annotated[
-    Path, typer.Argument(metavar="PATH", help="A recipe, a lock, a run directory or a picture.")
+    Path,
+    typer.Argument(
+        metavar="PATH",
+        help="A recipe, a lock, a run directory or a picture.",
+        callback=option.expand_home,
+    ),
 ]
 
 
 def lock(
+    context: typer.Context,
     recipe: option.RecipePath,
+    images: option.Images = None,
+    named: option.NamedImages = None,
+    layers: option.Layers = None,
     sets: option.Sets = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The lock; by default RECIPE with .lock.yaml."),
+        typer.Option(
+            metavar="FILE",
+            help="The lock; by default RECIPE with .lock.yaml.",
+            callback=option.expand_home,
+        ),
     ] = None,
     device: option.Device = "auto",
     block: option.Blocks = None,
@@ -28,10 +41,13 @@ def lock(
     from nstflow.lockfile.build import write_lock
     from nstflow.plan import make_plans
     from nstflow.recipe.reader import read
+    from nstflow.storage.files import user_path
 
-    options = option.read_options(sets, block, plugin)
-    (plan,) = make_plans(read(recipe, options, single=True))
+    files, chosen = option.split_arguments(context, recipe, layers, images)
+    given = option.read_options([*chosen, *(sets or ())], block, plugin, layers, files, named)
+    (plan,) = make_plans(read(recipe, given, single=True))
     console.fetch_assets(plan.assets)
+    recipe = user_path(recipe)
     stem = recipe.name.removesuffix(recipe.suffix).removesuffix(".lock")
     path = out or recipe.with_name(f"{stem}.lock.yaml")
     console.show_ok(str(write_lock(plan, path, device)), "written")
@@ -49,17 +65,33 @@ def diff(first: Anything, second: Anything, plugin: option.PluginFiles = None) -
 
 
 def show(
+    context: typer.Context,
     path: Anything,
+    images: option.Images = None,
+    named: option.NamedImages = None,
+    layers: option.Layers = None,
+    sets: option.Sets = None,
     as_yaml: Annotated[
         bool, typer.Option("--yaml", help="Print the lock or recipe itself, as a file to run.")
     ] = False,
+    block: option.Blocks = None,
+    plugin: option.PluginFiles = None,
 ) -> None:
-    """Print how a picture or a run was made."""
+    """Print how a picture or a run was made, or a recipe with the origin of every value."""
     from nstflow.cli.console.lockfile_view import show_provenance
+    from nstflow.cli.console.recipe_view import show_recipe
     from nstflow.lockfile.provenance import read_anything
+    from nstflow.recipe.reader import read
 
     source, _ = read_anything(path)
     if as_yaml:
         typer.echo(source.text, nl=False)
-    else:
+    elif source.data.get("lock") is not None or not path.is_file():
         show_provenance(source)
+    else:
+        files, chosen = option.split_arguments(context, path, layers, images)
+        given = option.read_options([*chosen, *(sets or ())], block, plugin, layers, files, named)
+        for number, draft in enumerate(read(path, given)):
+            if number:
+                typer.echo()
+            show_recipe(draft.recipe_or_raise())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from nstflow.stages.job import JobResult, Stop
 
 
+_LONGEST_NAME = 120
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """The options that all commands share which make pictures."""
@@ -34,7 +40,11 @@ class RunOptions:
 
 
 def run(
+    context: typer.Context,
     recipe: option.RecipePath,
+    images: option.Images = None,
+    named: option.NamedImages = None,
+    layers: option.Layers = None,
     sets: option.Sets = None,
     out: option.Out = None,
     overwrite: option.Overwrite = False,
@@ -55,7 +65,11 @@ def run(
     """Make a picture from a recipe, or many from one with a matrix."""
     from nstflow.matrix.plan import Matrix, plan_recipe
 
-    planned = plan_recipe(recipe, option.read_options(sets, block, plugin))
+    files, chosen = option.split_arguments(context, recipe, layers, images)
+    given = option.read_options([*chosen, *(sets or ())], block, plugin, layers, files, named)
+    planned = plan_recipe(recipe, given)
+    if out is None and (given.images or given.named_images):
+        out = Path("runs", run_name(planned.name, (*given.images, *given.named_images.values())))
     options = RunOptions(out, overwrite, resume, device, not plain, quiet)
     settings = {"workers": workers, "threads": threads, "scheduler": scheduler}
     if isinstance(planned, Matrix):
@@ -67,10 +81,37 @@ def run(
         make_one(planned, options, locked=locked)
 
 
+def run_name(recipe: str, images: Sequence[str]) -> str:
+    """Return the name of a run directory that tells which images a recipe was run with.
+
+    It has at most 120 letters; a longer one ends with a number made from the whole.
+    """
+    words = [recipe]
+    for image in images:
+        path = Path(image)
+        pattern = any(letter in path.name for letter in "*?[")
+        words.append(re.sub(r"[^\w.+-]+", "_", (path.parent.name if pattern else path.stem)) or "x")
+    name = "-".join(words)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    number = f"-{zlib.crc32(name.encode())}"
+    return f"{name[: _LONGEST_NAME - len(number)]}{number}"
+
+
 def rerun(
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A PNG that nstflow wrote.")],
+    picture: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PICTURE", help="A PNG that nstflow wrote.", callback=option.expand_home
+        ),
+    ],
     images: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of the inputs, under any names.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="The folder of the inputs, under any names.",
+            callback=option.expand_home,
+        ),
     ],
     out: option.Out = None,
     overwrite: option.Overwrite = False,
@@ -92,7 +133,10 @@ def rerun(
 
 
 def verify(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run.")],
+    run_dir: Annotated[
+        Path,
+        typer.Argument(metavar="RUN_DIR", help="A finished run.", callback=option.expand_home),
+    ],
     device: option.Device = "auto",
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only how the pictures compare.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from nstflow.errors import NstflowError, Problem
+from nstflow.recipe.layers import EXTENDS, with_layers
 from nstflow.recipe.model import Lock, LockedFile, Recipe
 from nstflow.recipe.paths import relative, with_settings
 from nstflow.recipe.reader import NO_OPTIONS, ReadOptions, parse
@@ -43,6 +44,8 @@ def read_anything(path: Path) -> tuple[Source, Path | None]:
         raise NstflowError(Problem(str(path), "", f"it can't be read ({error}).")) from error
     is_picture = head.startswith((_PNG, _JPEG))
     source = parse_source(read_record(path), str(path)) if is_picture else read_source(path)
+    if EXTENDS in source.data and not is_picture:
+        source = with_layers(source)
     if lock_of(source, needed=is_picture) is None and "losses" not in source.data:
         got = "this is not a recipe, a lockfile, a run directory or a picture of nstflow."
         raise NstflowError(Problem(str(path), "", got, "Name one of them."))

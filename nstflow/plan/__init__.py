@@ -98,6 +98,11 @@ class Plan:
         return round(max(peaks) + _STATES * (self.checkpoint_size or 0))
 
     @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.recipe.name
+
+    @property
     def steps(self) -> int:
         """The number of steps of all phases."""
         return sum(self.steps_of)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from nstflow.errors import NstflowError, Problem, describe_exception
+from nstflow.storage.files import user_path
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def read_plugin(path: str | Path) -> PluginFile:
     Raises:
         NstflowError: There is no such file, or it is not a Python file.
     """
-    path = Path(path)
+    path = user_path(path)
     try:
         if path.suffix == ".py" and (path.is_file() or not path.exists()):
             return PluginFile(path.name, str(path), path.read_bytes())

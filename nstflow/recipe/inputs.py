@@ -11,6 +11,7 @@ from nstflow.recipe.paths import MATRIX
 from nstflow.recipe.source import Source
 from nstflow.recipe.yaml import Position, flaw_of
 from nstflow.stages.slots import SLOTS
+from nstflow.storage.files import user_path
 
 SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What the names of images end with, where a folder stands for the images in it."""
@@ -74,12 +75,12 @@ def _with_image(source: Source, name: str, file: str) -> Source:
     where = f"image {name}={file}"
     if flaw := flaw_of(file):
         raise NstflowError(Problem(where, "", f"this path has {flaw}."), source.label)
-    expanded = os.path.expanduser(file)  # noqa: PTH111 - Path's raises if there is no such user
+    expanded = user_path(file)
     at, start = Position(where), Path.cwd()
     if os.path.isdir(expanded):  # noqa: PTH112 - it never raises
         values: Any = sorted(
             os.path.join(file, each.name)  # noqa: PTH118 - as it was typed
-            for each in Path(expanded).iterdir()
+            for each in expanded.iterdir()
             if each.suffix.lower() in SUFFIXES and each.is_file()
         )
         if not values:

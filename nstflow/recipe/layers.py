@@ -1,6 +1,6 @@
 """Recipes in layers: one that `extends` another, and files that change it (`--with`)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from nstflow.recipe.paths import MATRIX, Keys, relative, with_value
 from nstflow.recipe.source import Source, read_source
 from nstflow.stages.slots import SLOTS
 from nstflow.stages.stage import Stage
+from nstflow.storage.files import user_path
 
 EXTENDS = "extends"
 
@@ -22,7 +23,9 @@ _ENTRIES: tuple[Keys, ...] = (("images",), ("losses",), ("extractor", "layers"),
 """The mappings from which `null` removes an entry."""
 
 
-def with_layers(source: Source, layers: Sequence[str] = ()) -> Source:
+def with_layers(
+    source: Source, layers: Sequence[str] = (), installed: Callable[[], Plugins] = Plugins
+) -> Source:
     """Return a recipe merged over what it extends, and then the layers over it.
 
     Short forms and the default `use` are written out first. Mappings are merged key by key. Lists,
@@ -31,19 +34,22 @@ def with_layers(source: Source, layers: Sequence[str] = ()) -> Source:
 
     Args:
         source: The recipe.
-        layers: The files over it, the last of which counts most.
+        layers: The files over it, the last of which counts most; or names of recipes.
+        installed: Finds the plugins, which may offer recipes.
 
     Raises:
         NstflowError: One can't be read, or a recipe extends itself.
     """
-    merged = _extended(source, ())
+    merged = _extended(source, (), installed)
     for layer in layers:
-        over = _extended(read_source(Path(layer)), ())
+        over = _extended(read_source(Path(layer), installed), (), installed)
         merged = _merged(merged, _without(over, "name", "summary"))
     return merged
 
 
-def _extended(source: Source, below: tuple[Path, ...]) -> Source:
+def _extended(
+    source: Source, below: tuple[Path, ...], installed: Callable[[], Plugins]
+) -> Source:
     """Return a recipe merged over what it extends; `below` are the files that extend it."""
     source = replace(source, data=with_defaults(source.data, {}))
     base = source.data.get(EXTENDS)
@@ -54,9 +60,9 @@ def _extended(source: Source, below: tuple[Path, ...]) -> Source:
         raise source.error((EXTENDS,), got)
     if source.data.get("lock") is not None:
         raise source.error((EXTENDS,), "a lockfile can't extend a recipe.", "Remove this line.")
-    path = source.folder_of((EXTENDS,)) / Path(base).expanduser()
+    path = Path(source.label).parent / user_path(base)
     try:
-        found = read_source(path if path.exists() else Path(base))
+        found = read_source(path if path.exists() else Path(base), installed)
     except NstflowError as error:
         problems = [source.problem((EXTENDS,), each.got, each.hint) for each in error.problems]
         is_missing = not Path(error.problems[0].where).is_file()
@@ -64,7 +70,7 @@ def _extended(source: Source, below: tuple[Path, ...]) -> Source:
     file = Path(found.label).resolve()
     if file in below or len(below) > MOST_LAYERS:
         raise source.error((EXTENDS,), "this recipe extends itself.", "Extend another one.")
-    lower = _extended(found, (*below, Path(source.label).resolve(), file))
+    lower = _extended(found, (*below, Path(source.label).resolve(), file), installed)
     if lower.data.get("lock") is not None:
         raise source.error((EXTENDS,), "a lockfile can't be extended.", "Extend its recipe.")
     return _merged(_without(lower, "name"), _without(source, EXTENDS))

@@ -131,16 +131,10 @@ def read(
     Raises:
         NstflowError: The text is not YAML, an override can't be applied, or the matrix is wrong.
     """
-<<<<<<< HEAD
-    if isinstance(recipe, Source):
-        source = recipe
-    else:
-        source = read_source(Path(recipe), partial(Plugins, options.block, options.plugins))
-=======
-    source = recipe if isinstance(recipe, Source) else read_source(Path(recipe))
+    find = partial(Plugins, options.block, options.plugins)
+    source = recipe if isinstance(recipe, Source) else read_source(Path(recipe), find)
     if "extends" in source.data or options.layers:
-        source = with_layers(source, options.layers)
->>>>>>> 565b612 (Read recipes in layers, with images as arguments, and paths where they were written)
+        source = with_layers(source, options.layers, find)
     source = replace(source, data=with_defaults(source.data))
     if options.images or options.named_images:
         source = with_images(source, options.images, options.named_images)

@@ -14,6 +14,7 @@ from nstflow.recipe.model import with_defaults
 from nstflow.recipe.paths import Keys, format_path, with_value
 from nstflow.recipe.shipped import find_recipe
 from nstflow.recipe.yaml import Position, Positions, parse_yaml
+from nstflow.storage.files import user_path
 
 MAX_BYTES = 1 << 18
 
@@ -111,6 +112,7 @@ def read_source(path: Path, installed: Callable[[], Plugins] = Plugins) -> Sourc
     Raises:
         NstflowError: There is no such file or name, or the file is not a YAML mapping.
     """
+    path = user_path(path)
     label = str(path)
     try:
         if path.is_dir():

@@ -26,6 +26,7 @@ from nstflow.stages.job import Stop
 from nstflow.stages.result import Result
 from nstflow.stages.types import Image
 from nstflow.storage.checkpoint import DamagedCheckpointError
+from nstflow.storage.files import user_path
 from nstflow.storage.run_directory import RunDirectory
 from nstflow.storage.run_record import CHECKPOINT_FILE, LOCK_FILE
 
@@ -76,7 +77,7 @@ def run(
     if overwrite and resume:
         problem = "a run is either replaced or resumed."
         raise NstflowError(Problem("--overwrite --resume", "", problem, "Leave one of them out."))
-    folder = Path(out or Path("runs", plan.recipe.name))
+    folder = user_path(out or Path("runs", plan.recipe.name))
     stop = stop or Stop()
     polled = stop.polled
     observers = [*observers]

@@ -13,6 +13,11 @@ TEMP_PREFIX = ".nstflow-part-"
 """The start of the names of temporary folders, in which files are written before they are moved."""
 
 
+def user_path(path: str | Path) -> Path:
+    """Return a path that a user wrote, with the home folder in place of `~`."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's raises if there is no such user
+
+
 def move_file(file: Path, target: Path) -> Path:
     """Move a complete file to its place on the same disk, so that a crash leaves no half file.
 
@@ -64,7 +69,7 @@ def cache_folder() -> Path:
     """Return the cache folder: `NSTFLOW_CACHE`, or where the platform keeps caches."""
     import platformdirs
 
-    return Path(os.environ.get("NSTFLOW_CACHE") or platformdirs.user_cache_dir("nstflow"))
+    return user_path(os.environ.get("NSTFLOW_CACHE") or platformdirs.user_cache_dir("nstflow"))
 
 
 _SETTLED_NS = 2_000_000_000

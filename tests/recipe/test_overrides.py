@@ -160,7 +160,8 @@ def test_absent_extractor_is_set(recipe: Path) -> None:
     assert extractor.use == "vgg19"
 
 
-def test_image_that_is_a_plain_text_is_set(recipe: Path) -> None:
+def test_image_that_is_a_plain_text_is_set(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(recipe.parent)
     image = load_recipe(recipe, ["images.content.max_megapixels=2"]).images["content"]
     assert image.model_dump()["max_megapixels"] == 2
     assert str(image.model_dump()["path"]) == "photo.png"

@@ -1,0 +1,62 @@
+"""What `nstflow show` prints of a recipe: all of it, and where each value was written."""
+
+from collections.abc import Iterator
+from functools import reduce
+from operator import getitem
+from typing import Any
+
+from nstflow.cli.console.output import show_line
+from nstflow.errors import printable
+from nstflow.lockfile.build import recipe_data
+from nstflow.recipe.model import Recipe
+from nstflow.recipe.paths import Keys
+from nstflow.recipe.source import Source
+from nstflow.recipe.yaml import to_yaml_line
+
+_WIDEST = 72  # columns of a setting before its origin
+
+
+def show_recipe(recipe: Recipe) -> None:
+    """Print a recipe with every default, one setting a line, and behind each its origin."""
+    lines = [*_lines(recipe_data(recipe, recipe.extractor), recipe.source, ())]
+    width = min(max(len(line) for line, _ in lines), _WIDEST)
+    for line, origin in lines:
+        comment = f"{'':{max(0, width - len(line))}}  # {origin}" if origin else ""
+        show_line(printable(line), (comment, "dim"))
+
+
+def _lines(value: Any, source: Source, keys: Keys) -> Iterator[tuple[str, str]]:
+    """Yield each line of a collection as YAML, and the origin of its value."""
+    indent = "  " * len(keys)
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        at = (*keys, key)
+        if isinstance(value, list):  # of stages: each begins behind a dash
+            (first, origin), *rest = _lines(item, source, at)
+            yield f"{indent}- {first.lstrip()}", origin
+            yield from rest
+        elif (isinstance(item, dict) and item) or (isinstance(item, list) and _has_stages(item)):
+            yield f"{indent}{to_yaml_line(key)}:", ""
+            yield from _lines(item, source, at)
+        else:
+            yield f"{indent}{to_yaml_line(key)}: {to_yaml_line(item)}", _origin(source, at)
+
+
+def _has_stages(items: list[Any]) -> bool:
+    return any(isinstance(item, dict) for item in items)
+
+
+def _origin(source: Source, keys: Keys) -> str:
+    """Return the file and line of a value, or the option that wrote it."""
+    try:
+        reduce(getitem, keys, source.data)
+    except (LookupError, TypeError):
+        return "default"
+    for length in range(len(keys), 0, -1):
+        path = keys[:length]
+        if path in source.positions:
+            inside = any(other[:length] == path != other for other in source.positions)
+            at = source.positions[path][1]
+            if length < len(keys) and inside:
+                break  # the mapping was written, but not this key of it
+            return f"{at.file}:{at.line}" if at.line else at.file
+    return "default"
