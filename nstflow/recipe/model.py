@@ -168,8 +168,8 @@ class Recipe(_Section):
         Checkpoints(), description="How often a run saves a checkpoint."
     )
     plugins: PluginChoice = Field(PluginChoice(), description="Which plugins are used.")
-    options: dict[Name, str] = Field(
-        {}, description="Short names for settings that are often changed: name → path."
+    options: dict[Name, str | list[str]] = Field(
+        {}, description="Short names for settings that are often changed: name → path, or paths."
     )
     matrix: dict[str, _Choices] | None = Field(
         None,

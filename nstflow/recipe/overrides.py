@@ -36,9 +36,10 @@ def override(source: Source, settings: Sequence[str]) -> Source:
             if flaw := flaw_of(path):
                 raise LookupError(f"this path has {flaw}.")
             options = source.data.get("options")
-            full = str(options.get(path, path)) if isinstance(options, dict) else path
-            keys, at = _split(source.data, full), Position(f"--set {path}")
-            source = source.with_value(keys, value, at, Path.cwd())
+            paths = options.get(path, path) if isinstance(options, dict) else path
+            for full in paths if isinstance(paths, list) else [paths]:
+                keys, at = _split(source.data, str(full)), Position(f"--set {path}")
+                source = source.with_value(keys, value, at, Path.cwd())
         except NstflowError as error:  # its line and column are those of the value alone
             problems += [replace(problem, where=label) for problem in error.problems]
         except LookupError as error:

@@ -1,7 +1,7 @@
 """Checks between stages, and the errors of a single one in plain words."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import reduce
 from itertools import islice
 from operator import getitem
@@ -61,7 +61,8 @@ def check(source: Source, stages: Mapping[Keys, Stage]) -> list[Problem]:
 
 def _check_options(source: Source, options: Any, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
     """Yield a problem for each option that is not short for a setting."""
-    for name, path in options.items() if isinstance(options, dict) else ():
+    written = options.items() if isinstance(options, dict) else ()
+    for name, path in [(name, each) for name, held in written for each in _paths(held)]:
         keys: Keys = tuple(int(each) if each.isdigit() else each for each in str(path).split("."))
         known: Collection[str] = Recipe.model_fields
         for at, stage in stages.items():
@@ -75,6 +76,10 @@ def _check_options(source: Source, options: Any, stages: Mapping[Keys, Stage]) -
             near = suggest(str(keys[0]), known) if keys else "Name a setting of it."
             got = f"there is no setting '{path}' in this recipe."
             yield source.problem(("options", name), got, near)
+
+
+def _paths(held: Any) -> Sequence[Any]:
+    return held if isinstance(held, list) else [held]
 
 
 def _check_layers(
