@@ -11,6 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+_HALF_A_LETTER = re.compile("[\ud800-\udfff]")
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # tabs and ends of lines are text
+
 _ARGUMENTS = {
     "block-plugin": "block",
     "device": "device",
@@ -26,6 +30,7 @@ _ARGUMENTS = {
     "set": "overrides",
     "threads": "threads",
     "workers": "workers",
+    "with": "layers",
 }
 """Option of the command line, without its dashes → the argument that says the same in Python."""
 
@@ -152,6 +157,14 @@ def describe_value(value: Any) -> str:
         case _:
             text = str(value)
             return text if len(text) < 40 else f"a number of {len(text)} digits"  # noqa: PLR2004
+
+
+def flaw_of(text: str, *, controls: bool = False) -> str:
+    """Return which character of a text must not reach a file or a terminal, or an empty string."""
+    if _HALF_A_LETTER.search(text):
+        return "half of a surrogate pair, which is not a letter"
+    found = None if controls else _CONTROLS.search(text)
+    return f"the control character U+{ord(found[0]):04X}, which no recipe needs" if found else ""
 
 
 def printable(text: str, *, lines: bool = False) -> str:

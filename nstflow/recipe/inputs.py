@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nstflow.errors import NstflowError, Problem, suggest
+from nstflow.errors import NstflowError, Problem, flaw_of, suggest
 from nstflow.recipe.matrix import GLOB
 from nstflow.recipe.paths import MATRIX
 from nstflow.recipe.source import Source
-from nstflow.recipe.yaml import Position, flaw_of
+from nstflow.recipe.yaml import Position
 from nstflow.stages.slots import SLOTS
 from nstflow.storage.files import user_path
 

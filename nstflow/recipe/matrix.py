@@ -11,12 +11,11 @@ from itertools import chain, dropwhile, product
 from pathlib import Path
 from typing import Any, get_args
 
-from nstflow.errors import NstflowError, Problem, describe_value, suggest
+from nstflow.errors import NstflowError, Problem, describe_value, flaw_of, suggest
 from nstflow.plugins.catalog import Catalog
 from nstflow.recipe.model import Recipe
 from nstflow.recipe.paths import MATRIX, Keys, format_path
 from nstflow.recipe.source import Source
-from nstflow.recipe.yaml import flaw_of
 from nstflow.stages.slots import SLOTS
 
 EXCLUDE = "exclude"

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nstflow.errors import NstflowError, Problem
+from nstflow.errors import NstflowError, Problem, flaw_of
 from nstflow.recipe.paths import MATRIX
 from nstflow.recipe.source import Source
-from nstflow.recipe.yaml import Position, flaw_of, parse_yaml
+from nstflow.recipe.yaml import Position, parse_yaml
 
 
 def override(source: Source, settings: Sequence[str]) -> Source:

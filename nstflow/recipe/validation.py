@@ -1,7 +1,7 @@
 """Checks between stages, and the errors of a single one in plain words."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from functools import reduce
 from itertools import islice
 from operator import getitem
@@ -15,6 +15,7 @@ from nstflow.recipe.model import RESERVED, Recipe
 from nstflow.recipe.paths import Keys, format_path
 from nstflow.recipe.source import Source
 from nstflow.stages.loss import LossTerm
+from nstflow.stages.slots import SLOTS
 from nstflow.stages.stage import Extractor, Output, Stage, image_refs
 from nstflow.stages.types import PIXELS
 
@@ -62,24 +63,27 @@ def check(source: Source, stages: Mapping[Keys, Stage]) -> list[Problem]:
 def _check_options(source: Source, options: Any, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
     """Yield a problem for each option that is not short for a setting."""
     written = options.items() if isinstance(options, dict) else ()
-    for name, path in [(name, each) for name, held in written for each in _paths(held)]:
+    for name, path in [
+        (name, each)
+        for name, held in written
+        for each in (held if isinstance(held, list) else [held])
+    ]:
         keys: Keys = tuple(int(each) if each.isdigit() else each for each in str(path).split("."))
-        known: Collection[str] = Recipe.model_fields
-        for at, stage in stages.items():
-            if at == keys[: len(at)]:
-                known, keys = type(stage).model_fields, keys[len(at) :]
-                break
+        slot = SLOTS.get(str(keys[0]))
+        if slot is not None:
+            items = slot.items(source.data.get(slot.name))
+            at = next((at for at in items if at == keys[: len(at)]), keys)
+            if at in items and at not in stages:
+                continue  # the stage itself is reported
+            known: Collection[str] = type(stages[at]).model_fields if at in stages else ()
+            rest = keys[len(at) :]
         else:
-            inner = _model_at(Recipe, keys[:1]) if len(keys) > 1 else Recipe
-            known, keys = inner.model_fields, keys[-1:] if inner is not Recipe else keys
-        if not keys or keys[0] not in known:
-            near = suggest(str(keys[0]), known) if keys else "Name a setting of it."
+            inner = _model_at(Recipe, keys[:1])
+            known, rest = inner.model_fields, keys if inner is Recipe else keys[1:]
+        if not rest or rest[0] not in known:
+            near = suggest(str(rest[0]), known) if rest else "Name a setting of it."
             got = f"there is no setting '{path}' in this recipe."
             yield source.problem(("options", name), got, near)
-
-
-def _paths(held: Any) -> Sequence[Any]:
-    return held if isinstance(held, list) else [held]
 
 
 def _check_layers(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
-from nstflow.errors import NstflowError, Problem, describe_value, printable
+from nstflow.errors import NstflowError, Problem, describe_value, flaw_of, printable
 from nstflow.recipe.paths import MAX_DEPTH, Keys, format_path
 
 
@@ -48,10 +48,6 @@ _SCALARS: dict[str, Callable[[str], Any]] = {  # tag -> how they are read
     f"{_TAG}int": lambda text: int(text, 0 if text[:2] in ("0o", "0x") else 10),
     f"{_TAG}float": lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
 }
-
-_HALF_A_LETTER = re.compile("[\ud800-\udfff]")
-
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # tabs and ends of lines are text
 
 
 class _CoreLoader(yaml.SafeLoader):
@@ -153,14 +149,6 @@ class _Builder:
         mark = node.start_mark
         place = Position(self.label, mark.line + 1, mark.column + 1)
         raise NstflowError(Problem(str(place), format_path(keys), got), self.label)
-
-
-def flaw_of(text: str, *, controls: bool = False) -> str:
-    """Return which character of a text must not reach a file or a terminal, or an empty string."""
-    if _HALF_A_LETTER.search(text):
-        return "half of a surrogate pair, which is not a letter"
-    found = None if controls else _CONTROLS.search(text)
-    return f"the control character U+{ord(found[0]):04X}, which no recipe needs" if found else ""
 
 
 def _hint(error: yaml.MarkedYAMLError) -> str:
