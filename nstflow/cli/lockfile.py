@@ -86,7 +86,7 @@ def show(
     source, _ = read_anything(path)
     if as_yaml:
         typer.echo(source.text, nl=False)
-    elif source.data.get("lock") is not None or not path.is_file():
+    elif source.data.get("lock") is not None:
         show_provenance(source)
     else:
         files, chosen = option.split_arguments(context, path, layers, images)

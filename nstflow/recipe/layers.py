@@ -47,9 +47,7 @@ def with_layers(
     return merged
 
 
-def _extended(
-    source: Source, below: tuple[Path, ...], installed: Callable[[], Plugins]
-) -> Source:
+def _extended(source: Source, below: tuple[Path, ...], installed: Callable[[], Plugins]) -> Source:
     """Return a recipe merged over what it extends; `below` are the files that extend it."""
     source = replace(source, data=with_defaults(source.data, {}))
     base = source.data.get(EXTENDS)
