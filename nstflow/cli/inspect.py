@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -80,14 +81,34 @@ def plan(
         show_plan(planned)
 
 
-def recipes(block: Blocks = None, plugin: PluginFiles = None) -> None:
+def recipes(
+    name: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A recipe, to show the images and the options that it takes.",
+            autocompletion=completion.recipes,
+            show_default=False,
+        ),
+    ] = None,
+    block: Blocks = None,
+    plugin: PluginFiles = None,
+) -> None:
     """List the recipes that have a name: what each makes, its size, and its time if known."""
     from nstflow.cli.console.plan_view import show_recipes
+    from nstflow.cli.console.recipe_view import show_usage
     from nstflow.matrix.plan import Matrix, plan_recipe
     from nstflow.plan import Plan
     from nstflow.plugins.catalog import RecipeOffer
+    from nstflow.plugins.manager import Plugins
+    from nstflow.recipe.layers import with_layers
+    from nstflow.recipe.source import read_source
 
     options = read_options(None, block, plugin)
+    if name is not None:
+        find = partial(Plugins, options.block, options.plugins)
+        show_usage(str(name), with_layers(read_source(name, find), (), find))
+        return
     planned: dict[RecipeOffer, Plan | Matrix | NstflowError] = {}
     for offer in installed(block, plugin).recipes:
         try:
@@ -97,7 +118,8 @@ def recipes(block: Blocks = None, plugin: PluginFiles = None) -> None:
         except Exception as error:  # noqa: BLE001 - a stage of a plugin may raise anything
             planned[offer] = NstflowError(Problem(str(offer.path), "", describe_exception(error)))
     show_recipes(planned)
-    console.show_text(("nstflow run NAME makes one; nstflow copy NAME lets you edit it", "dim"))
+    more = "nstflow recipes NAME shows what one takes; nstflow copy NAME lets you edit it"
+    console.show_text((more, "dim"))
 
 
 def copy(

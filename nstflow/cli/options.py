@@ -58,13 +58,17 @@ def split_arguments(
     Raises:
         NstflowError: An option is neither the command's nor the recipe's, or has no value.
     """
-    images, options, waiting = [], [], iter(arguments or ())
+    images: list[str] = []
+    options: list[tuple[str, str, str | None]] = []
+    waiting = iter(arguments or ())
     for argument in waiting:
         if not argument.startswith("-") or argument == "-":
             images.append(argument)
             continue
-        name, equals, value = argument.removeprefix("--").partition("=")
-        options.append((argument.partition("=")[0], name, value if equals else next(waiting, None)))
+        option, equals, value = argument.partition("=")
+        options.append(
+            (option, option.removeprefix("--"), value if equals else next(waiting, None))
+        )
     if not options:
         return images, []
     from nstflow.errors import NstflowError, Problem, suggest
@@ -75,12 +79,12 @@ def split_arguments(
     known = [f"--{name}" for name in written] if isinstance(written, dict) else []
     own = [name for each in context.command.params for name in each.opts if name[:2] == "--"]
     problems = []
-    for option, _, value in options:
+    for option, _, given in options:
         if option not in known:
             offers = f"Options of this recipe: {', '.join(known)}." if known else ""
             hint = f"{suggest(option, [*known, *own])} {offers}".strip()
             problems.append(Problem(option, "", "there is no such option.", hint))
-        elif value is None:
+        elif given is None:
             problems.append(Problem(option, "", "a value is missing.", f"Write {option} VALUE."))
     if problems:
         raise NstflowError(problems)

@@ -37,8 +37,7 @@ def with_images(source: Source, files: Sequence[str], named: Mapping[str, str]) 
             got = f"no image is called '{name}'."
             hint = f"{suggest(name, known)} {_takes(list(known))}".strip()
             problems.append(Problem(f"image {name}={named[name]}", "", got, hint))
-    free = [name for name in known if _is_free(source, name)]
-    open_ones = [name for name in free if name not in named]
+    open_ones = [name for name in images_taken(source) if name not in named]
     if files and len(files) != len(open_ones):
         got = f"there {'is 1 file' if len(files) == 1 else f'are {len(files)} files'}"
         got += f" for {len(open_ones)} image{'s' * (len(open_ones) != 1)}."
@@ -51,6 +50,16 @@ def with_images(source: Source, files: Sequence[str], named: Mapping[str, str]) 
     for name, file in {**dict(zip(open_ones, files, strict=False)), **named}.items():
         source = _with_image(source, name, file)
     return source
+
+
+def images_taken(source: Source) -> list[str]:
+    """Return the images that arguments fill, in their order.
+
+    Args:
+        source: What was written, with its short forms written out.
+    """
+    images = source.data.get("images")
+    return [name for name in images if _is_free(source, name)] if isinstance(images, dict) else []
 
 
 def _takes(names: Sequence[str]) -> str:
@@ -90,8 +99,7 @@ def _with_image(source: Source, name: str, file: str) -> Source:
         values = file
     else:
         item = source.data["images"][name]
-        path = ("images", name, "path")
-        if not isinstance(item, dict) or item.get("use") != SLOTS["images"].default:
-            path = ("images", name)
+        is_file = isinstance(item, dict) and item.get("use") == SLOTS["images"].default
+        path = ("images", name, *(("path",) if is_file else ()))
         return source.with_value(path, file, at, start)
     return source.with_value((MATRIX, f"images.{name}.path"), values, at, start)

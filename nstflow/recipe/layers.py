@@ -88,17 +88,17 @@ def _merged(base: Source, over: Source) -> Source:
         for key, value in written.items():
             keys = (*above, key)
             held = into.get(key)
-            merges = isinstance(held, dict) and isinstance(value, dict)
-            if merges and _is_stage(keys) and value.get("use", held.get("use")) != held.get("use"):
-                merges = False
-            if not merges:
+            lower = held if isinstance(held, dict) and isinstance(value, dict) else None
+            if lower and _is_stage(keys) and value.get("use", lower.get("use")) != lower.get("use"):
+                lower = None
+            if lower is None:
                 for places in (positions, folders):
                     for old in [old for old in places if old[: len(keys)] == keys]:
                         del places[old]
             if value is None and above in _ENTRIES:
                 into.pop(key, None)
-            elif merges:
-                into[key] = dict(held)
+            elif lower is not None:
+                into[key] = dict(lower)
                 put(into[key], value, keys)
             else:
                 into[key] = value

@@ -1,14 +1,19 @@
 """What `nstflow show` prints of a recipe: all of it, and where each value was written."""
 
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from operator import getitem
 from typing import Any
 
-from nstflow.cli.console.output import show_line
+from rich.text import Text
+
+from nstflow.cli.console.output import show_facts, show_line, show_next, show_title
 from nstflow.errors import printable
 from nstflow.lockfile.build import recipe_data
-from nstflow.recipe.model import Recipe
+from nstflow.recipe.inputs import images_taken
+from nstflow.recipe.model import Recipe, with_defaults
 from nstflow.recipe.paths import Keys
 from nstflow.recipe.source import Source
 from nstflow.recipe.yaml import to_yaml_line
@@ -23,6 +28,38 @@ def show_recipe(recipe: Recipe) -> None:
     for line, origin in lines:
         comment = f"{'':{max(0, width - len(line))}}  # {origin}" if origin else ""
         show_line(printable(line), (comment, "dim"))
+
+
+def show_usage(name: str, source: Source) -> None:
+    """Print what a recipe takes on the command line: images, and options with their values.
+
+    Args:
+        name: What it is called on the command line.
+        source: What was written.
+    """
+    source = replace(source, data=with_defaults(source.data))
+    data = source.data
+    show_title(str(data.get("name")), str(data.get("summary", "")))
+    images = images_taken(source)
+    rows: list[tuple[str, str | Text]] = [("images", ", ".join(images) or "none")]
+    options = data.get("options")
+    for option, held in options.items() if isinstance(options, dict) else ():
+        paths = held if isinstance(held, list) else [held]
+        values = [to_yaml_line(_value(data, str(path))) for path in paths]
+        shown = " and ".join(dict.fromkeys(values))
+        rows.append((f"--{option}", f"{shown}, which is {' and '.join(map(str, paths))}"))
+    show_facts(rows)
+    files = [f"{image}.jpg" for image in images]
+    show_next("with your own images", shlex.join(["nstflow", "run", name, *files]))
+
+
+def _value(data: Any, path: str) -> Any:
+    """Return a setting that is written, or None for one with its default."""
+    try:
+        keys = [int(each) if each.isdigit() else each for each in path.split(".")]
+        return reduce(getitem, keys, data)
+    except (LookupError, TypeError):
+        return None
 
 
 def _lines(value: Any, source: Source, keys: Keys) -> Iterator[tuple[str, str]]:
