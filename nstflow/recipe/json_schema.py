@@ -40,15 +40,14 @@ def _with_layers(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema in which a recipe with `extends` needs a name alone, and parts of stages."""
     whole = [name for name in schema["required"] if name != "name"]
     part = [{"type": "object", "not": {"required": ["use"]}}, {"type": "null"}]
+    strict = {}
     for name in whole:
-        held = schema["properties"][name]["patternProperties"]
-        for pattern, stage in held.items():
-            held[pattern] = {"anyOf": [stage, *part]}
-    losses = {"additionalProperties": {"type": "object", "required": ["use"]}}
-    images = {"additionalProperties": {"not": {"type": "null"}}}
+        stages = schema["properties"][name]["patternProperties"]
+        strict[name] = {"patternProperties": dict(stages)}
+        stages.update({each: {"anyOf": [stage, *part]} for each, stage in stages.items()})
     schema["required"] = ["name"]
     schema["if"] = {"required": ["extends"]}
-    schema["else"] = {"required": whole, "properties": {"images": images, "losses": losses}}
+    schema["else"] = {"required": whole, "properties": strict}
     return schema
 
 

@@ -84,21 +84,6 @@ def test_run_and_its_picture_say_how_they_were_made(what: str, call: Any, stoppe
     assert bool(re.fullmatch(r"after step \d", stopped_at)) is (what != "recipe.lock.yaml")
 
 
-def test_recipe_says_what_was_written(call: Any, stopped: Path) -> None:
-    """And nothing of a lock, which it has not."""
-    answer = call("show", stopped.parent / "recipe.yaml")
-    assert answer.out.splitlines()[1:] == [
-        "image content  photo.png",
-        "image style    noise (height 16, width 16, seed 1)",
-        "preprocessor   resize (longest_side 32, only [content])",
-        "extractor      weights random",
-        "loss keep      content (layers [image], weight 10000)",
-        "loss look      gram (image style, layers {image: 0.5}, weight 7)",
-        "schedule       epochs (epochs 1, steps_per_epoch 3)",
-        "seed           0",
-    ]
-
-
 def test_lock_is_printed_as_it_is(call: Any, stopped: Path) -> None:
     answer = call("show", stopped, "--yaml")
     assert answer.out == (stopped / "recipe.lock.yaml").read_text(encoding="utf-8")

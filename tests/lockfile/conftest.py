@@ -81,8 +81,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory, asking: Any) -> Path:
 
 
 @pytest.fixture
-def planned(folder: Path) -> Any:
+def planned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Plan the recipe, or another text in its place, with settings."""
+    monkeypatch.chdir(folder)  # where paths in settings start
 
     def planned(*settings: str, text: str = RECIPE, **options: Any) -> Plan:
         (folder / "recipe.yaml").write_text(text, encoding="utf-8")

@@ -234,7 +234,7 @@ def test_overrides_come_before_the_matrix(cells: Any) -> None:
 
 NEITHER = "this is neither a setting nor a group of settings."
 MAPPING = "this must be a mapping of settings, but is"
-NO_FILE = "A pattern starts at the recipe's folder."
+NO_FILE = "The pattern starts at '"
 
 
 @pytest.mark.parametrize(

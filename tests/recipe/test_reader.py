@@ -154,7 +154,7 @@ def test_a_mistake_in_a_loss(settings: str, place: str, what: str, words: str) -
 @pytest.mark.parametrize(
     ("line", "place", "what", "words"),
     [
-        ("zzzzz: 2", "5:1", "zzzzz", "Known: nstflow, name, summary, seed"),
+        ("zzzzz: 2", "5:1", "zzzzz", "Known: nstflow, extends, name, summary, seed"),
         ("compute: {determinstic: 2}", "5:11", "compute.determinstic", "mean 'deterministic'?"),
         ("seed: '5'", "5:7", "seed", "a whole number, but is the text '5'"),
         ("seed: 1.5", "5:7", "seed", "a whole number, but is 1.5"),
@@ -368,6 +368,8 @@ outputs: [{use: png, name: result}]
 compute: {precision: float32, deterministic: true}
 checkpoints: {every_seconds: 30, every_steps: 100}
 plugins: {block: []}
+extends: ~
+options: {}
 matrix: ~
 lock: ~
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +86,7 @@ def _local(name: str, folder: Path) -> Path:
         problem = f"'{name}' can't be looked up ({error})."
         raise NstflowError(Problem("", "weights", problem)) from error
     if not found:
-        raise NstflowError(Problem("", "weights", f"there is no file '{path}'."))
+        raise NstflowError(Problem("", "weights", f"there is no file '{os.path.normpath(path)}'."))
     return path
 
 
