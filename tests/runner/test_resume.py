@@ -189,7 +189,8 @@ def test_every_optimizer_and_schedule_goes_on_to_the_same_bytes(
         settings.append(f"schedule={{use: {schedule}{SETTINGS.get(schedule, '')}}}")
     whole = run(NETWORK, *settings, out="whole")
     total = len(whole.history["step"])
-    for at in sorted({1, 2, total // 2, total - 1}):
+    few = sorted({1, 2, total // 2, total - 1})
+    for at in range(1, total) if schedule == "scales" else few:
         part = run(NETWORK, *settings, out=f"at{at}", at=at)
         assert part.interrupted
         assert part.history["step"][-1] == at
