@@ -84,7 +84,7 @@ class Problem:
     what: str
     got: str
     hint: str = ""
-    order: tuple[int, ...] = field(default=(0, 0), repr=False, compare=False)
+    order: tuple[int, ...] = field(default=(0, 0, 0), repr=False, compare=False)
 
     def __str__(self) -> str:
         option = _PLACE.fullmatch(self.where)

@@ -110,7 +110,8 @@ def test_a_file_that_changed_since(jobs: Any, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (24, 32), (9, 9, 9)).save(tmp_path / "photo.png")
-    job = jobs("images.content={use: file, path: photo.png}")[0]
+    path = tmp_path / "photo.png"
+    job = jobs(f"images.content={{use: file, path: {path}}}")[0]
     Image.new("RGB", (24, 32), (10, 9, 9)).save(tmp_path / "photo.png")
     outcome = work(job, ignore, Stop())
     assert outcome.state == "failed"
