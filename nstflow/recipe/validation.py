@@ -61,7 +61,12 @@ def check(source: Source, stages: Mapping[Keys, Stage]) -> list[Problem]:
 
 
 def _check_options(source: Source, options: Any, stages: Mapping[Keys, Stage]) -> Iterator[Problem]:
-    """Yield a problem for each option that is not short for a setting."""
+    """Yield a problem for each option that the recipe itself writes and that leads nowhere.
+
+    One of a recipe that it extends may lead to what this one, or the command line, has removed.
+    """
+    if any(not at.line for at, _ in source.positions.values()):
+        return
     written = options.items() if isinstance(options, dict) else ()
     for name, path in [
         (name, each)
@@ -69,6 +74,8 @@ def _check_options(source: Source, options: Any, stages: Mapping[Keys, Stage]) -
         for each in (held if isinstance(held, list) else [held])
     ]:
         keys: Keys = tuple(int(each) if each.isdigit() else each for each in str(path).split("."))
+        if source.positions["options", name][0].file != source.label:
+            continue
         slot = SLOTS.get(str(keys[0]))
         if slot is not None:
             items = slot.items(source.data.get(slot.name))

@@ -79,16 +79,24 @@ def memory_at(plan: Plan, scale: float) -> int | None:
 def _setting(plan: Plan) -> str:
     """Return the setting of a preprocessor that decides the longest side, or an empty string.
 
-    It is found by trying: a whole number that makes the images smaller as it gets smaller.
+    It is found by trying: a whole number that makes the images smaller as it gets smaller. If the
+    recipe has an option for it, it is the name of that.
     """
+    groups = {
+        name: held if isinstance(held, list) else [held]
+        for name, held in plan.recipe.options.items()
+    }
+    options = {path: name for name, paths in groups.items() for path in paths}
     smaller = max(1, max(plan.canvas) // 2)
     for index, stage in enumerate(plan.recipe.preprocess):
         for name, value in stage:
-            if stage.only is None and type(value) is int:
+            setting = f"preprocess.{index}.{name}"
+            is_whole = stage.only is None or len(groups.get(options.get(setting, ""), ())) > 1
+            if is_whole and type(value) is int:
                 with contextlib.suppress(Exception):  # a hint is not worth a second error
                     changed = stage.model_copy(update={name: smaller})
                     if max(changed.size(plan.canvas)) == smaller:
-                        return f"preprocess.{index}.{name}"
+                        return options.get(setting, setting)
     return ""
 
 

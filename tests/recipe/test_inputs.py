@@ -123,6 +123,12 @@ def test_an_option_must_lead_to_a_setting(recipe: Path, options: str, expected: 
     ]
 
 
+def test_an_option_may_lead_to_what_another_layer_removed(recipe: Path, write: Any) -> None:
+    top = write("name: top\nextends: two.yaml\npreprocess: []\n", "recipes/top.yaml")
+    assert read(top)[0].problems == []
+    assert load_recipe(recipe, ["preprocess=[]"]).preprocess == []
+
+
 def test_options_lead_to_settings_with_defaults(recipe: Path) -> None:
     text = "options: {a: extractor.pooling, b: seed, c: checkpoints.every_steps, d: start.like}"
     recipe.write_text(TWO[: TWO.index("options")] + text)

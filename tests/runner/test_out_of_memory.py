@@ -36,7 +36,7 @@ def test_the_largest_size_that_fits(plan: Plan) -> None:
         f"there is not enough memory. This run needs about {needed}. 1.3 GB are free."
     )
     words = found.hint.split()
-    assert words[:5] == ["What", "would", "fit:", "--set", "preprocess.0.longest_side=288"]
+    assert words[:5] == ["What", "would", "fit:", "--set", "size=288"]
     smaller, larger = plan_of(words[4]), plan_of("preprocess.0.longest_side=320")
     assert smaller.memory == pytest.approx(1_300_000_000, rel=0.15)
     assert larger.memory is not None
@@ -57,9 +57,9 @@ def test_a_smaller_scale_is_the_plan_of_a_smaller_size(plan: Plan) -> None:
         (
             [],
             64_000_000_000,
-            "Close other programs, or take a smaller size: --set preprocess.0.longest_side=384.",
+            "Close other programs, or take a smaller size: --set size=384.",
         ),
-        ([], None, "Take a smaller size: --set preprocess.0.longest_side=256."),
+        ([], None, "Take a smaller size: --set size=256."),
         (["preprocess=[]"], 1_300_000_000, "What would fit: a longest side of "),
         (
             ["preprocess.0.only=[content]"],  # the style stays as it is
