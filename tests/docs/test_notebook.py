@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 
 # What a reader does not see: the same at a size that a test can afford.
-SIZE = '"preprocess.0.longest_side=256"'
+SIZE = '"size=256"'
 SMALLER = [
-    "preprocess.0.longest_side=48",
+    "size=48",
     "extractor.layers={content: [block1_conv1], style: [block1_conv1]}",
     "extractor.weights=random",
     "schedule={use: epochs, epochs: 2, steps_per_epoch: 40}",
@@ -46,7 +46,7 @@ def test_it_runs_from_the_photo_to_the_picture(
     notebook.cells = [
         cell for cell in notebook.cells if "install" not in cell.metadata.get("tags", ())
     ]
-    (chosen,) = [cell for cell in notebook.cells if SIZE in cell.source]
+    (chosen,) = [cell for cell in notebook.cells if f"[{SIZE}]," in cell.source]
     chosen.source = chosen.source.replace(SIZE, ", ".join(map(repr, SMALLER)))
     client = Client(notebook, timeout=300, resources={"metadata": {"path": tmp_path / "docs"}})
     client.displays = []
@@ -55,13 +55,13 @@ def test_it_runs_from_the_photo_to_the_picture(
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     outputs = {cell.source.partition(" = ")[0]: cell.outputs for cell in code}
     (shown,) = outputs["plan"]
-    assert "<b>quickstart</b>" in shown.data["text/html"]
+    assert "<b>painting</b>" in shown.data["text/html"]
     assert "coffee" not in shown.data["text/plain"]
     assert len(shown.data["text/plain"]) < 100
 
     ended, result = outputs["result"]  # one output, whatever was shown before, and the picture
     assert ended.output_type == "display_data"
-    assert ended.data["text/plain"].startswith("quickstart: finished, 80 steps in ")
+    assert ended.data["text/plain"].startswith("painting: finished, 80 steps in ")
     assert "runs/notebook/result.png" in ended.data["text/html"]
     picture = PIL.Image.open(io.BytesIO(base64.b64decode(result.data["image/png"])))
     written = PIL.Image.open(tmp_path / "docs" / "runs" / "notebook" / "result.png")
