@@ -19,6 +19,7 @@ _ARGUMENTS = {
     "block-plugin": "block",
     "device": "device",
     "executor": "executor",
+    "image": "images",
     "images": "images",
     "locked": "locked=True",
     "no-metadata": "metadata=False",

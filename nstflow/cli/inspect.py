@@ -59,7 +59,6 @@ def validate(
 
 
 def plan(
-    context: typer.Context,
     recipe: RecipePath,
     images: Images = None,
     named: NamedImages = None,
@@ -72,8 +71,8 @@ def plan(
     from nstflow.cli.console.plan_view import show_matrix, show_plan
     from nstflow.matrix.plan import Matrix, plan_recipe
 
-    files, chosen = split_arguments(context, recipe, layers, images)
-    options = read_options([*chosen, *(sets or ())], block, plugin, layers, files, named)
+    files, chosen = split_arguments(recipe, images)
+    options = read_options(sets, block, plugin, layers, files, named, chosen)
     planned = plan_recipe(recipe, options)
     if isinstance(planned, Matrix):
         show_matrix(planned)
@@ -102,12 +101,14 @@ def recipes(
     from nstflow.plugins.catalog import RecipeOffer
     from nstflow.plugins.manager import Plugins
     from nstflow.recipe.layers import with_layers
+    from nstflow.recipe.reader import read
     from nstflow.recipe.source import read_source
 
     options = read_options(None, block, plugin)
     if name is not None:
         find = partial(Plugins, options.block, options.plugins)
-        show_usage(str(name), with_layers(read_source(name, find), (), find))
+        recipe = read(name, options)[0].recipe_or_raise()
+        show_usage(str(name), with_layers(read_source(name, find), (), find), recipe)
         return
     planned: dict[RecipeOffer, Plan | Matrix | NstflowError] = {}
     for offer in installed(block, plugin).recipes:

@@ -1,25 +1,28 @@
 """The commands about locks: write, compare and show them."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from nstflow.cli import completion
 from nstflow.cli import options as option
 from nstflow.cli.console import output as console
+from nstflow.errors import NstflowError, Problem
 
 Anything = Annotated[
     Path,
     typer.Argument(
         metavar="PATH",
         help="A recipe, a lock, a run directory or a picture.",
+        autocompletion=completion.recipes,
         callback=option.expand_home,
     ),
 ]
 
 
 def lock(
-    context: typer.Context,
     recipe: option.RecipePath,
     images: option.Images = None,
     named: option.NamedImages = None,
@@ -43,8 +46,8 @@ def lock(
     from nstflow.recipe.reader import read
     from nstflow.storage.files import user_path
 
-    files, chosen = option.split_arguments(context, recipe, layers, images)
-    given = option.read_options([*chosen, *(sets or ())], block, plugin, layers, files, named)
+    files, chosen = option.split_arguments(recipe, images)
+    given = option.read_options(sets, block, plugin, layers, files, named, chosen)
     (plan,) = make_plans(read(recipe, given, single=True))
     console.fetch_assets(plan.assets)
     recipe = user_path(recipe)
@@ -65,7 +68,6 @@ def diff(first: Anything, second: Anything, plugin: option.PluginFiles = None) -
 
 
 def show(
-    context: typer.Context,
     path: Anything,
     images: option.Images = None,
     named: option.NamedImages = None,
@@ -81,17 +83,21 @@ def show(
     from nstflow.cli.console.lockfile_view import show_provenance
     from nstflow.cli.console.recipe_view import show_recipe
     from nstflow.lockfile.provenance import read_anything
+    from nstflow.plugins.manager import Plugins
     from nstflow.recipe.reader import read
 
-    source, _ = read_anything(path)
+    files, chosen = option.split_arguments(path, images)
+    given = option.read_options(sets, block, plugin, layers, files, named, chosen)
+    source, _ = read_anything(path, partial(Plugins, given.block, given.plugins))
+    is_lock = source.data.get("lock") is not None
+    changes = [*files, *map("--{}".format, chosen), *(named or ()), *(layers or ()), *(sets or ())]
+    if changes and (is_lock or as_yaml):
+        got = "this is printed as it is: nothing can change it."
+        raise NstflowError(Problem(" ".join(changes), "", got, "Leave it out."))
     if as_yaml:
         typer.echo(source.text, nl=False)
-    elif source.data.get("lock") is not None:
+    elif is_lock:
         show_provenance(source)
     else:
-        files, chosen = option.split_arguments(context, path, layers, images)
-        given = option.read_options([*chosen, *(sets or ())], block, plugin, layers, files, named)
-        for number, draft in enumerate(read(path, given)):
-            if number:
-                typer.echo()
+        for draft in read(path, given):
             show_recipe(draft.recipe_or_raise())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,6 +22,7 @@ def read_options(
     layers: list[str] | None = None,
     images: Sequence[str] = (),
     named: list[str] | None = None,
+    options: Mapping[str, str | None] | None = None,
 ) -> ReadOptions:
     """Return the options of reading a recipe, as the library's functions take them.
 
@@ -38,6 +39,12 @@ def read_options(
         for name, equals, file in pairs
         if not (name and file)
     ]
+    names = [name for name, _, _ in pairs]
+    problems += [
+        Problem(f"--image {name}=", "", "this is given twice.", "Leave one out.")
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
     if problems:
         raise NstflowError(problems)
     return ReadOptions(
@@ -47,48 +54,40 @@ def read_options(
         layers=tuple(layers or ()),
         images=tuple(images),
         named_images={name: file for name, _, file in pairs},
+        options=options or {},
     )
 
 
 def split_arguments(
-    context: typer.Context, recipe: Path, layers: list[str] | None, arguments: list[str] | None
-) -> tuple[list[str], list[str]]:
-    """Return the images among the arguments, and the recipe's options as `PATH=VALUE`.
+    recipe: Path, arguments: list[str] | None
+) -> tuple[list[str], dict[str, str | None]]:
+    """Return the images among the arguments, and values for options that the recipe names.
 
     Raises:
-        NstflowError: An option is neither the command's nor the recipe's, or has no value.
+        NstflowError: An option comes before the recipe.
     """
+    from nstflow.errors import NstflowError, Problem
+
+    if str(recipe).startswith("-") and not recipe.exists():
+        hint = "Write the recipe first, then its options: RECIPE --size 64."
+        raise NstflowError(Problem(str(recipe), "", "there is no such option here.", hint))
     images: list[str] = []
-    options: list[tuple[str, str, str | None]] = []
+    options: dict[str, str | None] = {}
     waiting = iter(arguments or ())
     for argument in waiting:
-        if not argument.startswith("-") or argument == "-":
+        if argument.startswith("--") and len(argument) > len("--"):
+            name, equals, value = argument.removeprefix("--").partition("=")
+            following = None if equals else next(waiting, None)
+            if following and following.startswith("--"):
+                got, hint = "a value is missing.", f"Write --{name} VALUE."
+                raise NstflowError(Problem(f"--{name}", "", got, hint))
+            options[name] = value if equals else following
+        elif argument.startswith("-") and len(argument) > 1:
+            hint = f"If it is a file, write ./{argument}."
+            raise NstflowError(Problem(argument, "", "there is no such option.", hint))
+        else:
             images.append(argument)
-            continue
-        option, equals, value = argument.partition("=")
-        options.append(
-            (option, option.removeprefix("--"), value if equals else next(waiting, None))
-        )
-    if not options:
-        return images, []
-    from nstflow.errors import NstflowError, Problem, suggest
-    from nstflow.recipe.layers import with_layers
-    from nstflow.recipe.source import read_source
-
-    written = with_layers(read_source(recipe), layers or ()).data.get("options")
-    known = [f"--{name}" for name in written] if isinstance(written, dict) else []
-    own = [name for each in context.command.params for name in each.opts if name[:2] == "--"]
-    problems = []
-    for option, _, given in options:
-        if option not in known:
-            offers = f"Options of this recipe: {', '.join(known)}." if known else ""
-            hint = f"{suggest(option, [*known, *own])} {offers}".strip()
-            problems.append(Problem(option, "", "there is no such option.", hint))
-        elif given is None:
-            problems.append(Problem(option, "", "a value is missing.", f"Write {option} VALUE."))
-    if problems:
-        raise NstflowError(problems)
-    return images, [f"{name}={value}" for _, name, value in options]
+    return images, options
 
 
 def installed(block: list[str] | None, plugins: list[Path] | None) -> Plugins:
@@ -167,7 +166,9 @@ Device = Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="Where to co
 Out = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="The run directory; by default runs/NAME.", callback=expand_home
+        metavar="DIR",
+        help="The run directory; by default runs/NAME, or runs/NAME-IMAGES with images.",
+        callback=expand_home,
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")]

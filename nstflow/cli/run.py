@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from nstflow.cli import options as option
 from nstflow.cli.console import output as console
 from nstflow.cli.signals import resume_command, stoppable
 from nstflow.errors import NstflowError, Problem, printable
+from nstflow.storage.files import user_path
 
 if TYPE_CHECKING:
     from nstflow.matrix.plan import Matrix
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from nstflow.stages.job import JobResult, Stop
 
 
-_LONGEST_NAME = 120
+_LONGEST_NAME, _MOST_BYTES = 120, 200
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,6 @@ class RunOptions:
 
 
 def run(
-    context: typer.Context,
     recipe: option.RecipePath,
     images: option.Images = None,
     named: option.NamedImages = None,
@@ -65,11 +66,11 @@ def run(
     """Make a picture from a recipe, or many from one with a matrix."""
     from nstflow.matrix.plan import Matrix, plan_recipe
 
-    files, chosen = option.split_arguments(context, recipe, layers, images)
-    given = option.read_options([*chosen, *(sets or ())], block, plugin, layers, files, named)
+    files, chosen = option.split_arguments(recipe, images)
+    given = option.read_options(sets, block, plugin, layers, files, named, chosen)
     planned = plan_recipe(recipe, given)
     if out is None and (given.images or given.named_images):
-        out = Path("runs", run_name(planned.name, (*given.images, *given.named_images.values())))
+        out = Path("runs", run_name(planned.name, given.images, given.named_images))
     options = RunOptions(out, overwrite, resume, device, not plain, quiet)
     settings = {"workers": workers, "threads": threads, "scheduler": scheduler}
     if isinstance(planned, Matrix):
@@ -81,21 +82,33 @@ def run(
         make_one(planned, options, locked=locked)
 
 
-def run_name(recipe: str, images: Sequence[str]) -> str:
+def run_name(recipe: str, images: Sequence[str], named: Mapping[str, str]) -> str:
     """Return the name of a run directory that tells which images a recipe was run with.
 
-    It has at most 120 letters; a longer one ends with a number made from the whole.
+    It has at most 120 letters, and bytes that file systems allow; a longer one ends with a number
+    made from the whole.
     """
-    words = [recipe]
-    for image in images:
-        path = Path(image)
-        pattern = any(letter in path.name for letter in "*?[")
-        words.append(re.sub(r"[^\w.+-]+", "_", (path.parent.name if pattern else path.stem)) or "x")
+    words = [recipe, *map(_word, images)]
+    words += [f"{image}-{_word(file)}" for image, file in named.items()]
     name = "-".join(words)
-    if len(name) <= _LONGEST_NAME:
+    if len(name) <= _LONGEST_NAME and len(name.encode()) <= _MOST_BYTES:
         return name
     number = f"-{zlib.crc32(name.encode())}"
-    return f"{name[: _LONGEST_NAME - len(number)]}{number}"
+    letters = name[: _LONGEST_NAME - len(number)]
+    return letters.encode()[: _MOST_BYTES - len(number)].decode(errors="ignore") + number
+
+
+def _word(image: str) -> str:
+    """Return the name of a file or a folder; of a pattern, that of the folder it starts in."""
+    from nstflow.recipe.inputs import is_pattern
+
+    path = user_path(image)
+    if is_pattern(image):
+        name = path.absolute().parent.name
+    else:
+        is_folder = os.path.isdir(path)  # noqa: PTH112 - it never raises
+        name = path.absolute().name if is_folder else path.stem
+    return re.sub(r"[^\w.+-]+", "_", name) or "x"
 
 
 def rerun(

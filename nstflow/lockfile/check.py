@@ -33,7 +33,7 @@ def check_locked(lockfile: Lockfile) -> None:
         raise NstflowError(Problem(label, "lock", "this recipe has no lock section.", hint), label)
     if source.options:
         option = next(iter(source.options.values()))
-        hint = "Leave --set out, or leave --locked out."
+        hint = f"Leave out {option.split('=')[0]}, or --locked."
         raise NstflowError(Problem(option, "", "a locked recipe runs as it is.", hint), label)
     found = _differences(lockfile)
     if serious := [each for each in found if each.setting.startswith(_REQUIRED)]:

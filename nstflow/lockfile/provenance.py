@@ -4,16 +4,19 @@ import contextlib
 import math
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from nstflow.errors import NstflowError, Problem
+from nstflow.plugins.manager import Plugins
 from nstflow.recipe.layers import EXTENDS, with_layers
 from nstflow.recipe.model import Lock, LockedFile, Recipe
 from nstflow.recipe.paths import relative, with_settings
 from nstflow.recipe.reader import NO_OPTIONS, ReadOptions, parse
+from nstflow.recipe.shipped import named_recipe
 from nstflow.recipe.source import Source, parse_source, read_source
 from nstflow.recipe.validation import explain
 from nstflow.recipe.yaml import to_yaml
@@ -25,16 +28,23 @@ _MOST_PIXELS = 64_000_000  # to decode for a text behind them, as a loader would
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
-def read_anything(path: Path) -> tuple[Source, Path | None]:
+def read_anything(
+    path: Path, installed: Callable[[], Plugins] = Plugins
+) -> tuple[Source, Path | None]:
     """Return the text of a recipe, a lockfile, a run or a picture, and where its paths start.
 
     A picture has file names and no paths, so that is None. A lock in the text is valid.
+
+    Args:
+        path: The file, the run directory, or the name of a recipe.
+        installed: Finds the plugins, which may offer recipes.
 
     Raises:
         NstflowError: It is none of them.
     """
     try:
-        if path.is_dir():
+        is_run = path.is_dir() and read_run_record(path) is not None
+        if is_run or (path.is_dir() and named_recipe(path, installed()) is None):
             return _read_run(path), path
         head = b""
         if path.is_file():
@@ -43,9 +53,11 @@ def read_anything(path: Path) -> tuple[Source, Path | None]:
     except (OSError, ValueError) as error:
         raise NstflowError(Problem(str(path), "", f"it can't be read ({error}).")) from error
     is_picture = head.startswith((_PNG, _JPEG))
-    source = parse_source(read_record(path), str(path)) if is_picture else read_source(path)
+    source = (
+        parse_source(read_record(path), str(path)) if is_picture else read_source(path, installed)
+    )
     if EXTENDS in source.data and not is_picture:
-        source = with_layers(source)
+        source = with_layers(source, (), installed)
     if lock_of(source, needed=is_picture) is None and "losses" not in source.data:
         got = "this is not a recipe, a lockfile, a run directory or a picture of nstflow."
         raise NstflowError(Problem(str(path), "", got, "Name one of them."))

@@ -9,9 +9,11 @@ from nstflow.errors import NstflowError, Problem
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.json_schema import json_schema
 from nstflow.recipe.model import Recipe
+from nstflow.recipe.paths import parse_path
 from nstflow.recipe.reader import NO_OPTIONS, ReadOptions, read
 from nstflow.recipe.shipped import find_recipe
-from nstflow.storage.files import write_file
+from nstflow.recipe.source import Source
+from nstflow.storage.files import check_regular, user_path, write_file
 
 SCHEMA_FILE = "nstflow.schema.json"
 
@@ -43,24 +45,47 @@ def copy_recipe(
     """
     path = find_recipe(recipe, Plugins(options.block, options.plugins))
     recipes = [draft.recipe_or_raise() for draft in read(path, options)]
-    target = target or Path()
+    target = user_path(target or Path())
     if target.is_dir():
         target /= path.name
     if target.suffix not in (".yaml", ".yml"):
         hint = "Name a file that ends with .yaml, or a folder that exists."
         raise NstflowError(Problem(str(target), "", "this is not the name of a recipe.", hint))
-    files = {target.parent / place: data for place, data in _named_files(path, recipes).items()}
+    named = {**_layers(path, recipes[0].source), **_named_files(path, recipes)}
+    files = {target.parent / place: data for place, data in named.items()}
     if SCHEMA_FILE in recipes[0].source.text:
         schema = json_schema(recipes[0].installed.catalog)
         text = json.dumps(schema, indent=2, ensure_ascii=False)
         files[target.parent / SCHEMA_FILE] = f"{text}\n".encode()
+    if target in files:
+        got = "this is the name of a file of the recipe, too."
+        raise NstflowError(Problem(str(target), "", got, "Name another file."))
     files[target] = path.read_bytes()
     new = {file: not (file.is_file() and file.read_bytes() == files[file]) for file in files}
     _check_places([file for file in files if new[file]], overwrite=overwrite)
     for file in [file for file in files if new[file]]:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_file(file, files[file])
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_file(file, files[file])
+        except OSError as error:
+            got = f"it can't be written ({error.strerror or error})."
+            raise NstflowError(Problem(str(file), "", got, "Name another folder.")) from error
     return new
+
+
+def _layers(path: Path, source: Source) -> dict[Path, bytes]:
+    """Return the recipes that a recipe extends by their paths: path from its folder → bytes."""
+    folder = path.absolute().parent
+    names = {offer.path.absolute() for offer in Plugins().recipes}
+    files = {}
+    for file in (Path(label).absolute() for label in source.files):
+        place = Path(os.path.relpath(file, folder))
+        if place.parts[:1] == (os.pardir,) and file not in names:
+            got = f"it extends '{place}', which is not below its folder: a copy would not find it."
+            raise NstflowError(Problem(str(path), "extends", got, "Copy both by hand."))
+        if place.parts[:1] != (os.pardir,) and file != path.absolute():
+            files[place] = file.read_bytes()
+    return files
 
 
 def _named_files(path: Path, recipes: Iterable[Recipe]) -> dict[Path, bytes]:
@@ -68,18 +93,21 @@ def _named_files(path: Path, recipes: Iterable[Recipe]) -> dict[Path, bytes]:
     problems: dict[Problem, None] = {}
     files: dict[Path, bytes] = {}
     folder = path.absolute().parent
-    for setting, file in (item for each in recipes for item in each.origin.files().items()):
-        if not file.is_relative_to(folder):
-            continue  # an absolute path, which is right in the copy, too
+    for recipe, setting, file in (
+        (each, setting, file) for each in recipes for setting, file in each.origin.files().items()
+    ):
+        writer = Path(recipe.source.position(parse_path(setting)).file)
+        if not file.is_relative_to(folder) or not writer.absolute().is_relative_to(folder):
+            continue  # an absolute path, or one of a recipe that is found by its name
         place = Path(os.path.normpath(file.relative_to(folder)))
         if place.parts[:1] == (os.pardir,):
             got = f"'{place}' is not below the recipe's folder: a copy would not find it."
             problems[Problem(str(path), setting, got, "Copy both by hand.")] = None
             continue
         try:
-            files[place] = file.read_bytes()
-        except OSError as error:
-            got = f"'{file}' can't be read ({error.strerror or error})."
+            files[place] = check_regular(file).read_bytes()
+        except (OSError, ValueError) as error:
+            got = f"'{file}' can't be read ({getattr(error, 'strerror', None) or error})."
             problems[Problem(str(path), setting, got)] = None
     if problems:
         raise NstflowError([*problems])

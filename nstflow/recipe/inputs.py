@@ -7,14 +7,14 @@ from typing import Any
 
 from nstflow.errors import NstflowError, Problem, flaw_of, suggest
 from nstflow.recipe.matrix import GLOB
-from nstflow.recipe.paths import MATRIX
+from nstflow.recipe.paths import MATRIX, format_path
 from nstflow.recipe.source import Source
 from nstflow.recipe.yaml import Position
 from nstflow.stages.slots import SLOTS
 from nstflow.storage.files import user_path
 
-SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""What the names of images end with, where a folder stands for the images in it."""
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What the names of images end with that `file` reads, where a folder stands for those in it."""
 
 
 def with_images(source: Source, files: Sequence[str], named: Mapping[str, str]) -> Source:
@@ -72,34 +72,42 @@ def _is_free(source: Source, name: str) -> bool:
     setting = f"images.{name}"
     settings: list[str] = []
     for axis, held in axes.items() if isinstance(axes, dict) else ():
-        choices = held.values() if isinstance(held, dict) else held
-        choices = choices if not isinstance(choices, str) else ()
+        choices = [*held.values()] if isinstance(held, dict) else held
+        choices = choices if isinstance(choices, list) else []
         settings += [axis, *(key for each in choices if isinstance(each, dict) for key in each)]
     item: Any = source.data["images"][name]
     is_file = isinstance(item, dict) and item.get("use") == SLOTS["images"].default
     return is_file and not any(f"{each}.".startswith(f"{setting}.") for each in settings)
 
 
+def is_pattern(file: str) -> bool:
+    """Return whether an argument is a pattern, and not the name of a file that has such letters."""
+    return bool(GLOB.search(file)) and not os.path.isfile(user_path(file))  # noqa: PTH113
+
+
 def _with_image(source: Source, name: str, file: str) -> Source:
     where = f"image {name}={file}"
+    if not file:
+        got = "this is empty, but must be the path of a file."
+        raise NstflowError(Problem(where, "", got), source.label)
     if flaw := flaw_of(file):
         raise NstflowError(Problem(where, "", f"this path has {flaw}."), source.label)
     expanded = user_path(file)
     at, start = Position(where), Path.cwd()
+    item = source.data["images"][name]
+    is_file = isinstance(item, dict) and item.get("use") == SLOTS["images"].default
+    path = ("images", name, *(("path",) if is_file else ()))
     if os.path.isdir(expanded):  # noqa: PTH112 - it never raises
         values: Any = sorted(
             os.path.join(file, each.name)  # noqa: PTH118 - as it was typed
             for each in expanded.iterdir()
-            if each.suffix.lower() in SUFFIXES and each.is_file()
+            if each.suffix.lower() in SUFFIXES and each.is_file() and not flaw_of(each.name)
         )
         if not values:
             got, hint = "there is no image in this folder.", f"Looked for {', '.join(SUFFIXES)}."
             raise NstflowError(Problem(where, "", got, hint), source.label)
-    elif GLOB.search(file) and not os.path.isfile(expanded):  # noqa: PTH113 - it never raises
+    elif is_pattern(file):
         values = file
     else:
-        item = source.data["images"][name]
-        is_file = isinstance(item, dict) and item.get("use") == SLOTS["images"].default
-        path = ("images", name, *(("path",) if is_file else ()))
         return source.with_value(path, file, at, start)
-    return source.with_value((MATRIX, f"images.{name}.path"), values, at, start)
+    return source.with_value((MATRIX, format_path(path)), values, at, start)

@@ -1,15 +1,17 @@
 """Recipes in layers: one that `extends` another, and files that change it (`--with`)."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from nstflow.errors import NstflowError, describe_value
+from nstflow.errors import NstflowError, Problem, describe_value, suggest
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.attribution import Origin
 from nstflow.recipe.model import with_defaults
 from nstflow.recipe.paths import MATRIX, Keys, relative, with_value
+from nstflow.recipe.shipped import named_recipe
 from nstflow.recipe.source import Source, read_source
 from nstflow.stages.slots import SLOTS
 from nstflow.stages.stage import Stage
@@ -17,9 +19,13 @@ from nstflow.storage.files import user_path
 
 EXTENDS = "extends"
 
+T = TypeVar("T")
+
 MOST_LAYERS = 32
 
-_ENTRIES: tuple[Keys, ...] = (("images",), ("losses",), ("extractor", "layers"), (MATRIX,))
+_ENTRIES: tuple[Keys, ...] = (
+    *(("images",), ("losses",), ("extractor", "layers"), (MATRIX,), ("options",)),
+)
 """The mappings from which `null` removes an entry."""
 
 
@@ -34,17 +40,22 @@ def with_layers(
 
     Args:
         source: The recipe.
-        layers: The files over it, the last of which counts most; or names of recipes.
+        layers: Files over it, or names of recipes; the last one counts most.
         installed: Finds the plugins, which may offer recipes.
 
     Raises:
-        NstflowError: One can't be read, or a recipe extends itself.
+        NstflowError: One can't be read, a recipe extends itself, or a `null` removes nothing.
     """
     merged = _extended(source, (), installed)
     for layer in layers:
+        if not layer:
+            raise NstflowError(Problem("--with", "", "this is empty.", "Name a file."))
         over = _extended(read_source(Path(layer), installed), (), installed)
-        merged = _merged(merged, _without(over, "name", "summary"))
-    return merged
+        if over.data.get("lock") is not None:
+            got = "a lockfile can't be a layer."
+            raise over.error(("lock",), got, "Name its recipe.", key=True)
+        merged = _merged(merged, _without(over, "name", "summary"), top=merged)
+    return replace(merged, layers=tuple(layers))
 
 
 def _extended(source: Source, below: tuple[Path, ...], installed: Callable[[], Plugins]) -> Source:
@@ -59,75 +70,111 @@ def _extended(source: Source, below: tuple[Path, ...], installed: Callable[[], P
     if source.data.get("lock") is not None:
         raise source.error((EXTENDS,), "a lockfile can't extend a recipe.", "Remove this line.")
     path = Path(source.label).parent / user_path(base)
-    try:
-        found = read_source(path if path.exists() else Path(base), installed)
-    except NstflowError as error:
-        problems = [source.problem((EXTENDS,), each.got, each.hint) for each in error.problems]
-        is_missing = not Path(error.problems[0].where).is_file()
-        raise (NstflowError(problems, source.label) if is_missing else error) from error
-    file = Path(found.label).resolve()
-    if file in below or len(below) > MOST_LAYERS:
+    if not os.path.exists(path) or path.is_dir():  # noqa: PTH110 - it never raises
+        plugins = installed()
+        named = named_recipe(Path(base), plugins)
+        if named is None:
+            hint = suggest(base, [offer.name for offer in plugins.recipes])
+            raise source.error((EXTENDS,), f"there is no file '{path}'.", hint)
+        path = named
+    below = (*below, Path(source.label).resolve())
+    if path.resolve() in below:
         raise source.error((EXTENDS,), "this recipe extends itself.", "Extend another one.")
-    lower = _extended(found, (*below, Path(source.label).resolve(), file), installed)
+    if len(below) >= MOST_LAYERS:
+        raise source.error((EXTENDS,), f"more than {MOST_LAYERS} recipes extend each other.")
+    lower = _extended(read_source(path, installed), below, installed)
     if lower.data.get("lock") is not None:
         raise source.error((EXTENDS,), "a lockfile can't be extended.", "Extend its recipe.")
-    return _merged(_without(lower, "name"), _without(source, EXTENDS))
+    return _merged(_without(lower, "name"), _without(source, EXTENDS), top=source)
 
 
 def _without(source: Source, *names: str) -> Source:
     """Return a source without some keys."""
     kept = {key: value for key, value in source.data.items() if key not in names}
-    return replace(source, data=kept)
+    left_out = {(name,) for name in names}
+    places = {keys: at for keys, at in source.positions.items() if keys[:1] not in left_out}
+    return replace(source, data=kept, positions=places)
 
 
-def _merged(base: Source, over: Source) -> Source:
-    """Return a source with all that another one writes put over it."""
-    data, positions, folders = dict(base.data), dict(base.positions), dict(base.folders)
+def _merged(base: Source, over: Source, *, top: Source) -> Source:
+    """Return a source with all that another one writes put over it.
+
+    Args:
+        base: What counts less.
+        over: What counts more.
+        top: The recipe itself, one of the two: where its folder and its errors are.
+
+    Raises:
+        NstflowError: `null` is written for an entry that is not there.
+    """
+    starts: dict[Keys, Path] = {(key,): base.folder_of((key,)) for key in base.data}
+    positions, folders = _Places(base.positions), _Places({**starts, **base.folders})
+    over_positions, over_folders = _Places(over.positions), _Places(over.folders)
 
     def put(into: dict[str, Any], written: dict[str, Any], above: Keys) -> None:
         for key, value in written.items():
             keys = (*above, key)
             held = into.get(key)
-            lower = held if isinstance(held, dict) and isinstance(value, dict) else None
-            if lower and _is_stage(keys) and value.get("use", lower.get("use")) != lower.get("use"):
-                lower = None
-            if lower is None:
-                for places in (positions, folders):
-                    for old in [old for old in places if old[: len(keys)] == keys]:
-                        del places[old]
-            if value is None and above in _ENTRIES:
-                into.pop(key, None)
-            elif lower is not None:
-                into[key] = dict(lower)
+            if value is None and above in _ENTRIES and key not in into:
+                hint = suggest(key, into)
+                raise over.error(keys, "there is no such entry to remove.", hint, key=True)
+            if held is None and isinstance(value, dict) and keys in (*_ENTRIES, ("extractor",)):
+                held = {}  # so that a `null` in it is noticed
+            if isinstance(value, dict) and isinstance(held, dict) and _is_same(keys, held, value):
+                into[key] = dict(held)
                 put(into[key], value, keys)
-            else:
-                into[key] = value
-                below = [each for each in over.positions if each[: len(keys)] == keys]
-                positions.update({each: over.positions[each] for each in below})
-                folders[keys] = over.folder_of(keys)
-                folders.update(
-                    {each: at for each, at in over.folders.items() if each[: len(keys)] == keys}
-                )
+                continue
+            positions.remove(keys)
+            folders.remove(keys)
+            if value is None and above in _ENTRIES:
+                del into[key]
+                continue
+            into[key] = value
+            folders.put({keys: over.folder_of(keys), **over_folders.below(keys)})
+            positions.put(over_positions.below(keys))
 
+    data = dict(base.data)
     put(data, over.data, ())
-    # relative paths start at the recipe itself, the layer with the name, unless written elsewhere
-    top = over if over.data.get("name") is not None else base
-    for key in base.data:
-        folders.setdefault((key,), base.folder_of((key,)))
-    folders[()] = top.folder_of()
     return replace(
         top,
         data=data,
-        positions={**positions, (): top.positions[()]},
-        folders=folders,
+        positions={**positions.below(()), (): top.positions[()]},
+        folders={**folders.below(()), (): top.folder_of()},
         files=tuple(dict.fromkeys((*base.files, *over.files))),
     )
 
 
-def _is_stage(keys: Keys) -> bool:
-    """Return whether a path is that of a stage."""
+class _Places(Generic[T]):
+    """Path → something, grouped by the first two keys: there may be thousands of images."""
+
+    def __init__(self, places: Mapping[Keys, T]) -> None:
+        self._groups: dict[Keys, dict[Keys, T]] = {}
+        self.put(places)
+
+    def put(self, places: Mapping[Keys, T]) -> None:
+        for path, each in places.items():
+            self._groups.setdefault(path[:2], {})[path] = each
+
+    def below(self, keys: Keys) -> dict[Keys, T]:
+        """Return what is at a path or below it."""
+        if len(keys) > 1:
+            groups = [self._groups.get(keys[:2], {})]
+        else:
+            groups = [each for top, each in self._groups.items() if top[: len(keys)] == keys]
+        found = (item for group in groups for item in group.items())
+        return {path: each for path, each in found if path[: len(keys)] == keys}
+
+    def remove(self, keys: Keys) -> None:
+        """Remove what is at a path or below it."""
+        for path in self.below(keys):
+            del self._groups[path[:2]][path]
+
+
+def _is_same(keys: Keys, held: dict[str, Any], value: dict[str, Any]) -> bool:
+    """Return whether a mapping changes the one that is there: it is no stage, or the same."""
     slot = SLOTS.get(str(keys[0]))
-    return slot is not None and len(keys) == (1 if slot.holds == "one" else 2)
+    is_stage = slot is not None and len(keys) == (1 if slot.holds == "one" else 2)
+    return not is_stage or value.get("use", held.get("use")) == held.get("use", value.get("use"))
 
 
 def rebased(source: Source, installed: Plugins, keys: Keys, stage: Stage) -> Source:

@@ -17,10 +17,13 @@ from nstflow.recipe.model import Recipe
 from nstflow.recipe.paths import MATRIX, Keys, format_path
 from nstflow.recipe.source import Source
 from nstflow.stages.slots import SLOTS
+from nstflow.storage.run_record import SHEET_FILE, SUMMARY_FILE
 
 EXCLUDE = "exclude"
 
 MOST_CELLS, _LONGEST_NAME = 1000, 120
+
+_FILES = (SUMMARY_FILE, SHEET_FILE)  # beside the directories of the runs
 
 GLOB = re.compile(r"[*?\[]")
 """What makes a path a pattern."""
@@ -324,7 +327,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
     width = len(str(len(names)))
     distinct = [
         name
-        if len(name) <= _LONGEST_NAME and seen[name.lower()] == 1
+        if len(name) <= _LONGEST_NAME and seen[name.lower()] == 1 and name not in _FILES
         else f"{name[: _LONGEST_NAME - width - 1]}_{number:0{width}}"
         for number, name in enumerate(names, 1)
     ]

@@ -24,6 +24,12 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 RESERVED = ("step", "total", "seconds")  # columns of the history
 
+COMMAND_OPTIONS = (
+    *("device", "executor", "help", "image", "images", "locked", "out", "overwrite", "plugin"),
+    *("quiet", "resume", "scheduler", "set", "threads", "version", "with", "workers", "yaml"),
+)
+"""Options of the command line, which no option of a recipe can be called."""
+
 DEFAULTS: dict[str, Any] = {
     "preprocess": [{"use": "resize", "longest_side": 512}],
     "extractor": {"use": "vgg19"},
@@ -168,7 +174,7 @@ class Recipe(_Section):
         Checkpoints(), description="How often a run saves a checkpoint."
     )
     plugins: PluginChoice = Field(PluginChoice(), description="Which plugins are used.")
-    options: dict[Name, str | list[str]] = Field(
+    options: dict[Name, str | Annotated[list[str], Field(min_length=1)]] = Field(
         {}, description="Short names for settings that are often changed: name → path, or paths."
     )
     matrix: dict[str, _Choices] | None = Field(

@@ -14,6 +14,8 @@ Keys = tuple[str | int, ...]
 MATRIX = "matrix"
 """The key of a recipe's axes and groups."""
 
+_LONGEST_INDEX = 10  # digits
+
 MAX_DEPTH = 32
 """How deep a recipe may be nested."""
 
@@ -21,6 +23,15 @@ MAX_DEPTH = 32
 def format_path(keys: Keys) -> str:
     """Return a path as `--set` takes it: `preprocess.0.longest_side`."""
     return ".".join(map(str, keys))
+
+
+def parse_path(text: str) -> Keys:
+    """Return the keys of a path; what looks like an index of a list is a number."""
+    parts = text.split(".")
+    return tuple(
+        int(each) if each.isascii() and each.isdigit() and len(each) < _LONGEST_INDEX else each
+        for each in parts
+    )
 
 
 def with_value(data: Any, path: Sequence[str | int], value: Any) -> tuple[Any, Keys]:

@@ -1,7 +1,7 @@
 """Reading recipes: from a file to validated stages. A plain recipe is a matrix of one."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from nstflow.recipe.inputs import with_images
 from nstflow.recipe.layers import rebased, with_layers
 from nstflow.recipe.matrix import Cell, MatrixReader
 from nstflow.recipe.model import Recipe, with_defaults
-from nstflow.recipe.overrides import override
+from nstflow.recipe.overrides import override, with_options
 from nstflow.recipe.paths import MATRIX, Keys, format_path
 from nstflow.recipe.source import Source, read_source
 from nstflow.recipe.validation import check, explain
@@ -39,6 +39,7 @@ class ReadOptions:
         layers: Recipe files, complete or not, whose settings replace the recipe's, in this order.
         images: Files for the recipe's images, in its order.
         named_images: Image → file.
+        options: Option that the recipe names → its value, as YAML.
     """
 
     overrides: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class ReadOptions:
     layers: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     named_images: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str | None] = field(default_factory=dict)
 
 
 NO_OPTIONS = ReadOptions()
@@ -102,10 +104,13 @@ def load_recipe(
     Raises:
         NstflowError: With all problems of the text. `make_plan` looks at the files that it names.
     """
-    if isinstance(overrides, str):
-        raise TypeError(f"overrides must be a list of texts, such as [{overrides!r}]")
-    if isinstance(images, str | Path):
-        raise TypeError(f"images must be a list of files, such as [{str(images)!r}]")
+    lists: dict[str, Any] = {"overrides": overrides, "images": images, "layers": layers}
+    for name, given in {**lists, "block": block}.items():
+        if isinstance(given, str | bytes | Path) or not isinstance(given, Iterable):
+            raise TypeError(f"{name} must be a list, but is {given!r:.100}")
+        for each in given.values() if isinstance(given, Mapping) else given:
+            if not isinstance(each, str | Path):
+                raise TypeError(f"{name} must hold texts or paths, not {each!r:.100}")
     named = images if isinstance(images, Mapping) else {}
     options = ReadOptions(
         tuple(overrides),
@@ -138,6 +143,8 @@ def read(
     source = replace(source, data=with_defaults(source.data))
     if options.images or options.named_images:
         source = with_images(source, options.images, options.named_images)
+    if options.options:
+        source = with_options(source, options.options)
     if options.overrides:
         source = override(source, options.overrides)
     blocked = _blocked(source) if "plugins" in source.data else {}
@@ -153,7 +160,7 @@ def read(
             raise source.error((MATRIX,), got, "Leave one of them out.", key=True)
         cells = [*MatrixReader(source, installed.catalog).cells()]
     known: dict[tuple[str, str], Stage] = {}  # equal stages of all runs are one
-    if len({*source.folders.values()}) > 1:
+    if len({*source.folders.values()}) > 1:  # parts were written elsewhere than in the recipe
         cells = [(cell, _rebased(source, installed, known)) for cell, source in cells]
     return [_draft(source, installed, cell, known) for cell, source in cells]
 

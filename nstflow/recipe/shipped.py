@@ -4,6 +4,7 @@ from pathlib import Path
 
 from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.plugins.manager import BUILTIN, Plugins
+from nstflow.storage.files import user_path
 from nstflow.storage.run_record import LOCK_FILE
 
 
@@ -19,17 +20,13 @@ def find_recipe(recipe: str | Path, plugins: Plugins | None = None) -> Path:
     Raises:
         NstflowError: There is no such file or name, or two plugins offer the name.
     """
-    path = Path(recipe)
+    path = user_path(recipe)
     if path.exists() and not path.is_dir():
         return path
-    offers = (plugins or Plugins()).recipes
-    named = [offer for offer in offers if Path(offer.name) == path]
-    if named and (len(named) == 1 or named[0].plugin == BUILTIN):
-        return named[0].path
-    if named:
-        both = " and ".join(offer.title for offer in named)
-        files = " or ".join(str(offer.path) for offer in named)
-        raise _error(path, f"a recipe of this name is offered by {both}.", f"Name a file: {files}.")
+    plugins = plugins or Plugins()
+    if named := named_recipe(path, plugins):
+        return named
+    offers = plugins.recipes
     if path.is_dir():
         hint = "Name one recipe file in it."
         if (path / LOCK_FILE).is_file():
@@ -40,6 +37,20 @@ def find_recipe(recipe: str | Path, plugins: Plugins | None = None) -> Path:
     if not path.suffix and len(path.parts) == 1:
         hint = f"{hint} `nstflow recipes` lists the recipes that have a name.".strip()
     raise _error(path, "there is no such file.", hint)
+
+
+def named_recipe(name: Path, plugins: Plugins) -> Path | None:
+    """Return the file of the recipe of this name, or None if there is none.
+
+    Raises:
+        NstflowError: Two plugins offer the name.
+    """
+    named = [offer for offer in plugins.recipes if Path(offer.name) == name]
+    if len(named) > 1 and named[0].plugin != BUILTIN:
+        both = " and ".join(offer.title for offer in named)
+        files = " or ".join(str(offer.path) for offer in named)
+        raise _error(name, f"a recipe of this name is offered by {both}.", f"Name a file: {files}.")
+    return named[0].path if named else None
 
 
 def _error(path: Path, got: str, hint: str) -> NstflowError:

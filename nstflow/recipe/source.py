@@ -32,6 +32,7 @@ class Source:
         positions: Path → where its key and its value are: in a file, or in a `--set` option.
         folders: Path → where relative paths in it start.
         files: The files that it was read from, in the order in which they count.
+        layers: Those of them that are layers over the recipe.
     """
 
     label: str
@@ -40,11 +41,13 @@ class Source:
     positions: Positions = field(repr=False)
     folders: Mapping[Keys, Path] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
     @cached_property
     def options(self) -> Mapping[Keys, str]:
-        """Path → the option of the command line that wrote it."""
-        return {keys: at.file for keys, (at, _) in self.positions.items() if not at.line}
+        """Path → the option of the command line, or the layer (`--with`), that wrote it."""
+        written = {keys: at.file for keys, (at, _) in self.positions.items() if not at.line}
+        return {(): f"--with {self.layers[-1]}", **written} if self.layers else written
 
     def folder_of(self, keys: Keys = ()) -> Path:
         """Return where a relative path at `keys` starts: the folder of the nearest parent."""

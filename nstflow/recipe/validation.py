@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from nstflow.errors import Problem, describe_value, suggest
-from nstflow.recipe.model import RESERVED, Recipe
+from nstflow.recipe.model import COMMAND_OPTIONS, RESERVED, Recipe
 from nstflow.recipe.paths import Keys, format_path
 from nstflow.recipe.source import Source
 from nstflow.stages.loss import LossTerm
@@ -73,24 +73,27 @@ def _check_options(source: Source, options: Any, stages: Mapping[Keys, Stage]) -
         for name, held in written
         for each in (held if isinstance(held, list) else [held])
     ]:
-        keys: Keys = tuple(int(each) if each.isdigit() else each for each in str(path).split("."))
+        if name in COMMAND_OPTIONS or name in Recipe.model_fields:
+            taken = "a key of recipes" if name in Recipe.model_fields else "an option of commands"
+            got = f"'{name}' is {taken}: no option of a recipe can be called that."
+            yield source.problem(("options", name), got, key=True)
+            continue
         if source.positions["options", name][0].file != source.label:
             continue
-        slot = SLOTS.get(str(keys[0]))
-        if slot is not None:
-            items = slot.items(source.data.get(slot.name))
-            at = next((at for at in items if at == keys[: len(at)]), keys)
+        first, _, rest = str(path).partition(".")
+        known: Collection[str] = Recipe.model_fields
+        if slot := SLOTS.get(first):
+            items = slot.items(source.data.get(first))
+            at = next((at for at in items if f"{path}.".startswith(f"{format_path(at)}.")), ())
             if at in items and at not in stages:
                 continue  # the stage itself is reported
-            known: Collection[str] = type(stages[at]).model_fields if at in stages else ()
-            rest = keys[len(at) :]
-        else:
-            inner = _model_at(Recipe, keys[:1])
-            known, rest = inner.model_fields, keys if inner is Recipe else keys[1:]
-        if not rest or rest[0] not in known:
-            near = suggest(str(rest[0]), known) if rest else "Name a setting of it."
+            known = type(stages[at]).model_fields if at in stages else ()
+            first = str(path).removeprefix(f"{format_path(at)}.").partition(".")[0]
+        elif rest:
+            known, first = _model_at(Recipe, (first,)).model_fields, rest
+        if first not in known:
             got = f"there is no setting '{path}' in this recipe."
-            yield source.problem(("options", name), got, near)
+            yield source.problem(("options", name), got, suggest(first, known))
 
 
 def _check_layers(

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nstflow.errors import printable
 from nstflow.stages.text import loss_text
 from nstflow.stages.types import Image, size_text
 
@@ -98,7 +99,7 @@ class Result:
         if self.interrupted:
             steps = f"stopped after step {len(self.history['step'])} of {self.plan.steps}"
         loss = f"loss {loss_text(self.losses['total'])}"
-        files = ", ".join(str(file) for file in self.files)
+        files = ", ".join(printable(str(file)) for file in self.files)
         return f"<Result {self.plan.recipe.name}: {size}, {steps}, {loss}, {files}>"
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]] | None:

@@ -53,7 +53,10 @@ def test_plan_takes_them_too(call: Any, recipe: Path) -> None:
         (["--sise", "3"], "--sise\n    there is no such option. Did you mean '--size'?"),
         (["--overwrit"], "--overwrit\n    there is no such option. Did you mean '--overwrite'?"),
         (["--size"], "--size\n    a value is missing. Write --size VALUE."),
-        (["--size", "big"], "--set size  preprocess.0.longest_side\n    this must be"),
+        (["--size", "--size", "5"], "--size\n    a value is missing. Write --size VALUE."),
+        (["--size", "big"], "--size  preprocess.0.longest_side\n    this must be"),
+        (["-x.png", "a.png"], "-x.png\n    there is no such option. If it is a file, write ./-x"),
+        (["--image", "style=a.png", "--image", "style=b.png"], "this is given twice"),
         (["photo.png"], "images photo.png\n    there is 1 file for 2 images."),
         (["--image", "style"], "--image style\n    this is not NAME=FILE."),
         (["--with", "none.yaml"], "none.yaml\n    there is no such file."),
@@ -72,16 +75,78 @@ def test_show_names_the_origin_of_every_value(call: Any, recipe: Path, write: An
     lines = {line.split("#")[0].strip(): line.split("# ")[-1] for line in answer.out.splitlines()}
     assert lines["weight: 3.0"] == f"{more}:1"
     assert lines["- use: resize"] == f"{recipe}:3"
-    assert lines["longest_side: 24"] == "--set size"
+    assert lines["longest_side: 24"] == "--size"
     assert lines["path: ../a.png"] == "image style=a.png"
     assert lines["seed: 0"] == "default"
     shown = write(answer.out, "recipes/shown.yaml")  # it is a recipe itself
     assert call("plan", shown).code == 0
 
 
-def test_names_of_directories() -> None:
-    assert run_name("two", ["x/photo.jpg", "b/a b.png"]) == "two-photo-a_b"
-    assert run_name("one", ["holiday/*.jpg", "~/paint"]) == "one-holiday-paint"
-    long = run_name("one", ["x" * 200, "y"])
+def test_options_come_after_the_recipe(call: Any, recipe: Path) -> None:
+    answer = call("plan", "--size", "16", recipe)
+    assert answer.code == 2
+    assert "Write the recipe first" in answer.err
+
+
+def test_show_refuses_what_it_can_not_use(call: Any, recipe: Path) -> None:
+    answer = call("show", recipe, "--yaml", "--size", "16")
+    assert answer.code == 2
+    assert "--size" in answer.err
+
+
+def test_a_layer_counts_as_a_change_of_a_lock(call: Any, recipe: Path, write: Any) -> None:
+    assert call("lock", recipe, "photo.png", "a.png", "--out", "l.lock.yaml").code == 0
+    more = write("seed: 5\n", "more.yaml")
+    answer = call("run", "l.lock.yaml", "--with", more, "--locked")
+    assert answer.code == 2
+    assert f"Leave out --with {more}, or --locked." in answer.err
+
+
+@pytest.mark.usefixtures("recipe")
+def test_recipes_of_a_plugin_take_options(call: Any, write: Any) -> None:
+    plugin = write(
+        """\
+        from pathlib import Path
+
+        from nstflow import hookimpl
+
+
+        @hookimpl
+        def nstflow_recipes():
+            return [Path(__file__).parent / "recipes" / "one.yaml"]
+        """,
+        "offers.py",
+    )
+    answer = call("plan", "one", "photo.png", "a.png", "--size", "16", "--plugin", plugin)
+    assert answer.code == 0, answer.err
+    assert "16×12" in answer.out
+
+
+def test_what_a_recipe_takes(call: Any, recipe: Path) -> None:
+    recipe.write_text(
+        RECIPE.replace("}\n", "}\n", 1).replace(
+            "options: {", "options: {rate: optimizer.learning_rate, "
+        )
+    )
+    for name in ("photo.png", "a.png"):
+        (recipe.parent / {"photo.png": "c.png", "a.png": "s.png"}[name]).write_bytes(
+            Path(name).read_bytes()
+        )
+    answer = call("recipes", recipe)
+    assert answer.code == 0, answer.err
+    assert "content, style" in answer.out
+    assert "0.02, which is optimizer.learning_rate" in answer.out
+
+
+def test_names_of_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo[1].jpg").touch()
+    assert run_name("two", ["x/photo.jpg", "b/a b.png"], {}) == "two-photo-a_b"
+    assert run_name("one", ["holiday/*.jpg", "~/paint"], {}) == "one-holiday-paint"
+    assert run_name("one", ["photo[1].jpg", "*.jpg"], {}) == f"one-photo_1_-{tmp_path.name}"
+    names = [run_name("two", [], {image: "a.jpg"}) for image in ("style1", "style2")]
+    assert names == ["two-style1-a", "two-style2-a"]
+    long = run_name("one", ["x" * 200, "y"], {})
     assert len(long) == 120
-    assert long != run_name("one", ["x" * 200, "z"])
+    assert long != run_name("one", ["x" * 200, "z"], {})
+    assert len(run_name("one", ["浮" * 100], {}).encode()) <= 200

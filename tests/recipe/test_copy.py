@@ -4,10 +4,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
+from nstflow.errors import NstflowError
 from nstflow.lockfile.diff import compare_anything
 from nstflow.matrix.plan import Matrix, plan_recipe
+from nstflow.recipe.copy import copy_recipe
+from nstflow.recipe.reader import load_recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
@@ -100,3 +104,30 @@ def test_an_absolute_path_stays_as_it_is(call: Any, write: Any, tmp_path: Path) 
     assert call("copy", "recipe.yaml", "copy.yaml").code == 0
     assert files_of(tmp_path) == {"recipe.yaml", "copy.yaml"}
     assert plan_recipe(tmp_path / "copy.yaml").files == {"images.content.path": photo}
+
+
+def test_what_a_recipe_extends_is_copied_too(write: Any, tmp_path: Path) -> None:
+    text = (
+        "name: base\nimages: {content: a.png}\nlosses: {keep: {use: content}}\n"
+        "extractor: {weights: random}\n"
+    )
+    PIL.Image.new("RGB", (32, 32)).save(write("", "src/deep/a.png"))
+    write(text, "src/deep/base.yaml")
+    recipe = write("name: top\nextends: deep/base.yaml\nseed: 3\n", "src/top.yaml")
+    (tmp_path / "copy").mkdir()
+    copy_recipe(recipe, tmp_path / "copy")
+    assert load_recipe(tmp_path / "copy" / "top.yaml").seed == 3
+    assert (tmp_path / "copy" / "deep" / "a.png").is_file()
+
+
+def test_a_recipe_that_extends_one_with_a_name(write: Any, tmp_path: Path) -> None:
+    recipe = write("name: top\nextends: sketch\n", "src/top.yaml")
+    copy_recipe(recipe, tmp_path)
+    assert load_recipe(tmp_path / "top.yaml").name == "top"
+    assert not (tmp_path / "images").exists()
+
+
+def test_places_that_can_not_be_written(write: Any, tmp_path: Path) -> None:
+    write("", "file")
+    with pytest.raises(NstflowError, match="it can't be written"):
+        copy_recipe("sketch", tmp_path / "file" / "x.yaml")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from nstflow.errors import NstflowError
+from nstflow.recipe.model import COMMAND_OPTIONS
 from nstflow.recipe.reader import ReadOptions, load_recipe, read
 
 TWO = """\
@@ -67,6 +68,29 @@ def test_too_many_too_few_and_unknown_ones(recipe: Path) -> None:
     assert got.startswith("image stile=1.jpg: no image is called 'stile'. Did you mean 'style'?")
 
 
+def test_an_empty_argument_is_no_folder(recipe: Path) -> None:
+    assert "this is empty" in refusal(recipe, "", "1.jpg")
+
+
+def test_an_image_of_another_loader_can_have_a_pattern(recipe: Path) -> None:
+    assert [run[1] for run in files(recipe, noise="many/*.jpg")] == ["here/many/3.jpg"]
+
+
+@pytest.mark.parametrize("matrix", ["losses.look.weight: 3", "g: 7", "seed: null"])
+def test_a_wrong_matrix_is_reported_with_images_too(recipe: Path, matrix: str) -> None:
+    recipe.write_text(f"{TWO}matrix: {{{matrix}}}\n")
+    with pytest.raises(NstflowError):
+        read(recipe, ReadOptions(images=("1.jpg", "1.jpg")))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"images": None}, {"images": [None]}, {"layers": "l.yaml"}, {"overrides": [7]}]
+)
+def test_wrong_types_are_named(recipe: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=f"^{next(iter(wrong))} must "):
+        load_recipe(recipe, **wrong)
+
+
 def test_a_pattern_or_a_folder_makes_a_matrix(recipe: Path) -> None:
     both = [["here/many/2.PNG", "here/1.jpg"], ["here/many/3.jpg", "here/1.jpg"]]
     assert files(recipe, "many", "1.jpg") == both
@@ -113,6 +137,7 @@ def test_options_are_short_for_settings(recipe: Path) -> None:
         ("{a: losses.look}", "'losses.look'"),
         ("{a: [seed, sed]}", "'sed'"),
         ("{a: compute.precisoin}", "'compute.precisoin'"),
+        ("{a: losses.²}", "'losses.²'"),
     ],
 )
 def test_an_option_must_lead_to_a_setting(recipe: Path, options: str, expected: str) -> None:
@@ -121,6 +146,30 @@ def test_an_option_must_lead_to_a_setting(recipe: Path, options: str, expected: 
     assert [each.got for each in draft.problems] == [
         f"there is no setting {expected} in this recipe."
     ]
+
+
+@pytest.mark.parametrize("name", ["out", "seed"])
+def test_an_option_is_called_like_nothing_else(recipe: Path, name: str) -> None:
+    recipe.write_text(TWO[: TWO.index("options")] + f"options: {{{name}: schedule.epochs}}\n")
+    (problem,) = read(recipe)[0].problems
+    assert problem.what == f"options.{name}"
+    assert problem.got.endswith("no option of a recipe can be called that.")
+
+
+def test_all_options_of_commands_are_taken() -> None:
+    from typer.main import get_command
+
+    from nstflow.cli.app import app
+
+    commands: Any = get_command(app)
+    names = {
+        option.removeprefix("--")
+        for command in ("run", "plan", "lock", "show")
+        for each in commands.commands[command].params
+        for option in each.opts
+        if option.startswith("--")
+    }
+    assert {name for name in names if "-" not in name} <= set(COMMAND_OPTIONS)
 
 
 def test_an_option_may_lead_to_what_another_layer_removed(recipe: Path, write: Any) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from nstflow.errors import NstflowError
+from nstflow.recipe.layers import with_layers
 from nstflow.recipe.reader import ReadOptions, load_recipe, read
+from nstflow.recipe.source import read_source
 
 BASE = """\
 name: base
@@ -90,7 +92,7 @@ def test_a_base_may_extend_another(write: Any) -> None:
     [
         ("extends: top.yaml\n", "2:10 extends: this recipe extends itself."),
         ("extends: other.yaml\n", "2:10 extends: this recipe extends itself."),
-        ("extends: nothing.yaml\n", "2:10 extends: there is no such file."),
+        ("extends: nothing.yaml\n", "2:10 extends: there is no file '"),
         ("extends: [a]\n", "2:10 extends: this must be the name or the path of a recipe"),
         ("extends: base.yaml\nlock: {}\n", "2:10 extends: a lockfile can't extend a recipe."),
     ],
@@ -107,8 +109,59 @@ def test_what_is_wrong_with_extends(write: Any, text: str, expected: str) -> Non
 
 def test_a_name_is_required_of_the_recipe_itself(write: Any) -> None:
     write(BASE, "base.yaml")
-    (problem,) = read(write("extends: base.yaml\n", "top.yaml"))[0].problems
+    top = write("extends: base.yaml\n", "top.yaml")
+    (problem,) = read(top)[0].problems
     assert (problem.what, problem.got) == ("name", "this is required, but missing.")
+    assert problem.where == f"{top}:1:1"
+
+
+def test_a_base_is_beside_the_file_or_has_a_name(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is never looked for where the command was typed, and no folder hides a name."""
+    monkeypatch.chdir(tmp_path)
+    write(BASE, "base.yaml")
+    top = write("extends: base.yaml\nname: top\n", "own/top.yaml")
+    with pytest.raises(NstflowError, match="there is no file"):
+        read(top)
+    (tmp_path / "own" / "sketch").mkdir()
+    write(BASE, "sketch")
+    named = write("extends: sketch\nname: named\n", "own/named.yaml")
+    assert read(named)[0].origin.source.data["preprocess"][0]["longest_side"] == 160
+
+
+def test_a_mistake_in_a_base_has_its_own_place(write: Any) -> None:
+    base = write("name: a\nname: b\n", "base.yaml")
+    with pytest.raises(NstflowError) as caught:
+        read(write("extends: base.yaml\nname: top\n", "top.yaml"))
+    assert caught.value.problems[0].where == f"{base}:2:1"
+
+
+def test_null_must_remove_something(merged: Any) -> None:
+    for text in ("losses: {styel: null}", "matrix: {seed: null}", "extractor: {layers: {x: null}}"):
+        with pytest.raises(NstflowError, match="there is no such entry to remove"):
+            merged(f"{text}\n")
+
+
+def test_a_lockfile_is_no_layer(merged: Any) -> None:
+    with pytest.raises(NstflowError, match="a lockfile can't be a layer"):
+        merged("seed: 3\n", "lock: {python: '3'}\n")
+
+
+def test_a_long_chain_and_many_images_take_no_long_time(write: Any) -> None:
+    write(BASE, "c0.yaml")
+    for number in range(1, 31):
+        write(f"extends: c{number - 1}.yaml\nname: c{number}\n", f"c{number}.yaml")
+    assert read(Path(write("", "x")).with_name("c30.yaml"))[0].problems == []
+    many = "".join(f"  i{number}: a.png\n" for number in range(3000))
+    write(
+        BASE.replace("images: {content: photo.png, ", "images: {")
+        .replace("images: {", f"images:\n{many}  ")
+        .replace("style: {use: noise, width: 16, height: 16}}", "style: a.png"),
+        "many.yaml",
+    )
+    top = write(f"extends: many.yaml\nname: top\nimages:\n{many}", "top.yaml")
+    assert with_layers(read_source(top)).data["images"]["i2999"]["path"] == "a.png"
 
 
 def test_errors_name_the_file_that_wrote_the_value(write: Any) -> None:

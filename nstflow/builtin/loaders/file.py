@@ -28,7 +28,7 @@ class File(Loader):
 
     use: Literal["file"] = "file"
     path: Path = Field(
-        description="The file; relative paths start at the recipe's folder.",
+        description="The file; a relative path starts where it is written.",
         examples=["photo.jpg"],
     )
     max_megapixels: float = Field(

@@ -14,7 +14,7 @@ from nstflow.errors import printable
 from nstflow.lockfile.build import recipe_data
 from nstflow.recipe.inputs import images_taken
 from nstflow.recipe.model import Recipe, with_defaults
-from nstflow.recipe.paths import Keys
+from nstflow.recipe.paths import Keys, parse_path
 from nstflow.recipe.source import Source
 from nstflow.recipe.yaml import to_yaml_line
 
@@ -22,7 +22,12 @@ _WIDEST = 72  # columns of a setting before its origin
 
 
 def show_recipe(recipe: Recipe) -> None:
-    """Print a recipe with every default, one setting a line, and behind each its origin."""
+    """Print a recipe with every default, one setting a line, and behind each its origin.
+
+    Of a matrix, it is the recipe of one run, whose name is printed first.
+    """
+    if recipe.origin.cell is not None:
+        show_line((f"# {printable(recipe.origin.cell.name)}", "dim"))
     lines = [*_lines(recipe_data(recipe, recipe.extractor), recipe.source, ())]
     width = min(max(len(line) for line, _ in lines), _WIDEST)
     for line, origin in lines:
@@ -30,36 +35,27 @@ def show_recipe(recipe: Recipe) -> None:
         show_line(printable(line), (comment, "dim"))
 
 
-def show_usage(name: str, source: Source) -> None:
+def show_usage(name: str, source: Source, recipe: Recipe) -> None:
     """Print what a recipe takes on the command line: images, and options with their values.
 
     Args:
         name: What it is called on the command line.
-        source: What was written.
+        source: What was written, with its matrix.
+        recipe: The recipe, or the first of its matrix.
     """
     source = replace(source, data=with_defaults(source.data))
-    data = source.data
+    data: Any = recipe_data(recipe, recipe.extractor)
     show_title(str(data.get("name")), str(data.get("summary", "")))
     images = images_taken(source)
     rows: list[tuple[str, str | Text]] = [("images", ", ".join(images) or "none")]
-    options = data.get("options")
-    for option, held in options.items() if isinstance(options, dict) else ():
+    for option, held in recipe.options.items():
         paths = held if isinstance(held, list) else [held]
-        values = [to_yaml_line(_value(data, str(path))) for path in paths]
+        values = [to_yaml_line(reduce(getitem, parse_path(path), data)) for path in paths]
         shown = " and ".join(dict.fromkeys(values))
-        rows.append((f"--{option}", f"{shown}, which is {' and '.join(map(str, paths))}"))
+        rows.append((f"--{option}", f"{shown}, which is {' and '.join(paths)}"))
     show_facts(rows)
     files = [f"{image}.jpg" for image in images]
     show_next("with your own images", shlex.join(["nstflow", "run", name, *files]))
-
-
-def _value(data: Any, path: str) -> Any:
-    """Return a setting that is written, or None for one with its default."""
-    try:
-        keys = [int(each) if each.isdigit() else each for each in path.split(".")]
-        return reduce(getitem, keys, data)
-    except (LookupError, TypeError):
-        return None
 
 
 def _lines(value: Any, source: Source, keys: Keys) -> Iterator[tuple[str, str]]:
