@@ -63,7 +63,10 @@ def run(
     threads: option.Threads = None,
     scheduler: option.Scheduler = None,
 ) -> None:
-    """Make a picture from a recipe, or many from one with a matrix."""
+    """Make a picture from a recipe, or many from one with a matrix.
+
+    Most recipes have options of their own, such as --size: `nstflow recipes NAME` lists them.
+    """
     from nstflow.matrix.plan import Matrix, plan_recipe
 
     files, chosen = option.split_arguments(recipe, images)

@@ -25,8 +25,10 @@ def with_options(source: Source, options: Mapping[str, str | None]) -> Source:
         label = f"--{name}"
         if name not in known:
             there_are = f"This recipe has: {', '.join(f'--{each}' for each in known)}."
+            if not known:
+                there_are = "This recipe names no options; --set changes any setting."
             near = suggest(label, [f"--{each}" for each in (*known, *COMMAND_OPTIONS)])
-            hint = f"{near} {there_are if known else ''}".strip()
+            hint = f"{near} {there_are}".strip()
             problems.append(Problem(label, "", "there is no such option.", hint))
         elif text is None:
             problems.append(Problem(label, "", "a value is missing.", f"Write {label} VALUE."))

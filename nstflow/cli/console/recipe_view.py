@@ -28,7 +28,12 @@ def show_recipe(recipe: Recipe) -> None:
     """
     if recipe.origin.cell is not None:
         show_line((f"# {printable(recipe.origin.cell.name)}", "dim"))
-    lines = [*_lines(recipe_data(recipe, recipe.extractor), recipe.source, ())]
+    names = {str(offer.path): offer.name for offer in recipe.installed.recipes}
+    data = recipe_data(recipe, recipe.extractor)
+    lines = []
+    for line, origin in _lines(data, recipe.source, ()):
+        file, _, number = origin.rpartition(":")
+        lines.append((line, f"{names[file]}:{number}" if file in names else origin))
     width = min(max(len(line) for line, _ in lines), _WIDEST)
     for line, origin in lines:
         comment = f"{'':{max(0, width - len(line))}}  # {origin}" if origin else ""
