@@ -354,8 +354,11 @@ def test_runs_that_share_compute_their_own_terms(run: Any) -> None:
         assert together.history["total"] == alone.history["total"]
 
 
-def test_a_transparent_file_is_a_mask(run: Any, tmp_path: Path) -> None:
+def test_a_transparent_file_is_a_mask(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Loaded with `transparency: weight`; as it is by default, it has no alpha."""
+    monkeypatch.chdir(tmp_path)
     alpha = np.zeros((32, 24), np.uint8)
     alpha[:, 12:] = 255
     PIL.Image.merge("LA", [PIL.Image.fromarray(x) for x in (alpha, alpha)]).save(tmp_path / "m.png")
