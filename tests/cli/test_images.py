@@ -6,6 +6,7 @@ from typing import Any
 import PIL.Image
 import pytest
 
+import nstflow
 from nstflow.cli.run import run_name
 
 RECIPE = """\
@@ -38,6 +39,21 @@ def test_run_with_own_images_has_its_own_directory(call: Any, recipe: Path, tmp_
     assert "longest_side: 24" in lock
     assert "options" not in lock
     assert call("verify", out, "--quiet").code == 0
+
+
+def test_the_home_folder_is_no_folder_called_so(
+    call: Any, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    recipe_options = [recipe, "photo.png", "a.png", "--size=16"]
+    assert call("run", *recipe_options, "--out=~/run", "--quiet").code == 0
+    assert (tmp_path / "home" / "run" / "result.png").is_file()
+    plan = nstflow.make_plan(
+        nstflow.load_recipe(recipe, ["size=16"], images=["photo.png", "a.png"])
+    )
+    nstflow.run(plan, "~/again")
+    assert call("diff", "~/run", "~/again").code == 0
+    assert not Path("~").exists()
 
 
 def test_plan_takes_them_too(call: Any, recipe: Path) -> None:

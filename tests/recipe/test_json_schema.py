@@ -198,3 +198,13 @@ def test_slot_whose_only_stage_is_claimed_twice(install: Any) -> None:
     schema = json_schema(Plugins().catalog)
     jsonschema.Draft202012Validator.check_schema(schema)
     assert accepts(schema, SMALL)
+
+
+def test_a_recipe_that_extends_another_needs_a_name_alone(schema: dict[str, Any]) -> None:
+    top = {"name": "x", "extends": "two_styles"}
+    part = {"losses": {"style1": {"weight": 2}, "style2": None}, "images": {"style2": None}}
+    assert accepts(schema, top)
+    assert accepts(schema, {**top, **part})
+    assert not accepts(schema, {"extends": "two_styles"})
+    assert not accepts(schema, {**top, "losses": {"a": {"use": "gram", "wieght": 2}}})
+    assert not accepts(schema, {**SMALL, **part})

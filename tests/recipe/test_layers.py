@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from nstflow.errors import NstflowError
+from nstflow.plugins.single_file import read_plugin
 from nstflow.recipe.layers import with_layers
 from nstflow.recipe.reader import ReadOptions, load_recipe, read
 from nstflow.recipe.source import read_source
+from nstflow.storage.files import cache_folder
 
 BASE = """\
 name: base
@@ -206,6 +208,10 @@ def test_the_home_folder_is_found_everywhere(
     write("extends: ~/base.yaml\nname: top\n", "top.yaml")
     recipe = load_recipe("~/top.yaml", ["images.content.path=~/photo.png"], layers=["~/top.yaml"])
     assert recipe.origin.files()["images.content.path"].resolve() == tmp_path / "photo.png"
+    write("", "p.py")
+    assert read_plugin("~/p.py").name == "p.py"
+    monkeypatch.setenv("NSTFLOW_CACHE", "~/cache")
+    assert cache_folder() == tmp_path / "cache"
     assert not Path("~").exists()
 
 
@@ -225,3 +231,45 @@ def test_patterns_of_a_matrix_start_where_they_were_written(
 
     assert styles() == ["c.png"]
     assert styles("matrix.images.style.path=['*.png']") == ["a.png", "b.png"]
+
+
+PATHS = '''
+from pathlib import Path
+from typing import Literal
+
+import nstflow
+
+
+class Album(nstflow.Loader):
+    """Grey pixels, whatever is in the files."""
+
+    use: Literal["album"] = "album"
+    cover: Path
+    paths: tuple[Path, ...] = ()
+
+    def size(self, folder):
+        return 16, 16
+
+    def load(self, folder):
+        raise NotImplementedError
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Album]
+'''
+
+
+def test_paths_of_a_plugin_start_where_they_were_written(
+    write: Any, install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("nstflow-album", PATHS)
+    monkeypatch.chdir(write("", "here/x").parent)
+    text = BASE.replace(
+        "style: {use: noise, width: 16, height: 16}", "style: {use: album, cover: c}"
+    )
+    recipe = load_recipe(write(text, "own/r.yaml"), ["images.style.paths=[a, ../b]"])
+    files = {key: path.resolve() for key, path in recipe.origin.files().items()}
+    assert files["images.style.cover"] == tmp_path / "own" / "c"
+    assert files["images.style.paths.0"] == tmp_path / "here" / "a"
+    assert files["images.style.paths.1"] == tmp_path / "b"
