@@ -46,16 +46,14 @@ def history(trace: dict[str, Any], steps: int, folder: Path) -> list[dict[str, f
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["single_style", "two_styles"])
-@pytest.mark.parametrize("steps", [20, pytest.param(100, marks=pytest.mark.slow)])
-def test_history_agrees_with_the_reference(name: str, steps: int, tmp_path: Path) -> None:
+def test_history_agrees_with_the_reference(name: str, tmp_path: Path) -> None:
     trace = json.loads((REFERENCE / f"trace_{name}.json").read_text())
-    rows = history(trace, steps, tmp_path)
+    rows = history(trace, 100, tmp_path)
     compared = 0
     for expected in trace["losses_before_update"]:
         step = expected.pop("step")
-        if step > steps:
-            continue
         row = rows[step - 1]
         assert row["step"] == step
         tolerance = next(limit for last, limit in STEPS_TOLERANCES if step <= last)
@@ -65,4 +63,4 @@ def test_history_agrees_with_the_reference(name: str, steps: int, tmp_path: Path
                 bound = max(tolerance * abs(loss), 1e-3 * (loss == 0))
                 assert abs(row[column] - loss) <= bound, (step, column, row[column], loss)
                 compared += 1
-    assert compared > (10 if steps == 100 else 8)
+    assert compared > 10
