@@ -12,7 +12,6 @@ from nstflow.recipe.model import Recipe
 from nstflow.recipe.paths import parse_path
 from nstflow.recipe.reader import NO_OPTIONS, ReadOptions, read
 from nstflow.recipe.shipped import find_recipe
-from nstflow.recipe.source import Source
 from nstflow.storage.files import check_regular, user_path, write_file
 
 SCHEMA_FILE = "nstflow.schema.json"
@@ -51,7 +50,7 @@ def copy_recipe(
     if target.suffix not in (".yaml", ".yml"):
         hint = "Name a file that ends with .yaml, or a folder that exists."
         raise NstflowError(Problem(str(target), "", "this is not the name of a recipe.", hint))
-    named = {**_layers(path, recipes[0].source), **_named_files(path, recipes)}
+    named = {**_layers(path, recipes[0]), **_named_files(path, recipes)}
     files = {target.parent / place: data for place, data in named.items()}
     if SCHEMA_FILE in recipes[0].source.text:
         schema = json_schema(recipes[0].installed.catalog)
@@ -73,12 +72,12 @@ def copy_recipe(
     return new
 
 
-def _layers(path: Path, source: Source) -> dict[Path, bytes]:
+def _layers(path: Path, recipe: Recipe) -> dict[Path, bytes]:
     """Return the recipes that a recipe extends by their paths: path from its folder → bytes."""
     folder = path.absolute().parent
-    names = {offer.path.absolute() for offer in Plugins().recipes}
+    names = {offer.path.absolute() for offer in recipe.installed.recipes}
     files = {}
-    for file in (Path(label).absolute() for label in source.files):
+    for file in (Path(label).absolute() for label in recipe.source.files):
         place = Path(os.path.relpath(file, folder))
         if place.parts[:1] == (os.pardir,) and file not in names:
             got = f"it extends '{place}', which is not below its folder: a copy would not find it."

@@ -10,8 +10,9 @@ import pytest
 from nstflow.errors import NstflowError
 from nstflow.lockfile.diff import compare_anything
 from nstflow.matrix.plan import Matrix, plan_recipe
+from nstflow.plugins.single_file import read_plugin
 from nstflow.recipe.copy import copy_recipe
-from nstflow.recipe.reader import load_recipe
+from nstflow.recipe.reader import ReadOptions, load_recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
@@ -131,3 +132,23 @@ def test_places_that_can_not_be_written(write: Any, tmp_path: Path) -> None:
     write("", "file")
     with pytest.raises(NstflowError, match="it can't be written"):
         copy_recipe("sketch", tmp_path / "file" / "x.yaml")
+
+
+def test_a_recipe_that_extends_one_of_a_plugin_file(write: Any, tmp_path: Path) -> None:
+    write("name: theirs\nextends: sketch\n", "plugin/theirs.yaml")
+    plugin = write(
+        """\
+        from pathlib import Path
+
+        from nstflow import hookimpl
+
+
+        @hookimpl
+        def nstflow_recipes():
+            return [Path(__file__).with_name("theirs.yaml")]
+        """,
+        "plugin/offers.py",
+    )
+    recipe = write("name: top\nextends: theirs\n", "src/top.yaml")
+    copy_recipe(recipe, tmp_path, ReadOptions(plugins=(read_plugin(plugin),)))
+    assert (tmp_path / "top.yaml").is_file()
