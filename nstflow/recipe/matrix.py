@@ -17,6 +17,7 @@ from nstflow.recipe.model import Recipe
 from nstflow.recipe.paths import MATRIX, Keys, format_path
 from nstflow.recipe.source import Source
 from nstflow.stages.slots import SLOTS
+from nstflow.storage.files import user_path
 from nstflow.storage.run_record import SHEET_FILE, SUMMARY_FILE
 
 EXCLUDE = "exclude"
@@ -250,9 +251,8 @@ def _matching(value: Any, folder: Path) -> list[Any]:
         return [value]
     if os.path.isfile(folder / value):  # noqa: PTH113 - it never raises
         return [value]
-    pattern = os.path.expanduser(value)  # noqa: PTH111 - Path's raises if there is no such user
     try:
-        found = set(_expand(Path(pattern), folder))
+        found = set(_expand(user_path(value), folder))
     except ValueError:  # of a null byte
         return []
     files = sorted(path for path in found if (folder / path).is_file())
