@@ -20,7 +20,7 @@ from nstflow.cli.options import (
     Sets,
     installed,
     read_options,
-    split_arguments,
+    recipe_options,
 )
 from nstflow.errors import NstflowError, Problem, describe_exception, suggest
 
@@ -71,8 +71,7 @@ def plan(
     from nstflow.cli.console.plan_view import show_matrix, show_plan
     from nstflow.matrix.plan import Matrix, plan_recipe
 
-    files, chosen = split_arguments(recipe, images)
-    options = read_options(sets, block, plugin, layers, files, named, chosen)
+    options = recipe_options(recipe, images, named, layers, sets, block, plugin)
     planned = plan_recipe(recipe, options)
     if isinstance(planned, Matrix):
         show_matrix(planned)

@@ -46,8 +46,7 @@ def lock(
     from nstflow.recipe.reader import read
     from nstflow.storage.files import user_path
 
-    files, chosen = option.split_arguments(recipe, images)
-    given = option.read_options(sets, block, plugin, layers, files, named, chosen)
+    given = option.recipe_options(recipe, images, named, layers, sets, block, plugin)
     (plan,) = make_plans(read(recipe, given, single=True))
     console.fetch_assets(plan.assets)
     recipe = user_path(recipe)
@@ -86,11 +85,11 @@ def show(
     from nstflow.plugins.manager import Plugins
     from nstflow.recipe.reader import read
 
-    files, chosen = option.split_arguments(path, images)
-    given = option.read_options(sets, block, plugin, layers, files, named, chosen)
+    given = option.recipe_options(path, images, named, layers, sets, block, plugin)
     source, _ = read_anything(path, partial(Plugins, given.block, given.plugins))
     is_lock = source.data.get("lock") is not None
-    changes = [*files, *map("--{}".format, chosen), *(named or ()), *(layers or ()), *(sets or ())]
+    changes = [*given.images, *map("--{}".format, given.options), *(named or ())]
+    changes += [*given.layers, *given.overrides]
     if changes and (is_lock or as_yaml):
         got = "this is printed as it is: nothing can change it."
         raise NstflowError(Problem(" ".join(changes), "", got, "Leave it out."))

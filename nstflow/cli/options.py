@@ -58,7 +58,25 @@ def read_options(
     )
 
 
-def split_arguments(
+def recipe_options(
+    recipe: Path,
+    arguments: list[str] | None,
+    named: list[str] | None,
+    layers: list[str] | None,
+    sets: list[str] | None,
+    block: list[str] | None,
+    plugins: list[Path] | None,
+) -> ReadOptions:
+    """Return the options of a command that takes images and a recipe's own options.
+
+    Raises:
+        NstflowError: As `read_options`; or an option comes before the recipe, or has no value.
+    """
+    images, options = _split_arguments(recipe, arguments)
+    return read_options(sets, block, plugins, layers, images, named, options)
+
+
+def _split_arguments(
     recipe: Path, arguments: list[str] | None
 ) -> tuple[list[str], dict[str, str | None]]:
     """Return the images among the arguments, and values for options that the recipe names.
@@ -147,7 +165,7 @@ Layers = Annotated[
     typer.Option("--with", metavar="FILE", help="A file with settings that replace the recipe's."),
 ]
 WITH_RECIPE_OPTIONS = {"ignore_unknown_options": True}
-"""Settings of a command that takes a recipe's own options, too: see `split_arguments`."""
+"""Settings of a command that takes a recipe's own options, too: see `recipe_options`."""
 
 Blocks = Annotated[
     list[str] | None,

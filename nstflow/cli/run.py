@@ -69,8 +69,7 @@ def run(
     """
     from nstflow.matrix.plan import Matrix, plan_recipe
 
-    files, chosen = option.split_arguments(recipe, images)
-    given = option.read_options(sets, block, plugin, layers, files, named, chosen)
+    given = option.recipe_options(recipe, images, named, layers, sets, block, plugin)
     planned = plan_recipe(recipe, given)
     if out is None and (given.images or given.named_images):
         out = Path("runs", run_name(planned.name, given.images, given.named_images))
