@@ -42,7 +42,7 @@ def check(source: Source, stages: Mapping[Keys, Stage]) -> list[Problem]:
                 got = f"no image is called '{image}'."
                 problems.append(source.problem((*keys, setting), got, hint))
         if isinstance(stage, Output):
-            file = stage.use, getattr(stage, "name", None)
+            file = stage.use, stage.name
             if file in outputs:
                 got = f"{format_path(outputs[file])} writes the same file."
                 problems.append(source.problem(keys, got, "Give one another name."))

@@ -7,6 +7,7 @@ depth, and what its aliases expand to, are limited.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
 import yaml
@@ -78,6 +79,13 @@ def parse_yaml(text: str, label: str, *, controls: bool = True) -> tuple[Any, Po
     """
     builder = _Builder(label, controls)
     try:
+        if len(text) > MAX_NODES:  # a shorter text can't have as many values
+            events = yaml.parse(text, Loader=_CoreLoader)
+            # each value has at most three: of its key, its beginning and its end
+            if event := next(islice(events, 3 * MAX_NODES + 4, None), None):
+                mark = event.start_mark
+                place = Position(label, mark.line + 1, mark.column + 1)
+                raise NstflowError(Problem(str(place), "", "there are too many values."), label)
         node = yaml.compose(text, Loader=_CoreLoader)
         return (None if node is None else builder.build(node)), builder.positions
     except yaml.MarkedYAMLError as error:

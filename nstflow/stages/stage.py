@@ -291,9 +291,11 @@ class Executor(Stage):
 class Output(Stage):
     """Writes the result to a file."""
 
+    name: Name = Field("result", description="The file's name, without its extension.")
+
     @abstractmethod
     def write(self, result: Result, folder: Path) -> Path:
-        """Write a file into `folder` and return its path.
+        """Write a file into `folder`, called `name` with an extension, and return its path.
 
         `folder` is a temporary folder. The file is moved to the run directory when it is complete.
         Two outputs can't write files of the same name.

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from nstflow import Name, NstflowError, Output, Problem, Result
+from nstflow import NstflowError, Output, Problem, Result
 from nstflow.toolkit import size_text, to_bytes
 
 _LONGEST_SIDE = 65_500  # of libjpeg; the format itself has 65 535
@@ -18,7 +18,6 @@ class Jpeg(Output):
     """
 
     use: Literal["jpeg"] = "jpeg"
-    name: Name = Field("result", description="The file's name, without `.jpg`.")
     quality: int = Field(92, ge=1, le=100, description="100 is the best and the largest.")
 
     def write(self, result: Result, folder: Path) -> Path:

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-
-from nstflow import Name, Output, Result
+from nstflow import Output, Result
 from nstflow.toolkit import to_bytes
 
 
@@ -17,7 +15,6 @@ class Png(Output):
     """
 
     use: Literal["png"] = "png"
-    name: Name = Field("result", description="The file's name, without `.png`.")
 
     def write(self, result: Result, folder: Path) -> Path:
         """Write `<name>.png`."""
