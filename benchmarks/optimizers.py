@@ -35,19 +35,19 @@ def _steps(optimizer: str, steps: int, schedule: str = "") -> tuple[str, str]:
 
 METHODS: dict[str, tuple[str, str]] = {
     "report": _steps("{use: adam}", 1000),
-    "adam-cosine-150": _steps(_COSINE, 150),
     "adam-cosine-300": _steps(_COSINE, 300),
-    "adam-cosine-450": _steps(_COSINE, 450),
     "adam-one-cycle-300": _steps("{use: one_cycle}", 300),
     "adam-pyramid-300": _steps("{use: pyramid_adam}", 300),
-    "lbfgs-10": _steps("{use: lbfgs, history: 10}", 450),
+    "lbfgs-10-equal": _steps("{use: lbfgs, diagonal: false}", 450),
+    "lbfgs-100-equal": _steps("{use: lbfgs, history: 100, diagonal: false}", 450),
+    "lbfgs-10": _steps("{use: lbfgs}", 450),
     "lbfgs-30": _steps("{use: lbfgs, history: 30}", 450),
     "lbfgs-100": _steps("{use: lbfgs, history: 100}", 450),
-    "coarse-lbfgs-30": _steps(
-        "{use: lbfgs, history: 30}", 0, "{use: scales, smallest: 64, factor: 4, steps: [30, 450]}"
+    "coarse-lbfgs": _steps(
+        "{use: lbfgs}", 0, "{use: scales, smallest: 64, factor: 4, steps: [30, 450]}"
     ),
-    "scales-lbfgs-30": _steps(
-        "{use: lbfgs, history: 30}", 0, "{use: scales, smallest: 64, steps: [100, 100, 450]}"
+    "scales-lbfgs": _steps(
+        "{use: lbfgs}", 0, "{use: scales, smallest: 64, steps: [100, 100, 450]}"
     ),
 }
 """Name → optimizer and schedule, as recipes write them."""

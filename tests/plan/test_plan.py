@@ -437,7 +437,12 @@ def test_plan_shows_convolutions_memory_and_time(write: Any, call: Any) -> None:
 
 @pytest.mark.parametrize(
     ("optimizer", "arrays"),
-    [("adam", 3), ("adam, average: 0.9", 4), ("lbfgs", 24), ("lbfgs, history: 100", 204)],
+    [
+        ("adam", 3),
+        ("adam, average: 0.9", 4),
+        ("lbfgs", 25),
+        ("lbfgs, history: 100, diagonal: false", 204),
+    ],
 )
 def test_plan_shows_the_size_of_a_checkpoint(
     optimizer: str, arrays: int, write: Any, call: Any

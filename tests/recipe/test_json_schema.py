@@ -174,7 +174,7 @@ def test_namesakes_and_odd_types_do_not_break_it(install: Any) -> None:
     assert accepts(schema, {**SMALL, "images": {"content": {"use": "resized"}, "b": "b.png"}})
     assert accepts(schema, {**SMALL, "preprocess": [{"use": "odd"}]})
     assert not accepts(schema, {**SMALL, "outputs": [{"check": 5}]})
-    assert not accepts(schema, {**SMALL, "outputs": [{"use": "other", "name": "x"}]})
+    assert not accepts(schema, {**SMALL, "outputs": [{"use": "other", "quality": 5}]})
     assert not accepts(schema, {**SMALL, "images": {"content": {}}})
 
 

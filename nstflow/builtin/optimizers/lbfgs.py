@@ -9,6 +9,7 @@ from nstflow.toolkit import running_mean
 
 # What the step control does; see the class.
 _RISE, _TRIES, _SHORTEST, _LONGEST, _CURVATURE = 0.1, 5, 0.1, 0.5, 1e-6
+_DECAY, _FLOOR = 0.9, 1e-3  # of the mean of squared gradients
 
 
 class Lbfgs(Optimizer):
@@ -16,16 +17,19 @@ class Lbfgs(Optimizer):
 
     x is the iterate, whose pixels may leave [0, 1]; the canvas is clip(x, 0, 1), and g the gradient
     there. Each step gives a pair: the move s of x, and the change y of the gradient. It is kept if
-    s·y > 10⁻⁶ |s| |y|, and only the last `history` pairs are kept. With γ = s·y / y·y of the last
-    pair, they define a matrix H ≈ the inverse Hessian, by which
+    s·y > 10⁻⁶ |s| |y|, and only the last `history` pairs are kept. They improve a diagonal matrix
+    γ D to a matrix H ≈ the inverse Hessian, by which
 
         x ← x - lr · H g
 
-    Without a pair, as at the first step, H = min(1, 1 / Σ|g|). H g takes two loops over the pairs,
-    the newest first and the oldest first:
+    H g takes two loops over the pairs, the newest first and the oldest first:
 
         q ← g;  a_i = s_i·q / s_i·y_i,  q ← q - a_i y_i
-        r ← γ q;  r ← r + (a_i - y_i·r / s_i·y_i) s_i
+        r ← γ D q;  r ← r + (a_i - y_i·r / s_i·y_i) s_i
+
+    where γ = s·y / y·Dy of the last pair. D = 1 / (v + 10⁻³ mean(v)), where v ← 0.9 v + 0.1 g² is a
+    running mean of each pixel value's squared gradients. With `diagonal: false`, D = 1, as in
+    ordinary L-BFGS. Without a pair, as at the first step, H = min(1, 1 / Σ|g|).
 
     There is no line search. Two rules limit the steps: no pixel changes by more than `max_change`,
     and a step that raises the total loss by more than a tenth is undone. x then returns to where it
@@ -38,6 +42,8 @@ class Lbfgs(Optimizer):
     At another size, x starts at the canvas, without pairs.
 
     Source: Nocedal and Wright, "Numerical Optimization", 2nd ed., algorithm 7.4 and section 3.5.
+    Gilbert and Lemaréchal, "Some numerical experiments with variable-storage quasi-Newton
+    algorithms", 1989, have other diagonal matrices; this one is measured in docs/optimizers.md.
     As in `torch.optim.LBFGS`, only the first step is scaled, by min(1, 1 / Σ|g|).
     """
 
@@ -51,6 +57,11 @@ class Lbfgs(Optimizer):
         le=1000,
         description="Number of earlier steps to remember, each as its move and the change of the"
         " gradient.",
+    )
+    diagonal: bool = Field(
+        True,
+        description="Let each pixel value have its own step size, which is smaller where the last"
+        " gradients were larger. If false, all have the same, as in ordinary L-BFGS.",
     )
     max_change: float = Field(
         0.1,
@@ -78,7 +89,7 @@ class Lbfgs(Optimizer):
             "moves": pairs,
             "changes": pairs,
             "inverse_products": tf.zeros((self.history,)),
-            "gamma": tf.constant(1.0),
+            **({"squares": tf.zeros_like(flat)} if self.diagonal else {}),
             "pairs": tf.constant(0),  # so far: the next one replaces number `pairs % history`
             "rejected": tf.constant(0),  # steps in a row
             "evaluations": tf.constant(0),
@@ -96,6 +107,9 @@ class Lbfgs(Optimizer):
         rose = ~first & (total > state["total"] + _RISE * tf.abs(state["total"]))
         back, lost = rose & (state["rejected"] < _TRIES), rose & (state["rejected"] >= _TRIES)
 
+        if self.diagonal:
+            mean = _DECAY * state["squares"] + (1 - _DECAY) * tf.square(gradient)
+            state = {**state, "squares": tf.where(back, state["squares"], mean)}
         known = self._learn(state, move, gradient - state["gradient"], ~first & ~rose, lost)
         x = tf.where(back, state["last"], state["iterate"])
         ahead = -self.learning_rate * self._direction(known, gradient)
@@ -124,15 +138,16 @@ class Lbfgs(Optimizer):
         return tf.clip_by_value(tf.reshape(best, canvas.shape), 0.0, 1.0)
 
     def state_size(self, pixels: int) -> int:
-        """Return the bytes of the pairs, two iterates, a gradient, and the mean of the canvases."""
-        return (2 * self.history + 3 + (self.average is not None)) * pixels * 3 * 4
+        """Return the bytes of the pairs, two iterates, a gradient, and the two means."""
+        means = self.diagonal + (self.average is not None)
+        return (2 * self.history + 3 + means) * pixels * 3 * 4
 
     def _learn(
         self, state: State, move: Tensor, change: Tensor, taken: Tensor, lost: Tensor
     ) -> State:
         """Return the state with one more pair if the step was taken, with none if it was lost."""
-        product, square = _dot(move, change), _dot(change, change)
-        bound = _CURVATURE * tf.sqrt(_dot(move, move)) * tf.sqrt(square)
+        product = _dot(move, change)
+        bound = _CURVATURE * tf.sqrt(_dot(move, move)) * tf.sqrt(_dot(change, change))
         good = taken & (product > bound)
         slot = state["pairs"] % self.history
         here = good & (tf.range(self.history) == slot)
@@ -142,7 +157,6 @@ class Lbfgs(Optimizer):
             "moves": _put(state["moves"], slot, good, move),
             "changes": _put(state["changes"], slot, good, change),
             "inverse_products": tf.where(lost, 0.0, inverse),
-            "gamma": tf.where(good, product / square, state["gamma"]),
             "pairs": tf.where(lost, 0, state["pairs"] + tf.cast(good, tf.int32)),
         }
 
@@ -169,9 +183,21 @@ class Lbfgs(Optimizer):
         begin = tf.constant(0), gradient, tf.zeros((self.history,))
         _, q, factors = tf.while_loop(lambda i, *_: i < self.history, down, begin)
         steepest = tf.minimum(1.0, 1 / tf.reduce_sum(tf.abs(gradient)))
-        r = tf.where(state["pairs"] > 0, state["gamma"], steepest) * q
+        scale = self._scale(state)
+        last = newest % self.history
+        change = tf.gather(changes, last)
+        gamma = 1 / (tf.gather(inverse, last) * _dot(change, scale * change))
+        r = tf.where(state["pairs"] > 0, gamma * scale * q, steepest * q)
         _, r = tf.while_loop(lambda i, _: i < self.history, up, (tf.constant(0), r))
         return r
+
+    def _scale(self, state: State) -> Tensor:
+        """Return the diagonal of D, up to a factor: 1 where all squared gradients are the mean."""
+        if not self.diagonal:
+            return tf.constant(1.0)
+        squares = state["squares"]
+        mean = tf.reduce_mean(squares)
+        return tf.where(mean > 0, mean / (squares + _FLOOR * mean), 1.0)
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:
