@@ -1,7 +1,7 @@
 """Compare the time of eight runs as one matrix with the time of eight separate commands.
 
     python benchmarks/many.py [--longest-side 96] [--weights 4] [--steps 20 100] [--rounds 3]
-        [--json FILE]
+        [--executors serial processes] [--json FILE]
 
 Each method makes the same pictures from two photographs and four weights, with the layers of the
 original report, by commands in new processes. Each round runs all methods. The table shows the
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -75,18 +75,14 @@ def together(executor: str) -> Callable[[Path, int], None]:
     return make
 
 
-WAYS: dict[str, Callable[[Path, int], None]] = {
-    "separate commands": separately,
-    "serial": together("serial"),
-    "processes": together("processes"),
-}
-
-
-def measure(side: int, weights: int, steps: int, rounds: int) -> dict[str, Any]:
+def measure(
+    side: int, weights: int, steps: int, rounds: int, executors: Sequence[str]
+) -> dict[str, Any]:
     """Return method → the seconds of each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    ways = {"separate commands": separately, **{name: together(name) for name in executors}}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
-        for name, make in WAYS.items():
+        for name, make in ways.items():
             with tempfile.TemporaryDirectory() as place:
                 folder = Path(place)
                 text = RECIPE.format(images=common.IMAGES, side=side, steps=steps)
@@ -107,10 +103,12 @@ def main() -> None:
     )
     parser.add_argument("--steps", nargs="+", type=int, default=[20, 100], help="steps of each run")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--executors", nargs="+", default=["serial", "processes"])
     parser.add_argument("--json", type=Path, help="write the seconds to this file")
     options = parser.parse_args()
     side, weights, rounds = options.longest_side, options.weights, options.rounds
-    found = [measure(side, weights, steps, rounds) for steps in options.steps]
+    executors = options.executors
+    found = [measure(side, weights, steps, rounds, executors) for steps in options.steps]
     lines = []
     for row in found:
         alone = row["seconds"]["separate commands"]

@@ -47,13 +47,15 @@ def history(trace: dict[str, Any], steps: int, folder: Path) -> list[dict[str, f
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["single_style", "two_styles"])
-def test_history_agrees_with_the_reference(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "steps"), [("single_style", 100), ("two_styles", 30)])
+def test_history_agrees_with_the_reference(name: str, steps: int, tmp_path: Path) -> None:
     trace = json.loads((REFERENCE / f"trace_{name}.json").read_text())
-    rows = history(trace, 100, tmp_path)
+    rows = history(trace, steps, tmp_path)
     compared = 0
     for expected in trace["losses_before_update"]:
         step = expected.pop("step")
+        if step > steps:
+            break
         row = rows[step - 1]
         assert row["step"] == step
         tolerance = next(limit for last, limit in STEPS_TOLERANCES if step <= last)

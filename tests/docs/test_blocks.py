@@ -29,7 +29,7 @@ PAGES = [
 BENCHMARKS = {
     "benchmarks/peers.py": "--programs nstflow tutorial --sizes 48x32 --rounds 1 --steps 1",
     "benchmarks/scaling.py": "--sizes 32 --styles 2 --styles-size 32 --rounds 1 --steps 1",
-    "benchmarks/many.py": "--longest-side 32 --weights 1 --steps 1 --rounds 1",
+    "benchmarks/many.py": "--longest-side 32 --weights 1 --steps 1 --rounds 1 --executors serial",
     "benchmarks/optimizers.py": "--size 32 --pairs coffee:swirls --methods adam-one-cycle-300",
     "benchmarks/roofline.py": "--size 32x32 --iterations 1 --repeats 1",
 }
