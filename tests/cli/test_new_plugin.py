@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -17,9 +18,9 @@ from nstflow.cli.new_plugin import KINDS, new_plugin
 FILES = {"README.md", "pyproject.toml", "recipe.yaml", "tests"}
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *command: str, paths: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command of Python in a package's folder, as if the package were installed."""
-    paths = os.pathsep.join([str(folder), str(folder.parent / "site")])
+    paths = paths or os.pathsep.join([str(folder), str(folder.parent / "site")])
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,
@@ -55,8 +56,6 @@ def test_a_new_package_works_at_once(
         left = {"NAME", "MODULE", "USE", "CLASS", "KIND"} & set(path.read_text().split())
         assert not left, f"{path.name} has {left}"
     register(folder)
-    tested = run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    assert tested.returncode == 0, tested.stdout + tested.stderr
     for path in (tmp_path / "site", folder):
         monkeypatch.syspath_prepend(str(path))
     monkeypatch.chdir(folder)
@@ -73,6 +72,18 @@ def test_a_new_package_works_at_once(
     else:
         assert f"\n  {kind}  soft_focus\n" in shown
     sys.modules.pop("nstflow_soft_focus")
+
+
+def test_the_tests_of_new_packages_pass(tmp_path: Path) -> None:
+    folders = [new_plugin(f"nstflow-soft-{kind}", kind, tmp_path) for kind in KINDS]
+    for folder in folders:
+        register(folder)
+    paths = os.pathsep.join([*map(str, folders), str(tmp_path / "site")])
+    names = [folder.name for folder in folders]
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", *names]
+    tested = run(tmp_path, *command, paths=paths)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert re.search(r"^(\d+) passed", tested.stdout, re.MULTILINE)
 
 
 def test_a_new_package_can_be_installed(tmp_path: Path) -> None:

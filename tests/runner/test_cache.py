@@ -291,14 +291,14 @@ for number in range(count):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_memory_stays_flat_over_sixty_runs(write: Any, tmp_path: Path) -> None:
+def test_memory_stays_flat_over_many_runs(write: Any, tmp_path: Path) -> None:
     """Of six sizes; each run has an image of its own."""
     recipe = write(RECIPE)
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY, recipe, tmp_path / "runs", "60"],
+        [sys.executable, "-c", MEMORY, recipe, tmp_path / "runs", "48"],
         capture_output=True,
         check=True,
         timeout=900,
     )
     half, whole = map(int, done.stdout.split())
-    assert whole < half + 20, f"{half} MiB after 30 runs, {whole} after 60"
+    assert whole < half + 20, f"{half} MiB after 24 runs, {whole} after 48"

@@ -1,6 +1,6 @@
 """Runs killed at random moments resume to the bytes of one that was not.
 
-Five kills by default, at moments that differ from day to day; `NSTFLOW_KILLS=50` asks for more.
+Three kills by default, at moments that differ from day to day; `NSTFLOW_KILLS=50` asks for more.
 """
 
 import csv
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = int(os.environ.get("NSTFLOW_KILLS", "5"))
+KILLS = int(os.environ.get("NSTFLOW_KILLS", "3"))
 
 # A checkpoint after each step, so that a good part of the time is spent writing one
 RECIPE = """\
