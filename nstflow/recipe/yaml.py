@@ -83,14 +83,13 @@ def parse_yaml(text: str, label: str, *, controls: bool = True) -> tuple[Any, Po
             events = yaml.parse(text, Loader=_CoreLoader)
             # each value has at most three: of its key, its beginning and its end
             if event := next(islice(events, 3 * MAX_NODES + 4, None), None):
-                mark = event.start_mark
-                place = Position(label, mark.line + 1, mark.column + 1)
-                raise NstflowError(Problem(str(place), "", "there are too many values."), label)
+                where = _place(label, event.start_mark)
+                raise NstflowError(Problem(where, "", "there are too many values."), label)
         node = yaml.compose(text, Loader=_CoreLoader)
         return (None if node is None else builder.build(node)), builder.positions
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = str(Position(label, mark.line + 1, mark.column + 1)) if mark else label
+        where = _place(label, mark)
         got = f"this is not valid YAML: {', '.join(filter(None, (error.context, error.problem)))}."
         raise NstflowError(Problem(where, "", got, _hint(error)), label) from None
     except yaml.YAMLError as error:
@@ -98,6 +97,11 @@ def parse_yaml(text: str, label: str, *, controls: bool = True) -> tuple[Any, Po
         raise NstflowError(Problem(label, "", got), label) from None
     except RecursionError:
         raise NstflowError(Problem(label, "", "it is nested too deeply."), label) from None
+
+
+def _place(label: str, mark: Any) -> str:
+    """Return the place of a mark of PyYAML, which may be None."""
+    return str(Position(label, mark.line + 1, mark.column + 1)) if mark else label
 
 
 @dataclass
