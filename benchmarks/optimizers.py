@@ -138,7 +138,7 @@ def draw(runs: Mapping[str, Mapping[str, Any]], path: Path, *, by_seconds: bool)
         method: [(x[by_seconds], x[2] / least) for x in curve(run)] for method, run in own.items()
     }
     most = max(x for points in curves.values() for x, _ in points)
-    low, high = math.log(0.97), math.log(2.0)
+    low, high = math.log(0.9), math.log(2.0)
     image = Image.new("RGB", (WIDTH * FINE, HEIGHT * FINE), "white")
     pen = ImageDraw.Draw(image)
     font = ImageFont.load_default(12 * FINE)
@@ -156,7 +156,7 @@ def draw(runs: Mapping[str, Mapping[str, Any]], path: Path, *, by_seconds: bool)
         pen.text((across - 6 * FINE, down), f"{y:g}", INK, font, "rm")
     step = 10 ** math.floor(math.log10(most)) / 2
     for tick in range(int(most / step) + 1):
-        across, down = place(tick * step, 0.97)
+        across, down = place(tick * step, 0.9)
         pen.text((across, down + 6 * FINE), f"{tick * step:g}", INK, font, "ma")
     unit = "seconds, compiling included" if by_seconds else "evaluations at full size"
     pen.text((FINE * (LEFT + WIDTH - RIGHT) / 2, FINE * (HEIGHT - 14)), unit, INK, font, "ms")
