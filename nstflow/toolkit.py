@@ -4,8 +4,10 @@
 `load_weights`, `weights_asset` for their weights; `gram_matrix`, `weighted_mean`, `mean_square`,
 `matrix_root`, `trace_of_root` and the setting `Normalize` for losses; `running_mean` for
 optimizers; `fit_longest_side`, `resize_image`, `ResizeMethod` for images at other sizes;
-`resample`, `resize_matrix` for tensors in a compiled program; `uniform_noise` and `to_bytes` for
-pixels; `suggest`, `size_text` and `require_same_size` for problems; `cores` for executors.
+`resample`, `resize_matrix` for tensors in a compiled program; `match_colors`, `with_colors_of` and
+`to_grey`, with the settings `ColorMatch` and `ColorSpace`, for colours; `uniform_noise` and
+`to_bytes` for pixels; `suggest`, `size_text` and `require_same_size` for problems; `cores` for
+executors.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nstflow.engine.averaging import running_mean
+from nstflow.engine.colors import ColorMatch, ColorSpace, match_colors, to_grey, with_colors_of
 from nstflow.engine.convolution import Method, Padding, Pooling, conv3x3, pool2x2
 from nstflow.engine.device import cores
 from nstflow.engine.gram import gram_matrix, mean_square, weighted_mean
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from nstflow.stages.types import Image, Size
 
 __all__ = [
+    "ColorMatch",
+    "ColorSpace",
     "Method",
     "Normalize",
     "Padding",
@@ -46,6 +51,7 @@ __all__ = [
     "fit_longest_side",
     "gram_matrix",
     "load_weights",
+    "match_colors",
     "matrix_root",
     "mean_square",
     "pool2x2",
@@ -57,10 +63,12 @@ __all__ = [
     "size_text",
     "suggest",
     "to_bytes",
+    "to_grey",
     "trace_of_root",
     "uniform_noise",
     "weighted_mean",
     "weights_asset",
+    "with_colors_of",
 ]
 
 

@@ -18,9 +18,12 @@ from nstflow.builtin.optimizers.adam import Adam
 from nstflow.builtin.optimizers.lbfgs import Lbfgs
 from nstflow.builtin.outputs.jpeg import Jpeg
 from nstflow.builtin.outputs.png import Png
-from nstflow.builtin.postprocessors.keep_color import KeepColor
+from nstflow.builtin.postprocessors.keep_color import KeepColor, OnlyColor
+from nstflow.builtin.postprocessors.match_color import MatchResult
 from nstflow.builtin.postprocessors.resize import ResizeResult
 from nstflow.builtin.preprocessors.crop import Crop
+from nstflow.builtin.preprocessors.luminance import Luminance
+from nstflow.builtin.preprocessors.match_color import MatchColor
 from nstflow.builtin.preprocessors.resize import Resize
 from nstflow.builtin.schedules.epochs import Epochs
 from nstflow.builtin.schedules.scales import Scales
@@ -32,11 +35,22 @@ from nstflow.builtin.starts.noise import FromNoise
 @hookimpl
 def nstflow_stages() -> list[type[Stage]]:
     """Offer every built-in stage."""
-    stages: list[type[Stage]] = [File, NoiseImage, Resize, Crop, VGG19]
+    stages: list[type[Stage]] = [File, NoiseImage, Resize, Crop, MatchColor, Luminance, VGG19]
     stages += [FromImage, FromNoise, Blend]
     stages += [Content, Gram, MeanStd, TotalVariation, Wasserstein]
     stages += [Adam, Lbfgs, Epochs, Scales]
-    return [*stages, KeepColor, ResizeResult, Png, Jpeg, Serial, Processes, Dask]
+    return [
+        *stages,
+        KeepColor,
+        OnlyColor,
+        MatchResult,
+        ResizeResult,
+        Png,
+        Jpeg,
+        Serial,
+        Processes,
+        Dask,
+    ]
 
 
 @hookimpl
