@@ -29,14 +29,16 @@ from nstflow.builtin.schedules.epochs import Epochs
 from nstflow.builtin.schedules.scales import Scales
 from nstflow.builtin.starts.blend import Blend
 from nstflow.builtin.starts.image import FromImage
+from nstflow.builtin.starts.low_pass import LowPass
 from nstflow.builtin.starts.noise import FromNoise
+from nstflow.builtin.starts.style_statistics import FromStyleStatistics
 
 
 @hookimpl
 def nstflow_stages() -> list[type[Stage]]:
     """Offer every built-in stage."""
     stages: list[type[Stage]] = [File, NoiseImage, Resize, Crop, MatchColor, Luminance, VGG19]
-    stages += [FromImage, FromNoise, Blend]
+    stages += [FromImage, FromNoise, Blend, LowPass, FromStyleStatistics]
     stages += [Content, Gram, MeanStd, TotalVariation, Wasserstein]
     stages += [Adam, Lbfgs, Epochs, Scales]
     return [

@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 from nstflow import Image, Size, Start
 from nstflow.builtin.starts.blend import Blend
 from nstflow.builtin.starts.image import FromImage
+from nstflow.builtin.starts.low_pass import LowPass
 from nstflow.builtin.starts.noise import FromNoise
+from nstflow.builtin.starts.style_statistics import FromStyleStatistics
 
 
 def noise(size: Size, seed: int) -> NDArray[np.float64]:
@@ -66,3 +68,28 @@ def test_the_recipes_seed_decides(stage: Start, images: dict[str, Image]) -> Non
     first, again, other = (stage.paint(images, (6, 9), seed).pixels for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).mean() > 0.9
+
+
+def test_noise_with_the_colours_of_a_style() -> None:
+    generator = np.random.default_rng(1)
+    mix = np.eye(3) + 0.5 * generator.random((3, 3))
+    colours = 0.5 + 0.05 * (generator.uniform(-1, 1, (40, 30, 3)) @ mix)
+    style = Image(colours.astype(np.float32))
+    canvas = FromStyleStatistics().paint({"style": style}, (25, 33), 4)
+    got, expected = (each.pixels.reshape(-1, 3).astype(float) for each in (canvas, style))
+    np.testing.assert_allclose(got.mean(0), expected.mean(0), atol=1e-5)
+    np.testing.assert_allclose(np.cov(got.T, ddof=0), np.cov(expected.T, ddof=0), atol=2e-5)
+    other = FromStyleStatistics().paint({"style": style}, (25, 33), 5)
+    assert np.abs(other.pixels - canvas.pixels).max() > 0.05
+
+
+def test_low_pass_keeps_large_forms_alone() -> None:
+    """A wave of 64 pixels stays, one of 4 pixels goes."""
+    x = np.arange(128)
+    slow, fast = 0.2 * np.sin(2 * np.pi * x / 64), 0.2 * np.sin(2 * np.pi * x / 4)
+    row = (0.5 + slow + fast).astype(np.float32)
+    image = Image(np.broadcast_to(row[None, :, None], (32, 128, 3)).copy())
+    canvas = LowPass(pixels=8).paint({"content": image}, (32, 128), 0)
+    np.testing.assert_allclose(canvas.pixels[0, 8:-8, 0], (0.5 + slow)[8:-8], atol=0.02)
+    kept = LowPass(pixels=1).paint({"content": image}, (32, 128), 0)
+    np.testing.assert_array_equal(kept.pixels, image.pixels)
