@@ -38,6 +38,9 @@ def nstflow_recipes() -> list[Path]:  # type: ignore[empty-body]  # a specificat
     The name of this recipe is `dots`. `nstflow recipes` lists it with its package, and commands
     take the name in place of a path. Pictures must be in the recipe's folder or below it:
     `nstflow copy` copies them with the recipe.
+
+    A file in a folder called `layers` is a layer: it has only the keys that it changes, and
+    `--with` takes its name.
     """
 
 

@@ -57,8 +57,8 @@ def nstflow_stages() -> list[type[Stage]]:
 
 @hookimpl
 def nstflow_recipes() -> list[Path]:
-    """Offer the recipes that ship: a copy in the wheel, the folder itself in a clone."""
+    """Offer the recipes and layers that ship: a copy in the wheel, the folder in a clone."""
     package = Path(__file__).parents[1]
     copy = package / "_recipes"
     folder = copy if copy.is_dir() else package.parent / "recipes"
-    return sorted(folder.glob("*.yaml"))
+    return sorted([*folder.glob("*.yaml"), *folder.glob("layers/*.yaml")])

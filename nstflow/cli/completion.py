@@ -97,6 +97,13 @@ def recipes(ctx: typer.Context, incomplete: str) -> list[Candidate]:
 
 
 @_quiet
+def layers(ctx: typer.Context, incomplete: str) -> list[Candidate]:
+    """Return names of layers, `.yaml` files, and folders to look for them in."""
+    names = [offer.name for offer in _installed(ctx).layers if offer.name.startswith(incomplete)]
+    return [*names, *_recipe_files(incomplete)]
+
+
+@_quiet
 def settings(ctx: typer.Context, incomplete: str) -> list[Candidate]:
     """Return `PATH=VALUE` of the recipe in the command: up to the next key, or with values."""
     path, equals, _ = incomplete.partition("=")

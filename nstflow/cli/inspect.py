@@ -4,7 +4,7 @@ import json
 import shlex
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from nstflow.cli.options import (
     recipe_options,
 )
 from nstflow.errors import NstflowError, Problem, describe_exception, suggest
+
+if TYPE_CHECKING:
+    from nstflow.plugins.catalog import RecipeOffer
 
 
 def validate(
@@ -93,11 +96,10 @@ def recipes(
     plugin: PluginFiles = None,
 ) -> None:
     """List the recipes that have a name: what each makes, its size, and its time if known."""
-    from nstflow.cli.console.plan_view import show_recipes
+    from nstflow.cli.console.plan_view import show_layers, show_recipes
     from nstflow.cli.console.recipe_view import show_usage
     from nstflow.matrix.plan import Matrix, plan_recipe
     from nstflow.plan import Plan
-    from nstflow.plugins.catalog import RecipeOffer
     from nstflow.plugins.manager import Plugins
     from nstflow.recipe.layers import with_layers
     from nstflow.recipe.reader import read
@@ -110,7 +112,8 @@ def recipes(
         show_usage(str(name), with_layers(read_source(name, find), (), find), recipe)
         return
     planned: dict[RecipeOffer, Plan | Matrix | NstflowError] = {}
-    for offer in installed(block, plugin).recipes:
+    plugins = installed(block, plugin)
+    for offer in plugins.recipes:
         try:
             planned[offer] = plan_recipe(offer.path, options)
         except NstflowError as error:
@@ -120,6 +123,17 @@ def recipes(
     show_recipes(planned)
     more = "nstflow recipes NAME shows what one takes; nstflow copy NAME lets you edit it"
     console.show_text((more, "dim"))
+    show_layers({offer.name: _summary(offer) for offer in plugins.layers})
+
+
+def _summary(layer: "RecipeOffer") -> str:
+    """Return what a layer does, or why it can't be read."""
+    from nstflow.recipe.source import read_source
+
+    try:
+        return str(read_source(layer.path).data.get("summary", ""))
+    except NstflowError as error:
+        return " ".join(str(error).split())
 
 
 def copy(

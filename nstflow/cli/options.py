@@ -162,7 +162,12 @@ NamedImages = Annotated[
 ]
 Layers = Annotated[
     list[str] | None,
-    typer.Option("--with", metavar="FILE", help="A file with settings that replace the recipe's."),
+    typer.Option(
+        "--with",
+        metavar="LAYER",
+        help="A file with settings that replace the recipe's, or the name of a layer.",
+        autocompletion=completion.layers,
+    ),
 ]
 WITH_RECIPE_OPTIONS = {"ignore_unknown_options": True}
 """Settings of a command that takes a recipe's own options, too: see `recipe_options`."""

@@ -58,6 +58,11 @@ class RecipeOffer:
         """What commands take in place of its path."""
         return self.path.stem
 
+    @property
+    def kind(self) -> str:
+        """`layers` for a file in a folder of this name, which only `--with` takes; or `recipes`."""
+        return "layers" if self.path.parent.name == "layers" else "recipes"
+
 
 def title_of(package: str) -> str:
     """Return a package and its version for people; a hash as a version is shortened."""

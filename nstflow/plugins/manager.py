@@ -70,6 +70,7 @@ class Plugins:
         rows: All plugins, including those that are invalid or blocked.
         catalog: The stages of the valid ones.
         recipes: The recipes of the valid ones, nstflow's first.
+        layers: Their layers, which change a recipe (`--with`).
         unknown_blocks: Blocked names that no plugin has.
     """
 
@@ -80,6 +81,7 @@ class Plugins:
         self._hooks: dict[str, PluginHooks] = {}  # of the valid plugins, by name
         self._offers: list[Offer] = []
         self.recipes: list[RecipeOffer] = []
+        self.layers: list[RecipeOffer] = []
         self._add(BUILTIN, f"nstflow {metadata.version('nstflow')}", lambda: builtin)
         names: set[str] = set()  # that can be blocked
         for entry in sorted(metadata.entry_points(group=hookspecs.PROJECT)):
@@ -148,7 +150,7 @@ class Plugins:
             hooks = PluginHooks(name, plugin)
             stages = _stages_of(hooks)
             step = "nstflow_recipes"
-            recipes = _recipes_of(hooks)
+            recipes = _recipes_of(hooks, name, package)
         except InvalidPluginError as invalid:
             error = str(invalid)
         except pluggy.PluginValidationError as invalid:
@@ -160,7 +162,8 @@ class Plugins:
         else:
             self._hooks[name] = hooks
             self._offers += [Offer(stage, name, package) for stage in stages.values()]
-            self.recipes += [RecipeOffer(path, name, package) for path in recipes.values()]
+            for offer in recipes.values():
+                (self.layers if offer.kind == "layers" else self.recipes).append(offer)
             observed = [hook for hook in HOOKS if hook in hooks.names and hook not in _OFFERING]
             self.rows.append(PluginRow(name, package, (*stages, *recipes, *observed)))
             return
@@ -186,17 +189,18 @@ def _stages_of(hooks: PluginHooks) -> dict[str, type[Stage]]:
     return stages
 
 
-def _recipes_of(hooks: PluginHooks) -> dict[str, Path]:
-    """Return the recipes of a plugin, by `recipes: name`."""
-    recipes: dict[str, Path] = {}
+def _recipes_of(hooks: PluginHooks, plugin: str, package: str) -> dict[str, RecipeOffer]:
+    """Return the recipes and layers of a plugin, by `recipes: name` and `layers: name`."""
+    recipes: dict[str, RecipeOffer] = {}
     for path in chain(*hooks.call("nstflow_recipes")):
         if not (isinstance(path, Path) and path.is_absolute() and path.suffix == ".yaml"):
             raise InvalidPluginError(
                 f"its nstflow_recipes gives {path!r}: give the absolute Path of a .yaml file"
             )
-        if f"recipes: {path.stem}" in recipes:
-            raise InvalidPluginError(f"it offers the recipe '{path.stem}' twice")
-        recipes[f"recipes: {path.stem}"] = path
+        offer = RecipeOffer(path, plugin, package)
+        if f"{offer.kind}: {offer.name}" in recipes:
+            raise InvalidPluginError(f"it offers the {offer.kind[:-1]} '{offer.name}' twice")
+        recipes[f"{offer.kind}: {offer.name}"] = offer
     return recipes
 
 

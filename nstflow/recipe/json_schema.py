@@ -11,6 +11,7 @@ from pydantic_core import core_schema
 
 from nstflow.plugins.catalog import Catalog, name_of
 from nstflow.plugins.manager import Lenient
+from nstflow.recipe.layers import APPEND
 from nstflow.recipe.model import DEFAULTS, Recipe
 from nstflow.stages.slots import SLOTS, Slot, slot_of
 from nstflow.stages.stage import Name
@@ -37,14 +38,20 @@ def json_schema(catalog: Catalog) -> dict[str, Any]:
 
 
 def _with_layers(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema in which a recipe with `extends` needs a name alone, and parts of stages."""
+    """Return a schema in which a recipe with `extends` needs a name alone, parts, `append`."""
     whole = [name for name in schema["required"] if name != "name"]
     part = [{"type": "object", "not": {"required": ["use"]}}, {"type": "null"}]
-    strict = {}
+    strict: dict[str, Any] = {}
     for name in whole:
         stages = schema["properties"][name]["patternProperties"]
         strict[name] = {"patternProperties": dict(stages)}
         stages.update({each: {"anyOf": [stage, *part]} for each, stage in stages.items()})
+    for name in [name for name, slot in SLOTS.items() if slot.holds == "list"]:
+        held = schema["properties"][name]
+        strict[name] = {"type": "array"}
+        whole_list = {key: held.pop(key) for key in ("items", "minItems", "type") if key in held}
+        more = {"type": "object", "properties": {APPEND: whole_list}, "required": [APPEND]}
+        held["anyOf"] = [whole_list, {**more, "additionalProperties": False}]
     schema["required"] = ["name"]
     schema["if"] = {"required": ["extends"]}
     schema["else"] = {"required": whole, "properties": strict}

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from nstflow.errors import NstflowError, Problem, describe_value, suggest
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.attribution import Origin
-from nstflow.recipe.model import with_defaults
+from nstflow.recipe.model import DEFAULTS, with_defaults
 from nstflow.recipe.paths import MATRIX, Keys, relative, with_value
 from nstflow.recipe.shipped import named_recipe
 from nstflow.recipe.source import Source, read_source
@@ -18,6 +18,7 @@ from nstflow.stages.stage import Stage
 from nstflow.storage.files import user_path
 
 EXTENDS = "extends"
+APPEND = "append"
 
 T = TypeVar("T")
 
@@ -35,8 +36,9 @@ def with_layers(
     """Return a recipe merged over what it extends, and then the layers over it.
 
     Short forms and the default `use` are written out first. Mappings are merged key by key. Lists,
-    and a stage whose `use` differs, are replaced. `null` removes an entry of `images`, `losses`,
-    `extractor.layers` or `matrix`, and elsewhere it is the value. The name is always the recipe's.
+    and a stage whose `use` differs, are replaced; `{append: [...]}` adds stages to a list. `null`
+    removes an entry of `images`, `losses`, `extractor.layers` or `matrix`, and elsewhere it is the
+    value. The name is always the recipe's.
 
     Args:
         source: The recipe.
@@ -50,7 +52,7 @@ def with_layers(
     for layer in layers:
         if not layer:
             raise NstflowError(Problem("--with", "", "this is empty.", "Name a file."))
-        over = _extended(read_source(Path(layer), installed), (), installed)
+        over = _extended(read_source(Path(layer), installed, layer=True), (), installed)
         if over.data.get("lock") is not None:
             got = "a lockfile can't be a layer."
             raise over.error(("lock",), got, "Name its recipe.", key=True)
@@ -105,8 +107,9 @@ def _merged(base: Source, over: Source, *, top: Source) -> Source:
         top: The recipe itself, one of the two: where its folder and its errors are.
 
     Raises:
-        NstflowError: `null` is written for an entry that is not there.
+        NstflowError: `null` is written for an entry that is not there, or `append` is wrong.
     """
+    over = _appended(base, over)
     starts: dict[Keys, Path] = {(key,): base.folder_of((key,)) for key in base.data}
     positions, folders = _Places(base.positions), _Places({**starts, **base.folders})
     over_positions, over_folders = _Places(over.positions), _Places(over.folders)
@@ -142,6 +145,39 @@ def _merged(base: Source, over: Source, *, top: Source) -> Source:
         folders={**folders.below(()), (): top.folder_of()},
         files=tuple(dict.fromkeys((*base.files, *over.files))),
     )
+
+
+def _appended(base: Source, over: Source) -> Source:
+    """Return a source with whole lists in place of `append`: those of the base, and its own."""
+    for name in [name for name, slot in SLOTS.items() if slot.holds == "list"]:
+        value = over.data.get(name)
+        if not isinstance(value, dict) or APPEND not in value:
+            continue
+        held, added = base.data.get(name) or DEFAULTS[name], value[APPEND]
+        if not isinstance(added, list) or len(value) > 1:
+            hint = f"Write {name}: {{{APPEND}: [{{use: …}}]}}, or a whole list."
+            raise over.error((name,), f"'{APPEND}' is a list, and stands alone.", hint, key=True)
+        if isinstance(held, list):  # what is wrong in the base is reported when it is validated
+            over = replace(
+                over,
+                data={**over.data, name: [*held, *added]},
+                positions=_moved(base.positions, over.positions, name, len(held)),
+                folders=_moved(base.folders, over.folders, name, len(held))
+                | {(name,): base.folder_of((name,))}
+                | {(name, len(held) + at): over.folder_of((name,)) for at in range(len(added))},
+            )
+    return over
+
+
+def _moved(below: Mapping[Keys, T], over: Mapping[Keys, T], name: str, by: int) -> dict[Keys, T]:
+    """Return places of a source, those of an `append` moved behind the ones of its base."""
+    places = {keys: each for keys, each in below.items() if keys[:1] == (name,) and keys[1:]}
+    for keys, each in over.items():
+        if keys[:2] != (name, APPEND):
+            places[keys] = each
+        elif keys[2:]:
+            places[(name, int(keys[2]) + by, *keys[3:])] = each
+    return places
 
 
 class _Places(Generic[T]):

@@ -8,7 +8,7 @@ from nstflow.storage.files import user_path
 from nstflow.storage.run_record import LOCK_FILE
 
 
-def find_recipe(recipe: str | Path, plugins: Plugins | None = None) -> Path:
+def find_recipe(recipe: str | Path, plugins: Plugins | None = None, *, layer: bool = False) -> Path:
     """Return the file at a path or, if no file is there, the recipe of that name.
 
     A recipe of nstflow comes before one of the same name that a plugin offers.
@@ -16,6 +16,7 @@ def find_recipe(recipe: str | Path, plugins: Plugins | None = None) -> Path:
     Args:
         recipe: A path, or a name such as `quickstart`.
         plugins: The plugins whose recipes have names; by default all that are installed.
+        layer: Look for a layer of this name first.
 
     Raises:
         NstflowError: There is no such file or name, or two plugins offer the name.
@@ -24,9 +25,9 @@ def find_recipe(recipe: str | Path, plugins: Plugins | None = None) -> Path:
     if path.exists() and not path.is_dir():
         return path
     plugins = plugins or Plugins()
-    if named := named_recipe(path, plugins):
+    offers = [*plugins.layers, *plugins.recipes] if layer else plugins.recipes
+    if named := named_recipe(path, plugins, layer=layer):
         return named
-    offers = plugins.recipes
     if path.is_dir():
         hint = "Name one recipe file in it."
         if (path / LOCK_FILE).is_file():
@@ -34,18 +35,21 @@ def find_recipe(recipe: str | Path, plugins: Plugins | None = None) -> Path:
         raise _error(path, "this is a folder.", hint)
     hint = suggest(path.name, sorted(each.name for each in path.parent.glob("*")))
     hint = hint or suggest(path.stem, (offer.name for offer in offers))
-    if not path.suffix and len(path.parts) == 1:
+    if not layer and path in [Path(offer.name) for offer in plugins.layers]:
+        hint = f"This is a layer, which changes a recipe: nstflow run RECIPE --with {path}"
+    elif not path.suffix and len(path.parts) == 1:
         hint = f"{hint} `nstflow recipes` lists the recipes that have a name.".strip()
     raise _error(path, "there is no such file.", hint)
 
 
-def named_recipe(name: Path, plugins: Plugins) -> Path | None:
-    """Return the file of the recipe of this name, or None if there is none.
+def named_recipe(name: Path, plugins: Plugins, *, layer: bool = False) -> Path | None:
+    """Return the file of the recipe, or first the layer, of this name; None if there is none.
 
     Raises:
         NstflowError: Two plugins offer the name.
     """
-    named = [offer for offer in plugins.recipes if Path(offer.name) == name]
+    named = [offer for offer in plugins.layers if layer and Path(offer.name) == name]
+    named = named or [offer for offer in plugins.recipes if Path(offer.name) == name]
     if len(named) > 1 and named[0].plugin != BUILTIN:
         both = " and ".join(offer.title for offer in named)
         files = " or ".join(str(offer.path) for offer in named)

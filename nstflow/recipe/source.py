@@ -105,12 +105,15 @@ class Source:
         )
 
 
-def read_source(path: Path, installed: Callable[[], Plugins] = Plugins) -> Source:
+def read_source(
+    path: Path, installed: Callable[[], Plugins] = Plugins, *, layer: bool = False
+) -> Source:
     """Read and parse a recipe file.
 
     Args:
         path: The file, or the name of a recipe that a plugin offers.
         installed: Finds the plugins; called if there is no such file.
+        layer: The name may also be that of a layer.
 
     Raises:
         NstflowError: There is no such file or name, or the file is not a YAML mapping.
@@ -119,13 +122,13 @@ def read_source(path: Path, installed: Callable[[], Plugins] = Plugins) -> Sourc
     label = str(path)
     try:
         if path.is_dir():
-            return read_source(find_recipe(path, installed()))
+            return read_source(find_recipe(path, installed(), layer=layer))
         if path.exists() and not path.is_file():
             raise _error(label, "this is not a regular file.", "Write the recipe to one.")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        return read_source(find_recipe(path, installed()))
+        return read_source(find_recipe(path, installed(), layer=layer))
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise _error(label, f"the file can't be read ({error}).") from error
     if len(data) > MAX_BYTES:

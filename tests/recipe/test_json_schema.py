@@ -206,5 +206,10 @@ def test_a_recipe_that_extends_another_needs_a_name_alone(schema: dict[str, Any]
     assert accepts(schema, top)
     assert accepts(schema, {**top, **part})
     assert not accepts(schema, {"extends": "two_styles"})
+    more = {"postprocess": {"append": [{"use": "keep_color"}]}}
+    assert accepts(schema, {**top, **more})
+    assert not accepts(schema, {**top, "postprocess": {"append": [{"use": "nothing"}]}})
+    assert accepts(schema, SMALL)
+    assert not accepts(schema, {**SMALL, **more})
     assert not accepts(schema, {**top, "losses": {"a": {"use": "gram", "wieght": 2}}})
     assert not accepts(schema, {**SMALL, **part})

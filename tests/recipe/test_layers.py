@@ -273,3 +273,29 @@ def test_paths_of_a_plugin_start_where_they_were_written(
     assert files["images.style.cover"] == tmp_path / "own" / "c"
     assert files["images.style.paths.0"] == tmp_path / "here" / "a"
     assert files["images.style.paths.1"] == tmp_path / "b"
+
+
+def test_append_adds_to_a_list_and_keeps_each_place(write: Any, merged: Any) -> None:
+    more = "{append: [{use: resize, longest_side: 9}]}"
+    data = merged(f"preprocess: {more}\n", f"postprocess: {more}\n")
+    resize = {"use": "resize", "longest_side": 9}
+    assert data["preprocess"] == [{"use": "resize", "longest_side": 512}, resize]  # the default
+    assert data["postprocess"] == [{"use": "keep_color"}, resize]
+    write(BASE, "base.yaml")
+    wrong = write("name: x\nextends: base.yaml\noutputs: {append: [{use: png, x: 1}]}\n", "x.yaml")
+    (problem,) = read(wrong)[0].problems
+    assert (problem.where, problem.what) == (f"{wrong}:3:31", "outputs.1.x")
+
+
+@pytest.mark.parametrize(
+    "more", ["{append: {use: resize}}", "{append: [], prepend: []}", "{append: null}"]
+)
+def test_append_holds_a_list_alone(merged: Any, more: str) -> None:
+    with pytest.raises(NstflowError, match="'append' is a list, and stands alone"):
+        merged(f"postprocess: {more}\n")
+
+
+def test_a_list_without_a_base_has_nothing_to_append_to(write: Any) -> None:
+    text = BASE.replace("[{use: keep_color}]", "{append: [{use: keep_color}]}")
+    (problem,) = read(write(text, "a.yaml"))[0].problems
+    assert problem.what == "postprocess"

@@ -16,6 +16,7 @@ from refusals import refused
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(ROOT.glob("recipes/*.yaml"))
+LAYERS = sorted(ROOT.glob("recipes/layers/*.yaml"))
 TINY = (ROOT / "tests" / "tiny.yaml").read_text(encoding="utf-8")
 
 OFFERING = """
@@ -82,9 +83,21 @@ def test_a_file_comes_before_a_name_and_a_folder_does_not(here: Path) -> None:
     assert find_recipe("quickstart") == Path("quickstart")
 
 
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda path: path.stem)
+@pytest.mark.usefixtures("here")
+def test_a_layer_changes_every_recipe_by_its_name(layer: Path) -> None:
+    """The layers of colours also change recipes with two styles, or with none to append to."""
+    slot = "preprocess" if layer.stem == "match_color" else "postprocess"
+    for recipe in SHIPPED:
+        drafts = read(recipe.stem, ReadOptions(layers=(layer.stem,)))
+        stages = getattr(drafts[0].recipe_or_raise(), slot)
+        assert [stage.use for stage in stages][-1] == layer.stem
+
+
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
+        ("keep_color", "This is a layer, which changes a recipe: nstflow run RECIPE --with keep_"),
         ("quikstart", "Did you mean 'quickstart'? `nstflow recipes` lists"),
         ("quickstart.yaml", "Did you mean 'quickstart'?"),
         ("recipes/quickstart.yaml", "Did you mean 'quickstart'?"),
@@ -154,7 +167,7 @@ def test_the_list_shows_what_each_makes_and_errors_in_their_row(call: Any, offer
     )
     answer = call("recipes")
     assert answer.code == 0, answer.err
-    rows = {line.split()[0]: line for line in answer.out.splitlines()}
+    rows = {line.split()[0]: line for line in answer.out.splitlines() if line}
     for path in SHIPPED:
         (first, *_) = read(path.stem)
         recipe = first.recipe_or_raise()

@@ -66,6 +66,12 @@ def show_recipes(recipes: Mapping[RecipeOffer, Plan | Matrix | NstflowError]) ->
         stdout().print(table)
 
 
+def show_layers(layers: Mapping[str, str]) -> None:
+    """Print the layers that have a name, a row each: name → what it changes."""
+    show_text("\n", ("layers, as in nstflow run RECIPE --with keep_color", "dim"))
+    show_facts([(name, text) for name, text in layers.items()])
+
+
 def show_matrix(matrix: Matrix) -> None:
     """Print what the runs of a matrix would do: how many, how long, how large."""
     plans = matrix.plans

@@ -28,7 +28,8 @@ def show_recipe(recipe: Recipe) -> None:
     """
     if recipe.origin.cell is not None:
         show_line((f"# {printable(recipe.origin.cell.name)}", "dim"))
-    names = {str(offer.path): offer.name for offer in recipe.installed.recipes}
+    offers = recipe.installed
+    names = {str(offer.path): offer.name for offer in (*offers.recipes, *offers.layers)}
     data = recipe_data(recipe, recipe.extractor)
     lines = []
     for line, origin in _lines(data, recipe.source, ()):
