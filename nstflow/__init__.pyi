@@ -15,6 +15,7 @@ from .stages.job import Tell as Tell
 from .stages.job import Work as Work
 from .stages.loss import LocalTerm as LocalTerm
 from .stages.loss import LossTerm as LossTerm
+from .stages.loss import RegionTerm as RegionTerm
 from .stages.loss import StatisticTerm as StatisticTerm
 from .stages.result import Progress as Progress
 from .stages.result import Result as Result

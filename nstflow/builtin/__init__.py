@@ -8,6 +8,7 @@ from nstflow.builtin.executors.processes import Processes
 from nstflow.builtin.executors.serial import Serial
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.builtin.loaders.file import File
+from nstflow.builtin.loaders.mask import Mask
 from nstflow.builtin.loaders.noise import NoiseImage
 from nstflow.builtin.losses.content import Content
 from nstflow.builtin.losses.gram import Gram
@@ -37,8 +38,8 @@ from nstflow.builtin.starts.style_statistics import FromStyleStatistics
 @hookimpl
 def nstflow_stages() -> list[type[Stage]]:
     """Offer every built-in stage."""
-    stages: list[type[Stage]] = [File, NoiseImage, Resize, Crop, MatchColor, Luminance, VGG19]
-    stages += [FromImage, FromNoise, Blend, LowPass, FromStyleStatistics]
+    stages: list[type[Stage]] = [File, Mask, NoiseImage, Resize, Crop, MatchColor, Luminance]
+    stages += [VGG19, FromImage, FromNoise, Blend, LowPass, FromStyleStatistics]
     stages += [Content, Gram, MeanStd, TotalVariation, Wasserstein]
     stages += [Adam, Lbfgs, Epochs, Scales]
     return [

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nstflow.engine.resampling import canvas_of
+from nstflow.stages.loss import Region
 from nstflow.stages.tensorflow import Tensor, tf
-from nstflow.stages.types import PIXELS, Features, Image, Size
+from nstflow.stages.types import PIXELS, Features, Geometry, Image, Size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,8 +78,15 @@ def weights_of(alpha: Any, height: int, width: int) -> Tensor:
     return tf.where(total > 0, tf.math.divide_no_nan(cover, total), uniform)
 
 
+_RESIZED = Region("")
+
+
 def region_weights(
-    mask: NDArray[np.float32], size: Size, alpha: NDArray[np.float32] | None = None
+    mask: NDArray[np.float32],
+    size: Size,
+    alpha: NDArray[np.float32] | None = None,
+    region: Region = _RESIZED,
+    view: View | None = None,
 ) -> Tensor | None:
     """Return how much each position of a layer counts in a region, `(1, h, w, 1)`, with the sum 1.
 
@@ -86,19 +94,47 @@ def region_weights(
         mask: How much each pixel belongs to the region, `(h, w)`; it is resized to the layer.
         size: Height and width of the layer.
         alpha: How much each pixel of the image counts by itself, `(h, w)`.
+        region: How the mask reaches the layer.
+        view: What a position sees; needed for `edge: inside`.
 
     Returns:
         None if no position belongs to the region.
     """
-    both = [mask] if alpha is None else [mask, alpha]
-    if alpha is not None and alpha.shape == mask.shape:
-        both = [mask * alpha]
-    cover = tf.math.reduce_prod(
-        [tf.image.resize(each[None, ..., None], size, method="area") for each in both], axis=0
-    )
+    if alpha is not None and alpha.shape == mask.shape and region == Region(region.mask):
+        mask, alpha = mask * alpha, None
+    if region.edge == "inside":
+        assert view is not None  # noqa: S101 - a plan requires it
+        cover = _inside(mask, size, *view)
+    else:
+        cover = tf.image.resize(mask[None, ..., None], size, method="area")
+    if region.grow > 0:
+        cover = tf.nn.max_pool2d(cover, 2 * region.grow + 1, 1, "SAME")
+    elif region.grow < 0:
+        cover = -tf.nn.max_pool2d(-cover, 1 - 2 * region.grow, 1, "SAME")
+    if alpha is not None:
+        cover *= tf.image.resize(alpha[None, ..., None], size, method="area")
     total = tf.reduce_sum(cover)
     if not total > 0:
         return None
     if bool(tf.reduce_all(cover == cover[0, 0, 0, 0])):
         return weights_of(None, *size)  # to the bit what a term without a region has
     return cover / total
+
+
+View = tuple[Size, Geometry]
+"""What the positions of a layer see: height and width of the image, and the layer's geometry."""
+
+
+def _inside(mask: NDArray[np.float32], size: Size, image: Size, geometry: Geometry) -> Tensor:
+    """Return the least value of a mask that each position of a layer sees, `(1, h, w, 1)`."""
+    stride, reach = geometry.stride, geometry.reach
+    pixels = tf.image.resize(mask[None, ..., None], image, method="area")
+    needed = [positions * stride + reach for positions in size]
+    ends = [max(0, side - has) for side, has in zip(needed, image, strict=True)]
+    paddings = [(0, 0), (reach, ends[0]), (reach, ends[1]), (0, 0)]
+    seen = 1 - tf.pad(pixels, paddings, constant_values=1)
+    for axis in (1, 2):  # the maximum over a square is that over columns of that over rows
+        window, step = [1, 1, 1, 1], [1, 1, 1, 1]
+        window[axis], step[axis] = stride + 2 * reach, stride
+        seen = tf.nn.max_pool2d(seen, window, step, "VALID")
+    return 1 - seen[:, : size[0], : size[1]]

@@ -9,16 +9,16 @@ from types import MappingProxyType
 from typing import Any
 
 from nstflow.engine.features import NO_SEED, Network, describe, seed_of
-from nstflow.stages.loss import LossTerm
+from nstflow.stages.loss import LossTerm, Region
 from nstflow.stages.tensorflow import Tensor, tf
-from nstflow.stages.types import Features
+from nstflow.stages.types import Features, common_value
 
-Region = Mapping[str, Tensor]
+Weights = Mapping[str, Tensor]
 """Layer → how much each of its positions counts, `(1, h, w, 1)`, with the sum 1."""
 
 
 def make_target(
-    term: LossTerm, name: str, seed: int, features: Features, region: Region | None = None
+    term: LossTerm, name: str, seed: int, features: Features, region: Weights | None = None
 ) -> Any:
     """Return what a term keeps of its reference, or of a region of it."""
     drawn = seed_of(_term_seed(seed, name), 0)
@@ -40,7 +40,8 @@ class Objective:
         attributed: Gives a context to call the term of a name in, so that its errors name it.
         factors: Name → the factor of the term's weight, 1 by default. With 0 the term is not
             computed, and its loss is 0.
-        regions: Mask of the canvas → its weights, of each layer whose positions it tells apart.
+        regions: Region of the canvas, or None for the whole → its weights. Those of a layer that
+            are known to be equal are not used.
 
     Attributes:
         given: Tensors: the weights `(terms,)`, the seeds `(terms,)`, those of the regions, those of
@@ -57,7 +58,7 @@ class Objective:
         seed: int,
         attributed: Callable[[str], AbstractContextManager[None]],
         factors: Mapping[str, float] = MappingProxyType({}),
-        regions: Mapping[str, Region] = MappingProxyType({}),
+        regions: Mapping[Region | None, Weights] = MappingProxyType({}),
     ) -> None:
         self._network, self._attributed = network, attributed
         self._terms = {name: term.computing() for name, term in terms.items()}
@@ -71,8 +72,12 @@ class Objective:
         self._leaves = [_TENSOR if tf.is_tensor(leaf) else leaf for leaf in leaves]
         seeds = tf.constant([_term_seed(seed, name) for name in terms])
         scaled = [term.weight * factors.get(name, 1) for name, term in terms.items()]
-        self._regions = {mask: list(region) for mask, region in regions.items()}
-        masks = [weights for region in regions.values() for weights in region.values()]
+        uneven = {
+            region: {layer: x for layer, x in weights.items() if common_value(x) is None}
+            for region, weights in regions.items()
+        }
+        self._regions = {region: list(weights) for region, weights in uneven.items()}
+        masks = [weights for region in uneven.values() for weights in region.values()]
         self.given = (tf.constant(scaled, tf.float32), seeds, *masks, *tensors)
         self.kind = self._kind()
 
@@ -87,23 +92,23 @@ class Objective:
         weights, seeds, *tensors = given or self.given
         rest = iter(tensors)
         regions = {
-            mask: {layer: next(rest) for layer in layers} for mask, layers in self._regions.items()
+            each: {layer: next(rest) for layer in layers} for each, layers in self._regions.items()
         }
         leaves = [next(rest) if leaf is _TENSOR else leaf for leaf in self._leaves]
         targets = tf.nest.pack_sequence_as(self._nesting, leaves)
         with tf.GradientTape() as tape:
             tape.watch(canvas)
             features = describe(self._network, canvas)
-            parts: dict[str | None, Features] = {None: features}
-            for mask, region in regions.items():
-                parts[mask] = features.only(list(features), NO_SEED, region) if region else features
+            parts: dict[Region | None, Features] = {None: features}
+            for each, some in regions.items():
+                parts[each] = features.only(list(features), NO_SEED, some) if some else features
             losses = []
             for index, (name, term) in enumerate(self._terms.items()):
                 if name in self._skipped:
                     losses.append(tf.constant(0.0))
                     continue
                 with self._attributed(name):
-                    part = parts[term.masks[0]]
+                    part = parts[term.regions[0]]
                     own = part.only(list(term.shares), seed_of(seeds[index], step))
                     loss = tf.ensure_shape(term.score(own, targets[name]), ())
                     losses.append(weights[index] * loss)

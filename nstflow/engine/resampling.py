@@ -50,7 +50,9 @@ def resize_image(
     resized = image_of(resize_canvas(canvas_of(image), size, method, antialias=antialias))
     if image.alpha is None:
         return resized
-    alpha = resize_canvas(image.alpha[None, ..., None], size, method, antialias=antialias)
+    # the sharper filters would give pixels beyond the edge of what is opaque an opacity, too
+    smooth: ResizeMethod = method if method in ("nearest", "area") else "bilinear"
+    alpha = resize_canvas(image.alpha[None, ..., None], size, smooth, antialias=antialias)
     return Image(resized.pixels, _array(alpha[0, ..., 0]))
 
 

@@ -14,10 +14,10 @@ from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.recipe.attribution import Origin
 from nstflow.recipe.model import Recipe
 from nstflow.recipe.reader import Draft
-from nstflow.stages.loss import LossTerm
+from nstflow.stages.loss import LossTerm, Region
 from nstflow.stages.stage import Extractor, Loader, Preprocessor, Start
 from nstflow.stages.text import html_table
-from nstflow.stages.types import PIXELS, Asset, Cost, Phase, Size, scaled, size_text
+from nstflow.stages.types import PIXELS, Asset, Cost, Geometry, Phase, Size, scaled, size_text
 
 Ask = Callable[..., Any]
 """Calls a method of a stage; for the same stage and arguments, only once."""
@@ -25,6 +25,9 @@ Ask = Callable[..., Any]
 # Of the memory model, fitted to measured runs: TensorFlow, the compiler, and the factors of `Cost`
 # and of the optimizer's state.
 _EVERY_RUN, _MAPS, _SCRATCH, _STATES = 780_000_000, 1.5, 2.0, 2.0
+
+_ASPECT = 0.01
+"""By how much the aspect of a mask may differ from that of what it covers, besides rounding."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -123,6 +126,11 @@ class Plan:
 
         assets = [(asset.name, presence_text(asset)) for asset in self.assets]
         return html_table(self.recipe.name, self.recipe.summary, [*facts_of(self), *assets])
+
+
+def geometry_of(extractor: Extractor, layer: str) -> Geometry | None:
+    """Return how the positions of a layer, or the pixels, lie over the pixels, if it is known."""
+    return Geometry(1, 0) if layer == PIXELS else extractor.geometry(layer)
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -280,4 +288,28 @@ def _size_problems(
         with origin.asking("losses", name, into=problems):
             reference = None if term.image is None else sizes[term.image]
             term.check(sizes[start.like], reference)
+            settings = ("region", "image_region")
+            covered = (sizes[start.like], reference)
+            for setting, region, whole in zip(settings, term.regions, covered, strict=True):
+                if region is not None and whole is not None:
+                    _check_region(setting, region, sizes[region.mask], whole)
+                    _check_view(region, term, extractor)
     return problems
+
+
+def _check_region(setting: str, region: Region, mask: Size, whole: Size) -> None:
+    """Check that a mask has the aspect of the image that it covers, but for rounding."""
+    apart = abs(mask[0] * whole[1] / (mask[1] * whole[0]) - 1)
+    if apart > _ASPECT + 1 / min(*mask, *whole):
+        sizes = f"{size_text(mask)}, and what it covers {size_text(whole)}"
+        got = f"the mask '{region.mask}' has another shape: it is {sizes}."
+        hint = "A mask covers the whole image, so prepare both alike, or paint it on the image."
+        raise NstflowError(Problem("", setting, got, hint))
+
+
+def _check_view(region: Region, term: LossTerm, extractor: Extractor) -> None:
+    """Check that it is known what a position sees, if a region needs that."""
+    for layer in term.shares:
+        if region.edge == "inside" and geometry_of(extractor, layer) is None:
+            got = f"the extractor '{extractor.use}' does not say what a position of '{layer}' sees."
+            raise NstflowError(Problem("", "edge", got, "Write `edge: resize`."))

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 def facts_of(plan: Plan) -> Iterator[tuple[str, str]]:
     """Yield label and value of everything that a plan decides; its assets are left out."""
     recipe = plan.recipe
+    masks = {region.mask for term in plan.terms.values() for region in term.regions if region}
     for name, size in plan.sizes.items():
-        yield f"image {name}", f"{size_text(plan.sources[name])} → {size_text(size)}"
+        cover = f", a mask of {_cover(plan, name):.1%}" if name in masks else ""
+        yield f"image {name}", f"{size_text(plan.sources[name])} → {size_text(size)}{cover}"
     start = stage_text(recipe.start.model_dump(mode="json"))
     yield "canvas", f"{size_text(plan.canvas)}, starts as {start}"
     for name, term in plan.terms.items():
@@ -32,6 +34,13 @@ def facts_of(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.checkpoint_size is not None:
         yield "checkpoint", f"{plan.checkpoint_size / 1e6:,.1f} MB"
     yield "time", _time(plan)
+
+
+def _cover(plan: Plan, mask: str) -> float:
+    """Return which part of its image a mask covers, as loaded."""
+    with plan.recipe.asking("images", mask) as loader:
+        alpha = loader.load(plan.recipe.folder).alpha
+    return 1.0 if alpha is None else float(alpha.mean())
 
 
 def _steps(plan: Plan) -> str:

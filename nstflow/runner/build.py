@@ -13,7 +13,7 @@ from nstflow.plan import Plan
 from nstflow.recipe.attribution import check_type
 from nstflow.runner.cache import RunCache, hashes_of
 from nstflow.runner.masks import weights_in
-from nstflow.stages.loss import LossTerm
+from nstflow.stages.loss import LossTerm, Region
 from nstflow.stages.tensorflow import Tensor
 from nstflow.stages.types import (
     Features,
@@ -21,7 +21,6 @@ from nstflow.stages.types import (
     Phase,
     Size,
     State,
-    common_value,
     scaled,
     size_text,
 )
@@ -102,7 +101,7 @@ def build_objective(
         plan: The run's.
         phase: The phase.
         images: The prepared images at the scale of the phase.
-        masks: The prepared images, whose alpha is resized to each layer at once.
+        masks: The prepared images, whose alpha says where a loss counts.
         size: Height and width of the canvas in it.
         built: The network.
         shared: Where targets and programs are kept.
@@ -123,21 +122,76 @@ def build_objective(
         for name in [name for name in named if named[name] == image]:
             with plan.recipe.asking("losses", name):
                 term = computed[name].computing()
-                mask = term.masks[1]
-                region = None if mask is None else masks[mask]
-                known = (term, name, seed, pixels, key, region and _digest(region))
-                make = partial(_target, term, name, seed, features, region, images[image].alpha)
+                region = term.regions[1]
+                mask = None if region is None else masks[region.mask]
+                known = (term, name, seed, pixels, key, mask and _digest(mask))
+                make = partial(_target, plan, term, name, features, mask, images[image])
                 targets[name] = shared.targets.get(known, make)
-    regions: dict[str, dict[str, Tensor]] = {}
-    for name, term in computed.items():
-        if (mask := term.masks[0]) is not None:
-            describer = shared.descriptions.get((key, size), partial(Describer, network))
-            with plan.recipe.asking("losses", name):
-                weights = weights_in("region", term, masks[mask], describer.sizes(size))
-            uneven = {x: w for x, w in weights.items() if common_value(w) is None}
-            regions.setdefault(mask, {}).update(uneven)
+    regions = canvas_regions(plan, computed, images, masks, size, built, shared)
     attributed = partial(plan.recipe.asking, "losses")
     return Objective(network, plan.terms, targets, seed, attributed, phase.weights, regions)
+
+
+def canvas_regions(
+    plan: Plan,
+    terms: Mapping[str, LossTerm],
+    images: Mapping[str, Image],
+    masks: Mapping[str, Image],
+    size: Size,
+    built: BuiltNetwork,
+    shared: RunCache,
+) -> dict[Region | None, dict[str, Tensor]]:
+    """Return region of the canvas → layer → how much each position counts.
+
+    Where the image that gives the canvas its size is transparent, the canvas counts for nothing.
+
+    Raises:
+        NstflowError: A layer of a term has no position in its region.
+    """
+    from nstflow.engine.features import Describer, weights_of
+
+    alpha = images[plan.recipe.start.like].alpha
+    regions: dict[Region | None, dict[str, Tensor]] = {None: {}}
+    if alpha is None and not any(term.regions[0] for term in terms.values()):
+        return regions
+    describer = shared.descriptions.get((built.key, size), partial(Describer, built.network))
+    sizes = describer.sizes(size)
+    regions[None] = {layer: weights_of(alpha, *own) for layer, own in sizes.items()}
+    for name, term in terms.items():
+        if (region := term.regions[0]) is not None:
+            mask, extractor = masks[region.mask], plan.extractor
+            with plan.recipe.asking("losses", name):
+                weights = weights_in("region", term, region, mask, size, sizes, extractor, alpha)
+            regions.setdefault(region, {}).update(weights)
+    return regions
+
+
+def check_regions(
+    plan: Plan, images: Mapping[str, Image], built: BuiltNetwork, shared: RunCache
+) -> None:
+    """Check that each region has positions in each phase, before the first step.
+
+    Raises:
+        NstflowError: A layer of a term has no position in its region.
+    """
+    from nstflow.engine.features import Describer
+
+    if not any(any(term.regions) for term in plan.terms.values()):
+        return
+    for phase in plan.phases:
+        size, own = scaled(plan.canvas, phase.scale), at_scale(images, phase.scale)
+        canvas_regions(plan, plan.terms, own, images, size, built, shared)
+        for name, term in plan.terms.items():
+            if (region := term.regions[1]) is not None and term.image is not None:
+                image, mask = own[term.image], images[region.mask]
+                program = (built.key, image.size)
+                describer = shared.descriptions.get(program, partial(Describer, built.network))
+                sizes = describer.sizes(image.size)
+                with plan.recipe.asking("losses", name):
+                    weights_in(
+                        *("image_region", term, region, mask, image.size, sizes),
+                        *(plan.extractor, image.alpha),
+                    )
 
 
 def build_loop(
@@ -163,21 +217,23 @@ def build_loop(
 
 
 def _target(
+    plan: Plan,
     term: LossTerm,
     name: str,
-    seed: int,
     features: Callable[[], Features],
-    region: Image | None,
-    alpha: Any,
+    mask: Image | None,
+    image: Image,
 ) -> Any:
-    """Return what a term keeps of its reference, or of a region of it."""
+    """Return what a term keeps of its reference, or of the region of it that a mask says."""
     from nstflow.engine.objective import make_target
 
-    weights = None
-    if region is not None:
+    weights, region = None, term.regions[1]
+    if mask is not None and region is not None:
         sizes = {layer: features().size(layer) for layer in term.shares}
-        weights = weights_in("image_region", term, region, sizes, alpha)
-    return make_target(term, name, seed, features(), weights)
+        weights = weights_in(
+            *("image_region", term, region, mask, image.size, sizes, plan.extractor, image.alpha)
+        )
+    return make_target(term, name, plan.recipe.seed, features(), weights)
 
 
 def _digest(image: Image) -> bytes:

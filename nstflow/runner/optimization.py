@@ -18,6 +18,7 @@ from nstflow.runner.build import (
     build_loop,
     build_network,
     build_objective,
+    check_regions,
     first_canvas,
 )
 from nstflow.runner.cache import RunCache
@@ -131,6 +132,8 @@ class Optimization:
             images: The images, as the preprocessors left them.
         """
         self._images = images
+        self._network = build_network(self.plan, self._shared)
+        check_regions(self.plan, images, self._network, self._shared)
         index = self._now.phase if self._now else 0
         is_over = self._now is not None and self._is_over()
         self._loop = self._begin(index + is_over)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field
 
@@ -21,6 +21,24 @@ Normalize = Annotated[
     ),
 ]
 """A setting that makes a loss independent of how large the features of a network are."""
+
+Edge = Literal["resize", "inside"]
+"""How a mask reaches a layer; see `Region`."""
+
+
+class Region(NamedTuple):
+    """Where a loss counts.
+
+    Attributes:
+        mask: The image whose alpha is the mask.
+        edge: `resize`: the mask is resized to the layer. `inside`: a position counts by the least
+            value of the mask in its whole view; what is outside of the image is no obstacle.
+        grow: By how many positions of the layer the region then grows, or shrinks if negative.
+    """
+
+    mask: str
+    edge: Edge = "resize"
+    grow: int = 0
 
 
 class LossTerm(Stage):
@@ -65,12 +83,8 @@ class LossTerm(Stage):
         return self.model_copy(update={"weight": 1.0})
 
     @property
-    def masks(self) -> tuple[str | None, str | None]:
-        """The masks that limit the term: on the canvas, and on its image.
-
-        A term that uses `features.weights` can have the settings `region` and `image_region`, and
-        return them here.
-        """
+    def regions(self) -> tuple[Region | None, Region | None]:
+        """The regions that limit the term: on the canvas, and on its image. A `RegionTerm` can."""
         return None, None
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -93,7 +107,33 @@ class LossTerm(Stage):
         """
 
 
-class LocalTerm(LossTerm):
+class RegionTerm(LossTerm):
+    """A loss that uses `features.weights`, so that masks can limit it.
+
+    Derive a loss from `LocalTerm` or `StatisticTerm` if it is one: these use the weights.
+    """
+
+    region: MaskRef | None = Field(
+        None, description="A mask for the canvas: where this image is opaque, the loss counts."
+    )
+    edge: Edge = Field(
+        "resize",
+        description="Which positions of a layer are in a mask. resize: each as far as the mask"
+        " covers it; inside: only those that see nothing outside of it.",
+    )
+    grow: int = Field(
+        0, ge=-64, le=64, description="Positions of a layer by which to grow each region."
+    )
+
+    @property
+    def regions(self) -> tuple[Region | None, Region | None]:
+        """The regions on the canvas, and on the image if there is a setting `image_region`."""
+        masks = self.region, getattr(self, "image_region", None)
+        one, other = (None if m is None else Region(m, self.edge, self.grow) for m in masks)
+        return one, other
+
+
+class LocalTerm(RegionTerm):
     """A loss that each position has by itself: the weighted mean of a map.
 
     This class takes the mean over the positions and multiplies by the shares of the layers, so a
@@ -105,17 +145,6 @@ class LocalTerm(LossTerm):
 
     margin: ClassVar[int] = 0
 
-    region: MaskRef | None = Field(
-        None,
-        description="A mask for the canvas: where this image is opaque, the loss counts. Load it"
-        " with `transparency: weight`.",
-    )
-
-    @property
-    def masks(self) -> tuple[str | None, str | None]:
-        """The mask on the canvas."""
-        return self.region, None
-
     @abstractmethod
     def differences(self, features: Features, target: Any) -> Mapping[str, Tensor]:
         """Return layer → the loss of each position, `(1, h, w, 1)`."""
@@ -126,7 +155,7 @@ class LocalTerm(LossTerm):
         return self.total({layer: features.mean(layer, maps[layer]) for layer in features})
 
 
-class StatisticTerm(LossTerm):
+class StatisticTerm(RegionTerm):
     """A loss that compares statistics of the features, independent of their positions.
 
     This class flattens feature maps to weighted points and multiplies by the shares of the layers.
@@ -148,21 +177,9 @@ class StatisticTerm(LossTerm):
         "style",
         description="A group, a list of layers, or a mapping of layers to shares (factors).",
     )
-    region: MaskRef | None = Field(
-        None,
-        description="A mask for the canvas: where this image is opaque, the loss counts. Load it"
-        " with `transparency: weight`.",
-    )
     image_region: MaskRef | None = Field(
-        None,
-        description="A mask for `image`: where this image is opaque, `image` counts. Load it with"
-        " `transparency: weight`.",
+        None, description="A mask for `image`: where this image is opaque, `image` counts."
     )
-
-    @property
-    def masks(self) -> tuple[str | None, str | None]:
-        """The masks on the canvas and on the image."""
-        return self.region, self.image_region
 
     @abstractmethod
     def summarize(self, points: Tensor, weights: Tensor) -> Any:
@@ -176,7 +193,7 @@ class StatisticTerm(LossTerm):
         """Return the summary of each layer."""
         # Terms that differ only in these compute the same summary of the same points: two styles
         # share one summary of the canvas and one gradient pass.
-        skip = ("image", "image_region", "region", "layers", "weight")
+        skip = ("image", "image_region", "region", "edge", "grow", "layers", "weight")
         shared = [item for item in self if item[0] not in skip]
         return {
             layer: features.once(

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from nstflow import Image, LocalTerm, LossTerm, NstflowError, StatisticTerm, Tensor, tf
-from nstflow.engine.features import describe
+from nstflow import Image, LocalTerm, LossTerm, NstflowError, RegionTerm, StatisticTerm, Tensor, tf
+from nstflow.engine.features import describe, region_weights
 from nstflow.engine.objective import Objective, make_target
 from nstflow.engine.resampling import canvas_of
+from nstflow.stages.loss import Region
 from nstflow.testing.tiny import tiny_images
 
 _EPSILONS = (3e-2, 1e-2, 3e-3, 1e-3)
@@ -24,8 +25,8 @@ Score = Callable[[Tensor], Tensor]
 def check(term: LossTerm) -> None:
     """Check that a loss meets its contract, on smooth features of tiny images."""
     groups = {term.layers: ("tiny_1", "tiny_2")} if isinstance(term.layers, str) else {}
-    regions = {"region", "image_region"} & type(term).model_fields.keys()
-    term = term.with_shares(groups).model_copy(update=dict.fromkeys(regions))  # they name images
+    names = {"region", "image_region"} & type(term).model_fields.keys()
+    term = term.with_shares(groups).model_copy(update=dict.fromkeys(names))  # these name images
     title = type(term).__name__
     images = tiny_images()
     network = _Network(layer for layer in term.shares if layer != "image")
@@ -46,7 +47,7 @@ def check(term: LossTerm) -> None:
     _check_compiled(title, objective, canvas)
     if isinstance(term, StatisticTerm) and term.additive:
         _check_additive(title, term.computing(), canvas)
-    if "region" in type(term).model_fields:
+    if isinstance(term, RegionTerm):
         _check_region(title, term, network, canvas, target)
 
 
@@ -141,20 +142,30 @@ def _check_region(
     canvas: Tensor,
     target: Any,
 ) -> None:
-    """Check that what is right of a region has no influence, beyond the layers' reach."""
+    """Check a term in a region of everything, and in the left half, beyond the layers' reach."""
     margin = term.margin if isinstance(term, LocalTerm) else 0
-    region = {}
-    for layer in term.shares:
-        _, height, width, _ = {"image": canvas, **network(canvas)}[layer].shape
-        row = tf.cast(tf.range(width) < width // 2, tf.float32)
-        region[layer] = tf.tile(row[None, None, :, None], (1, height, 1, 1)) / (
-            height * tf.reduce_sum(row)
+    sizes = {
+        layer: tuple(x.shape[1:3]) for layer, x in {"image": canvas, **network(canvas)}.items()
+    }
+    left = np.zeros(sizes["image"], np.float32)
+    left[:, : left.shape[1] // 2] = 1
+
+    def evaluate(mask: Any, region: Region | None) -> tuple[Tensor, Tensor]:
+        weights = {layer: region_weights(mask, sizes[layer]) for layer in term.shares}
+        own = term.model_copy(update={"region": region and region.mask})
+        objective = Objective(
+            *(network, {"checked": own}, {"checked": target}, 0, _unattributed),
+            regions={None: {}, region: weights if region else {}},
         )
-    term = term.model_copy(update={"region": "left"})
-    objective = Objective(
-        network, {"checked": term}, {"checked": target}, 0, _unattributed, regions={"left": region}
+        result: tuple[Tensor, Tensor] = objective(canvas, tf.constant(1))
+        return result
+
+    plain, whole = evaluate(left, None), evaluate(np.ones_like(left), Region("it"))
+    assert all(bool(tf.reduce_all(a == b)) for a, b in zip(plain, whole, strict=True)), (
+        f"{title} in a region of everything is not what it is without one: take how much each"
+        " position counts from `features` alone."
     )
-    losses, gradient = objective(canvas, tf.constant(1))
+    losses, gradient = evaluate(left, Region("it"))
     _check_value(f"{title} in a region", losses, gradient)
     right = gradient[:, :, canvas.shape[2] // 2 + 2 * margin + 3 :]
     assert not bool(tf.reduce_any(right != 0)), (

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from nstflow import Image, Tensor, tf
-from nstflow.engine.features import Describer, describe, seed_of
+from nstflow.engine.features import Describer, describe, region_weights, seed_of
+from nstflow.stages.loss import Region
+from nstflow.stages.types import Geometry, Size
 
 
 def network(canvas: Tensor) -> Mapping[str, Tensor]:
@@ -110,3 +112,46 @@ def test_a_seed_is_two_whole_numbers(step: object) -> None:
     seed = seed_of(2**31 - 1, step)
     assert seed.dtype == tf.int32
     assert seed.numpy().tolist() == [2**31 - 1, int(step)]
+
+
+# regions
+
+
+@pytest.mark.parametrize(
+    ("image", "geometry"),
+    [((32, 40), Geometry(4, 10)), ((33, 43), Geometry(4, 3)), ((9, 7), Geometry(1, 1))],
+)
+def test_inside_is_the_least_value_in_view(image: Size, geometry: Geometry) -> None:
+    """Computed position by position; what is outside of the image is no obstacle."""
+    mask = np.random.default_rng(0).random(image, np.float32) * 0.5 + 0.5
+    stride, reach = geometry.stride, geometry.reach
+    size = image[0] // stride, image[1] // stride
+    least = [
+        [
+            mask[
+                max(0, y * stride - reach) : y * stride + stride + reach,
+                max(0, x * stride - reach) : x * stride + stride + reach,
+            ].min()
+            for x in range(size[1])
+        ]
+        for y in range(size[0])
+    ]
+    weights = region_weights(mask, size, region=Region("m", "inside"), view=(image, geometry))
+    np.testing.assert_allclose(weights[0, ..., 0], np.array(least) / np.sum(least), rtol=1e-4)
+
+
+def test_a_region_grows_and_shrinks_by_positions() -> None:
+    mask = np.zeros((7, 7), np.float32)
+    mask[2:5, 2:5] = 1
+    for grow, rows in ((0, 3), (1, 5), (2, 7), (-1, 1)):
+        weights = np.asarray(region_weights(mask, (7, 7), region=Region("m", "resize", grow)))
+        assert np.count_nonzero(weights) == rows**2
+        assert weights.sum() == pytest.approx(1)
+    assert region_weights(mask, (7, 7), region=Region("m", "resize", -2)) is None
+
+
+def test_what_is_transparent_does_not_grow_into_a_region() -> None:
+    mask, alpha = np.zeros((2, 1, 4), np.float32)
+    mask[:, 0], alpha[:, :2] = 1, 1
+    weights = region_weights(mask, (1, 4), alpha, Region("m", "resize", 2))
+    np.testing.assert_allclose(np.asarray(weights)[0, 0, :, 0], [0.5, 0.5, 0, 0])

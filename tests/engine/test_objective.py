@@ -11,6 +11,7 @@ from pydantic import Field
 from nstflow import Features, Image, Layers, LocalTerm, LossTerm, StatisticTerm, Tensor, tf
 from nstflow.engine.features import Describer
 from nstflow.engine.objective import Objective, make_target
+from nstflow.stages.loss import Region
 
 PIXELS = np.random.default_rng(0).random((1, 4, 6, 3), np.float32)
 
@@ -298,7 +299,8 @@ def test_terms_of_regions_see_their_own(kind: type[LocalTerm | StatisticTerm]) -
     """And share what they keep with the terms of the same region alone."""
     top, left = np.zeros((2, 1, 4, 6, 1), np.float32)
     top[:, :2], left[:, :, :3] = 1 / 12, 1 / 12
-    regions = {"top": {"image": tf.constant(top)}, "left": {"image": tf.constant(left)}}
+    masks = {"top": {"image": tf.constant(top)}, "left": {"image": tf.constant(left)}}
+    regions = {None: {}, **{Region(name): each for name, each in masks.items()}}
     terms = {str(region): kind(region=region) for region in (None, "top", "left")}
     zero = {"image": tf.zeros(3)}
     evaluate = Objective(None, terms, dict.fromkeys(terms, zero), 0, anyone, regions=regions)
@@ -314,7 +316,7 @@ def test_another_mask_of_the_same_size_shares_the_program() -> None:
     def objective(*weights: float) -> Objective:
         region = {"image": tf.constant(np.float32(weights).reshape(1, 1, 2, 1))}
         terms = {"a": Local(region="it")}
-        return Objective(None, terms, {"a": None}, 0, anyone, regions={"it": region})
+        return Objective(None, terms, {"a": None}, 0, anyone, regions={Region("it"): region})
 
     one, other = objective(0.25, 0.75), objective(1, 0)
     assert one.kind == other.kind

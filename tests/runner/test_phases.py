@@ -311,9 +311,9 @@ def test_a_region_of_the_style_is_what_a_crop_of_it_is(run: Any) -> None:
     ("settings", "what", "words"),
     [
         (["images.right.share=0", "losses.look.region=right"], "losses.look.region",
-         "no position of the layer 'image' is in the mask 'right'"),
+         "no position of the layer 'image' is in the mask 'right'."),
         (["images.half.share=0", "losses.look.image_region=half"], "losses.look.image_region",
-         "no position of the layer 'image' is in the mask 'half'"),
+         "no position of the layer 'image' is in the mask 'half'."),
         (["images.right.opaque=true", "losses.keep.region=right"], "losses.keep.region",
          "the image 'right' has no transparency"),
         (["losses.keep.region=rihgt"], "losses.keep.region", "no image is called 'rihgt'"),
@@ -354,18 +354,85 @@ def test_runs_that_share_compute_their_own_terms(run: Any) -> None:
         assert together.history["total"] == alone.history["total"]
 
 
-def test_a_transparent_file_is_a_mask(
+def test_a_file_is_a_mask_or_an_image_is_not(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loaded with `transparency: weight`; as it is by default, it has no alpha."""
+    """By its opacity; an image that is loaded as usual has none."""
     monkeypatch.chdir(tmp_path)
     alpha = np.zeros((32, 24), np.uint8)
     alpha[:, 12:] = 255
     PIL.Image.merge("LA", [PIL.Image.fromarray(x) for x in (alpha, alpha)]).save(tmp_path / "m.png")
-    mask = "images.right={use: file, path: m.png, transparency: weight}"
-    painted = run(mask, "losses.look.region=right", out="painted")
+    painted = run("images.right={use: mask, path: m.png}", "losses.look.region=right", out="file")
     ramp = run("losses.look.region=right", out="ramp")
     assert painted.image.pixels.tobytes() == ramp.image.pixels.tobytes()
-    wanted = pytest.raises(NstflowError, match="load it with transparency: weight")
+    wanted = pytest.raises(NstflowError, match="Load it with `use: mask`")
     with pytest.warns(NstflowWarning, match="flattened"), wanted:
         run("images.right={use: file, path: m.png}", "losses.look.region=right", out="white")
+
+
+def test_only_what_sees_nothing_outside_counts(run: Any) -> None:
+    """`block1_conv1` sees one pixel around its own, so the border of the region has no say."""
+    settings = ("losses.look.region=right", "losses.look.layers=[block1_conv1]")
+    alone = (*settings, "losses.keep.weight=0", "schedule.steps=[1]", "schedule.scales=[1]")
+    start = run(*alone, "losses.look.weight=0", out="start").image.pixels
+    moved = [
+        np.flatnonzero(np.any(run(*alone, *more, out=name).image.pixels != start, axis=(0, 2)))
+        for name, more in (
+            ("resize", ()),
+            ("inside", ("losses.look.edge=inside",)),
+            ("shrunk", ("losses.look.edge=inside", "losses.look.grow=-2")),
+            ("grown", ("losses.look.grow=3",)),
+        )
+    ]
+    assert [(columns.min(), columns.max()) for columns in moved] == [
+        *((11, 23), (12, 23), (14, 23), (8, 23)),
+    ]
+
+
+def test_a_region_that_a_deep_layer_misses_names_a_size_that_would_do(run: Any) -> None:
+    """In any phase, before the first step."""
+    settings = [
+        *("losses.look.region=right", "losses.look.edge=inside", "images.right.share=0.375"),
+        *("losses.look.layers=[image, block2_conv1]", "schedule.scales=[1, 0.5]"),
+    ]
+    seen = Canvases()
+    with pytest.raises(NstflowError) as caught:
+        run(*settings, observers=[seen])
+    (problem,) = caught.value.problems
+    assert (problem.got, seen.seen) == (
+        "no position of the layer 'block2_conv1' is in the mask 'right'.",
+        [],
+    )
+    side = int(problem.hint.split("longest side of ")[1].split()[0])
+    larger = "preprocess=[{use: resize, longest_side: %d, only: [content, right]}]"
+    run(*settings, larger % (2 * side), "schedule.steps=[1, 1]", out="larger")
+    with pytest.raises(NstflowError, match="no position of the layer"):
+        run(*settings, larger % side, "schedule.steps=[1, 1]", out="not_larger")
+
+
+@pytest.mark.parametrize(
+    ("settings", "what", "words"),
+    [
+        (["images.right.width=36", "losses.look.region=right"], "losses.look.region",
+         "the mask 'right' has another shape: it is 36×32, and what it covers 24×32."),
+        (["images.half.width=12", "losses.look.image_region=half"], "losses.look.image_region",
+         "the mask 'half' has another shape: it is 12×16, and what it covers 16×16."),
+    ],
+)  # fmt: skip
+def test_a_mask_of_another_shape(run: Any, settings: list[str], what: str, words: str) -> None:
+    with pytest.raises(NstflowError) as caught:
+        run(*settings)
+    (problem,) = caught.value.problems
+    assert what in f"{problem.where} {problem.what}"
+    assert problem.got == words
+
+
+def test_where_the_content_is_transparent_nothing_counts(run: Any) -> None:
+    """Also within a region, as far as the layers see."""
+    settings = ("images.content={use: ramp}", "schedule.steps=[3]", "schedule.scales=[1]")
+    start = run(*settings, "losses.keep.weight=0", "losses.look.weight=0", out="start").image
+    regions = ((), ("losses.look.region=whole", "images.whole={use: ramp, share: 1}"))
+    for name, more in zip(("none", "whole"), regions, strict=True):
+        pixels = run(*settings, *more, out=name).image.pixels
+        np.testing.assert_array_equal(pixels[:, :11], start.pixels[:, :11])
+        assert np.abs(pixels[:, 12:] - start.pixels[:, 12:]).min() > 0

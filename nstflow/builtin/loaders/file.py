@@ -36,17 +36,17 @@ class File(Loader):
     )
     transparency: Literal["white", "weight"] = Field(
         "white",
-        description="white: put the image on white; weight: the same, and style losses count each"
-        " position by its opacity. Masks need weight.",
+        description="white: put the image on white; weight: the same, and losses count each"
+        " position by its opacity.",
     )
 
     def size(self, folder: Path) -> Size:
         """Return `(height, width)` after EXIF orientation, from the header alone."""
-        return header_size(self._file(folder), self.max_megapixels)
+        return header_size(self.found(folder), self.max_megapixels)
 
     def load(self, folder: Path) -> Image:
         """Decode the file."""
-        path = self._file(folder)
+        path = self.found(folder)
         header_size(path, self.max_megapixels)
         pixels, alpha = decode(path)
         if alpha is None:
@@ -57,7 +57,8 @@ class File(Loader):
         warnings.warn(f"{path.name} is transparent: flattened on white", NstflowWarning, 2)
         return Image(pixels)
 
-    def _file(self, folder: Path) -> Path:
+    def found(self, folder: Path) -> Path:
+        """Return the path of the file, which exists."""
         try:
             path = folder / self.path.expanduser()
             if path.is_file():

@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from nstflow import Features, ImageRef, Layers, LossTerm, MaskRef, Tensor, hookimpl, tf
+from nstflow import Features, ImageRef, Layers, LossTerm, MaskRef, RegionTerm, Tensor, hookimpl, tf
 
 Cloud = tuple[Tensor, Tensor | None]
 Count = Annotated[int, Field(ge=1, le=4096)]
 
 
-class SlicedWasserstein(LossTerm):
+class SlicedWasserstein(RegionTerm):
     """Match the distribution of the features, independent of their positions.
 
     The points of a layer are F `(n, c)` in the canvas and S `(m, c)` in the reference. They are
@@ -44,15 +44,8 @@ class SlicedWasserstein(LossTerm):
         "style",
         description="A group, a list of layers, or a mapping of layers to shares (factors).",
     )
-    region: MaskRef | None = Field(
-        None,
-        description="A mask for the canvas: where this image is opaque, the loss counts. Load it"
-        " with `transparency: weight`.",
-    )
     image_region: MaskRef | None = Field(
-        None,
-        description="A mask for `image`: where this image is opaque, `image` counts. Load it with"
-        " `transparency: weight`.",
+        None, description="A mask for `image`: where this image is opaque, `image` counts."
     )
     directions: Count | Literal["axes"] | None = Field(
         None,
@@ -61,11 +54,6 @@ class SlicedWasserstein(LossTerm):
     positions: int = Field(
         4096, ge=1, le=2**24, description="Maximum number of points of a layer per step."
     )
-
-    @property
-    def masks(self) -> tuple[str | None, str | None]:
-        """The masks on the canvas and on the image; their weights are those of the points."""
-        return self.region, self.image_region
 
     def target(self, features: Features) -> Any:
         """Return the points of each layer, and their weights where these differ."""
