@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any
@@ -11,18 +11,36 @@ from typing import Any
 from nstflow.engine.features import NO_SEED, Network, describe, seed_of
 from nstflow.stages.loss import LossTerm, Region
 from nstflow.stages.tensorflow import Tensor, tf
-from nstflow.stages.types import Features, common_value
+from nstflow.stages.types import Features, common_value, joined
 
 Weights = Mapping[str, Tensor]
 """Layer → how much each of its positions counts, `(1, h, w, 1)`, with the sum 1."""
 
 
 def make_target(
-    term: LossTerm, name: str, seed: int, features: Features, region: Weights | None = None
+    term: LossTerm,
+    name: str,
+    seed: int,
+    features: Features,
+    region: Weights | None = None,
+    more: Sequence[tuple[Features, float]] = (),
 ) -> Any:
-    """Return what a term keeps of its reference, or of a region of it."""
+    """Return what a term keeps of its reference, or of a region of it.
+
+    Args:
+        term: The term.
+        name: Its name.
+        seed: The recipe's.
+        features: Of its image.
+        region: The weights of a region of the image.
+        more: The features of images that are mixed with it, and their shares.
+    """
     drawn = seed_of(_term_seed(seed, name), 0)
-    return term.target(features.only(list(term.shares), drawn, region))
+    own = features.only(list(term.shares), drawn, region)
+    if more:
+        others = [(each.only(list(term.shares), drawn), share) for each, share in more]
+        own = joined([(own, 1 - sum(share for _, share in more)), *others])
+    return term.target(own)
 
 
 class Objective:

@@ -91,9 +91,10 @@ class Plan:
         gets; and of the canvas and the optimizer's state, before and after a dispatch. The factors
         were fitted to measured runs (docs/performance.md).
         """
-        images = {self.recipe.start.like, *(term.image for term in self.terms.values())}
+        used = (image for term in self.terms.values() for image in term.references)
+        images = {self.recipe.start.like, *used}
         peaks = []
-        for size in {self.canvas, *(self.sizes[name] for name in images if name is not None)}:
+        for size in {self.canvas, *(self.sizes[name] for name in images)}:
             cost = self.extractor.cost(self.layers, size)
             if cost is None or cost.constants is None or cost.maps is None or cost.scratch is None:
                 return None
@@ -274,7 +275,7 @@ def _size_problems(
     """Check the sizes of a phase with the extractor and the terms."""
     problems: list[Problem] = []
     # these pass through the network: the canvas, and the references of terms
-    described = {start.like, *(term.image for term in terms.values())} - {None}
+    described = {start.like, *(image for term in terms.values() for image in term.references)}
     with origin.asking("extractor") as extractor:
         for name in [name for name in sizes if name in described]:
             try:

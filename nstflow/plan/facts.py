@@ -25,7 +25,9 @@ def facts_of(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "canvas", f"{size_text(plan.canvas)}, starts as {start}"
     for name, term in plan.terms.items():
         layers = ", ".join(f"{share:.3g} {layer}" for layer, share in term.shares.items())
-        yield f"loss {name}", f"{term.weight:g} × {term.use} of {layers}"
+        shares = [f"{share:.0%} {image}" for image, share in term.references.items()]
+        mixed = f", with {', '.join(shares)}" if shares[1:] else ""
+        yield f"loss {name}", f"{term.weight:g} × {term.use} of {layers}{mixed}"
     yield "optimizer", stage_text(recipe.optimizer.model_dump(mode="json"))
     yield "steps", _steps(plan)
     yield "arithmetic", _arithmetic(plan)

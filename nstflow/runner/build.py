@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,6 @@ def build_objective(
         built: The network.
         shared: Where targets and programs are kept.
     """
-    from nstflow.engine.features import Describer
     from nstflow.engine.objective import Objective
 
     seed, network, key = plan.recipe.seed, built.network, built.key
@@ -115,17 +114,17 @@ def build_objective(
     named = {name: term.image for name, term in computed.items() if term.image is not None}
     for image in dict.fromkeys(named.values()):
         # one image at a time: the features of a large one fill the memory
-        program = (key, images[image].size)
-        describer = shared.descriptions.get(program, partial(Describer, network))
-        features = cache(partial(describer, images[image]))
-        pixels = _digest(images[image])
+        features = cache(partial(_described, built, shared, images[image]))
         for name in [name for name in named if named[name] == image]:
             with plan.recipe.asking("losses", name):
                 term = computed[name].computing()
                 region = term.regions[1]
                 mask = None if region is None else masks[region.mask]
-                known = (term, name, seed, pixels, key, mask and _digest(mask))
-                make = partial(_target, plan, term, name, features, mask, images[image])
+                more = {each: images[each] for each in term.references if each != image}
+                pixels = [_digest(each) for each in (images[image], *more.values())]
+                known = (term, name, seed, tuple(pixels), key, mask and _digest(mask))
+                others = partial(_mixed_in, term, more, built, shared)
+                make = partial(_target, plan, term, name, features, mask, images[image], others)
                 targets[name] = shared.targets.get(known, make)
     regions = canvas_regions(plan, computed, images, masks, size, built, shared)
     attributed = partial(plan.recipe.asking, "losses")
@@ -223,8 +222,9 @@ def _target(
     features: Callable[[], Features],
     mask: Image | None,
     image: Image,
+    others: Callable[[], Sequence[tuple[Features, float]]],
 ) -> Any:
-    """Return what a term keeps of its reference, or of the region of it that a mask says."""
+    """Return what a term keeps of its references, or of the region of the first in a mask."""
     from nstflow.engine.objective import make_target
 
     weights, region = None, term.regions[1]
@@ -233,7 +233,25 @@ def _target(
         weights = weights_in(
             *("image_region", term, region, mask, image.size, sizes, plan.extractor, image.alpha)
         )
-    return make_target(term, name, plan.recipe.seed, features(), weights)
+    return make_target(term, name, plan.recipe.seed, features(), weights, others())
+
+
+def _described(built: BuiltNetwork, shared: RunCache, image: Image) -> Features:
+    """Return the features of an image."""
+    from nstflow.engine.features import Describer
+
+    program = (built.key, image.size)
+    features: Features = shared.descriptions.get(program, partial(Describer, built.network))(image)
+    return features
+
+
+def _mixed_in(
+    term: LossTerm, images: Mapping[str, Image], built: BuiltNetwork, shared: RunCache
+) -> list[tuple[Features, float]]:
+    """Return the features of the images that a term mixes with its own, and their shares."""
+    return [
+        (_described(built, shared, image), term.references[name]) for name, image in images.items()
+    ]
 
 
 def _digest(image: Image) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nstflow.stages.stage import ImageRef, Layers, MaskRef, Stage
 from nstflow.stages.tensorflow import Tensor, tf
@@ -81,6 +81,11 @@ class LossTerm(Stage):
         So runs that differ only in their weights share one compiled program.
         """
         return self.model_copy(update={"weight": 1.0})
+
+    @property
+    def references(self) -> Mapping[str, float]:
+        """The images that make the target → their shares in it, with the sum 1; `image` first."""
+        return {} if self.image is None else {self.image: 1.0}
 
     @property
     def regions(self) -> tuple[Region | None, Region | None]:
@@ -160,7 +165,7 @@ class StatisticTerm(RegionTerm):
 
     This class flattens feature maps to weighted points and multiplies by the shares of the layers.
     A subclass has only two methods, `summarize` and `distance`. A summary may depend on the points,
-    their weights and the settings of the term, except `image`, `layers`, `weight` and the regions:
+    their weights and the settings of the term, except those of images, layers, weight and regions:
     terms that differ only in these share one summary. A loss that uses random numbers derives from
     `LossTerm` instead, and uses `features.points` and `features.seed`.
 
@@ -180,6 +185,25 @@ class StatisticTerm(RegionTerm):
     image_region: MaskRef | None = Field(
         None, description="A mask for `image`: where this image is opaque, `image` counts."
     )
+    blend: dict[ImageRef, Annotated[float, Field(gt=0)]] = Field(
+        {},
+        description="More images whose statistics are mixed into one target with those of `image`:"
+        " name: how much it counts, where `image` counts 1.",
+    )
+
+    @model_validator(mode="after")
+    def _require_additive(self) -> Self:
+        if self.blend and not self.additive:
+            raise ValueError("`blend` needs a loss whose statistics are means over the positions")
+        if self.image in self.blend:
+            raise ValueError(f"`blend` names '{self.image}', which is `image`: it counts 1")
+        return self
+
+    @property
+    def references(self) -> Mapping[str, float]:
+        """`image` and the images of `blend` → their shares in the target, with the sum 1."""
+        parts = {self.image: 1.0, **self.blend}
+        return {name: part / sum(parts.values()) for name, part in parts.items()}
 
     @abstractmethod
     def summarize(self, points: Tensor, weights: Tensor) -> Any:
@@ -193,7 +217,7 @@ class StatisticTerm(RegionTerm):
         """Return the summary of each layer."""
         # Terms that differ only in these compute the same summary of the same points: two styles
         # share one summary of the canvas and one gradient pass.
-        skip = ("image", "image_region", "region", "edge", "grow", "layers", "weight")
+        skip = ("image", "blend", "image_region", "region", "edge", "grow", "layers", "weight")
         shared = [item for item in self if item[0] not in skip]
         return {
             layer: features.once(

@@ -1,4 +1,6 @@
-"""Paint the style images of the recipes: `python recipes/images/paint.py [--size 800] [NAME ...]`.
+"""Paint the styles and masks of the recipes.
+
+Run `python recipes/images/paint.py [--size 800] [NAME ...]`.
 
 Every picture has fixed seeds, so painting it again writes the same pixels.
 """
@@ -7,7 +9,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from painters import ink, mosaic, planes, swirls, woodblock
+from painters import ink, masks, mosaic, planes, swirls, woodblock
 from PIL import Image
 
 PAINTERS: dict[str, Callable[[int], Image.Image]] = {
@@ -16,6 +18,8 @@ PAINTERS: dict[str, Callable[[int], Image.Image]] = {
     "mosaic": mosaic.paint,
     "planes": planes.paint,
     "ink": ink.paint,
+    "cup": masks.cup,
+    "head": masks.head,
 }
 
 
