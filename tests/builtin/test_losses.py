@@ -13,6 +13,7 @@ from nstflow.builtin.losses.gram import Gram
 from nstflow.builtin.losses.mean_std import MeanStd
 from nstflow.builtin.losses.total_variation import TotalVariation
 from nstflow.builtin.losses.wasserstein import Wasserstein
+from nstflow.engine.objective import make_target
 from nstflow.testing import check_stage
 
 Maps = Mapping[str, NDArray[np.float64]]
@@ -460,3 +461,55 @@ def test_features_that_are_all_0(stage: type[LossTerm]) -> None:
 )
 def test_other_settings_pass_the_check(stage: type[LossTerm], settings: dict[str, object]) -> None:
     check_stage(stage, **settings)
+
+
+# several styles in one target
+
+
+def test_mixed_styles_pull_as_their_sum_does() -> None:
+    """Σ pₖ |G - Aₖ|² is |G - A|² and a constant, where A = Σ pₖ Aₖ: Σ pₖ |Aₖ - A|²."""
+    shapes = {"deep": (3, 4, 6)}
+    canvas, one, two = (features(maps(seed, shapes)) for seed in (1, 2, 3))
+    other = features(maps(4, {"deep": (2, 5, 6)}))  # of another size
+    term = Gram(image="one", blend={"two": 0.5, "other": 2.5}, layers={"deep": 1.0})
+    assert term.references == {"one": 0.25, "two": 0.125, "other": 0.625}
+    more = [(two, 0.125), (other, 0.625)]
+    shares = [0.25, 0.125, 0.625]
+    alone = [make_target(term, "a", 0, each) for each in (one, two, other)]
+    mixed = make_target(term, "a", 0, one, None, more)
+    mean = sum(share * each["deep"].numpy() for share, each in zip(shares, alone, strict=True))
+    np.testing.assert_allclose(mixed["deep"], mean, rtol=1e-5, atol=1e-6)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(canvas["deep"])
+        loss = term.score(canvas, mixed)
+        total = tf.add_n([p * term.score(canvas, a) for p, a in zip(shares, alone, strict=True)])
+    gradients = [tape.gradient(each, canvas["deep"]).numpy() for each in (loss, total)]
+    apart = np.linalg.norm(gradients[0] - gradients[1])
+    assert apart <= 1e-6 * np.linalg.norm(gradients[1])
+    constant = [p * np.mean((a["deep"] - mean) ** 2) for p, a in zip(shares, alone, strict=True)]
+    assert float(total - loss) == pytest.approx(sum(constant), rel=1e-4)
+
+
+def test_mixed_gaussians_are_that_of_all_their_points() -> None:
+    """Not the mean of two Gaussians: the difference of the styles' means is in the covariance."""
+    one, two = maps(1, {"deep": (4, 4, 3)}), maps(2, {"deep": (4, 4, 3)})
+    both = {"deep": np.concatenate([one["deep"], two["deep"]])}
+    term = Wasserstein(image="one", blend={"two": 1}, layers={"deep": 1.0})
+    mixed = make_target(term, "a", 0, features(one), None, [(features(two), 0.5)])
+    for got, wanted in zip(
+        *(tf.nest.flatten(x) for x in (mixed, term.target(features(both)))), strict=True
+    ):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"blend": {"two": 1}, "scale": "sum"}, "`blend` needs a loss whose statistics are means"),
+        ({"blend": {"one": 1}}, "`blend` names 'one', which is `image`"),
+        ({"blend": {"two": 0}}, "greater than 0"),
+    ],
+)
+def test_what_can_not_be_mixed(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Gram(image="one", **settings)

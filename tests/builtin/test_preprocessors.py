@@ -33,6 +33,13 @@ def test_resize_makes_the_size_that_it_says(size: Size, longest: int) -> None:
     assert stage.apply(picture(size), {}).size == (height, width)
 
 
+def test_the_scale_is_a_factor_on_the_longest_side() -> None:
+    assert Resize(longest_side=512, scale=0.5).size((600, 800)) == (192, 256)
+    assert Resize(longest_side=100, scale=2.006).size((30, 60)) == (100, 201)
+    assert Resize(longest_side=100, scale=2, enlarge=False).size((30, 60)) == (30, 60)
+    assert Resize(longest_side=1, scale=0.1).size((4, 4)) == (1, 1)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("antialias", [True, False])
 @pytest.mark.parametrize(("size", "longest"), [((1, 1), 7), ((31, 20), 9), ((5, 8), 24)])
