@@ -40,11 +40,29 @@ def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
 
 
 def finish(recipe: Recipe, image: Image, images: Mapping[str, Image]) -> Image:
-    """Return the picture after postprocessing; `images` are the prepared ones."""
+    """Return the picture after postprocessing; `images` are the prepared ones.
+
+    It is transparent where the image is whose size it has.
+    """
+    image = _with_alpha(image, images[recipe.start.like])
     for index in range(len(recipe.postprocess)):
         with recipe.asking("postprocess", index) as stage:
             image = check_type(stage.apply(image, images), Image, "apply()")
     return image
+
+
+def _with_alpha(image: Image, like: Image) -> Image:
+    """Return the picture with the opacity of an image, put on white."""
+    import numpy as np
+
+    from nstflow.engine.resampling import resize_image
+
+    if like.alpha is None:
+        return image
+    alpha = resize_image(like, image.size).alpha
+    assert alpha is not None  # noqa: S101 - as that of the image
+    # where it is opaque by a, no colour on white is darker than 1 - a
+    return Image(np.maximum(image.pixels, 1 - alpha[..., None]), alpha)
 
 
 def write(result: Result, directory: RunDirectory) -> Sequence[Path]:

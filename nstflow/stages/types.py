@@ -42,8 +42,9 @@ class Image:
 
     Attributes:
         pixels: RGB, float32 `(height, width, 3)`, each value in [0, 1], sRGB encoded.
-        alpha: Opacity, float32 `(height, width)` in [0, 1], or None for an opaque image. Statistics
-            of the image's features use it as the weight of each position.
+        alpha: Opacity, float32 `(height, width)` in [0, 1], or None for an opaque image, whose
+            pixels are then as seen on white. Statistics of the image's features use it as the
+            weight of each position. The picture has that of the image `start.like`.
 
     Raises:
         ValueError: The arrays have a wrong shape or type, or values outside [0, 1].

@@ -69,8 +69,7 @@ def test_a_palette_with_transparency(transparent: int | bytes, tmp_path: Path) -
     picture = PIL.Image.fromarray(indices)
     picture.putpalette(palette.tobytes())
     picture.save(tmp_path / "a.png", transparency=transparent)
-    with pytest.warns(NstflowWarning, match=r"a\.png is transparent"):
-        image = load("a.png", tmp_path)
+    image = load("a.png", tmp_path)
     expected = on_white(palette[indices] / 255, opacity[indices])
     np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
 
@@ -93,22 +92,20 @@ def test_inks_mix_as_if_printed(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp"])
-def test_alpha_is_flattened_on_white_and_said(mode: str, name: str, tmp_path: Path) -> None:
+def test_alpha_is_flattened_on_white(mode: str, name: str, tmp_path: Path) -> None:
     colours = BYTES[..., :3] if mode == "RGBA" else BYTES[..., :1].repeat(3, -1)
     bands = [*range(3), 3] if mode == "RGBA" else [0, 3]
     picture = PIL.Image.frombytes(mode, (14, 9), BYTES[..., bands].tobytes())
     picture.save(tmp_path / name, **({"lossless": True, "exact": True} if "webp" in name else {}))
-    with pytest.warns(NstflowWarning, match="transparent: flattened on white"):
-        image = load(name, tmp_path)
+    image = load(name, tmp_path, transparency="white")
     assert image.alpha is None
     expected = on_white(colours / 255, BYTES[..., 3] / 255)
     np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
 
 
-def test_alpha_is_kept_where_it_weighs(tmp_path: Path) -> None:
-    """No warning: nothing is lost."""
+def test_alpha_is_kept(tmp_path: Path) -> None:
     PIL.Image.fromarray(BYTES).save(tmp_path / "a.png")
-    image = load("a.png", tmp_path, transparency="weight")
+    image = load("a.png", tmp_path)
     assert image.alpha is not None
     np.testing.assert_array_equal(image.alpha, np.float32(BYTES[..., 3]) / np.float32(255))
     expected = on_white(BYTES[..., :3] / 255, BYTES[..., 3] / 255)
@@ -136,8 +133,8 @@ def test_an_image_that_nowhere_counts_is_white(tmp_path: Path) -> None:
     hidden = BYTES.copy()
     hidden[..., 3] = 0
     PIL.Image.fromarray(hidden).save(tmp_path / "a.png")
-    with pytest.warns(NstflowWarning, match="flattened"):
-        image = load("a.png", tmp_path, transparency="weight")
+    with pytest.warns(NstflowWarning, match="transparent everywhere: it is read as white"):
+        image = load("a.png", tmp_path)
     assert image.alpha is None
     np.testing.assert_array_equal(image.pixels, 1)
 
@@ -258,8 +255,7 @@ def test_colours_multiplied_by_alpha_already_are_not_again(
     stored[0, 0] = 0  # nothing at all is white
     options = {"photometric": "rgb", "extrasamples": ["assocalpha"]}
     tifffile.imwrite(tmp_path / "a.tif", stored, **options)
-    with pytest.warns(NstflowWarning, match="flattened"):
-        image = load("a.tif", tmp_path)
+    image = load("a.tif", tmp_path)
     np.testing.assert_allclose(image.pixels[1, 1], [1, 0.5, 0.5], atol=3e-3)
     np.testing.assert_array_equal(image.pixels[0, 0], 1)
 

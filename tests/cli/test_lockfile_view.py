@@ -59,7 +59,7 @@ def test_run_and_its_picture_say_how_they_were_made(what: str, call: Any, stoppe
     files = {name: printed.pop(name) for name in [*printed] if name == "images.content.path"}
     (stopped_at, device) = (printed.pop("stopped", ""), printed.pop("device"))
     assert printed == {
-        "image content": f"file (path {path}, max_megapixels 64, transparency white)",
+        "image content": f"file (path {path}, max_megapixels 64, transparency weight)",
         "image style": "noise (height 16, width 16, seed 1)",
         "preprocessor": "resize (only [content], longest_side 32, method lanczos3, antialias true,"
         " enlarge true)",

@@ -341,8 +341,8 @@ name: x
 summary: ""
 seed: 0
 images:
-  content: {use: file, path: a.png, max_megapixels: 64.0, transparency: white}
-  style: {use: file, path: b.png, max_megapixels: 64.0, transparency: white}
+  content: {use: file, path: a.png, max_megapixels: 64.0, transparency: weight}
+  style: {use: file, path: b.png, max_megapixels: 64.0, transparency: weight}
 preprocess: [{use: resize, only: ~, longest_side: 512, method: lanczos3, antialias: true,
   enlarge: true}]
 extractor:

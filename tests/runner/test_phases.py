@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 import nstflow
-from nstflow import NstflowError, NstflowWarning, Result, hookimpl
+from nstflow import NstflowError, Result, hookimpl
 from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import read_source
@@ -357,15 +357,15 @@ def test_runs_that_share_compute_their_own_terms(run: Any) -> None:
 def test_a_transparent_file_is_a_mask(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loaded with `transparency: weight`; as it is by default, it has no alpha."""
+    """On white, it has no alpha."""
     monkeypatch.chdir(tmp_path)
     alpha = np.zeros((32, 24), np.uint8)
     alpha[:, 12:] = 255
     PIL.Image.merge("LA", [PIL.Image.fromarray(x) for x in (alpha, alpha)]).save(tmp_path / "m.png")
-    mask = "images.right={use: file, path: m.png, transparency: weight}"
+    mask = "images.right={use: file, path: m.png}"
     painted = run(mask, "losses.look.region=right", out="painted")
     ramp = run("losses.look.region=right", out="ramp")
     assert painted.image.pixels.tobytes() == ramp.image.pixels.tobytes()
-    wanted = pytest.raises(NstflowError, match="load it with transparency: weight")
-    with pytest.warns(NstflowWarning, match="flattened"), wanted:
-        run("images.right={use: file, path: m.png}", "losses.look.region=right", out="white")
+    white = "images.right={use: file, path: m.png, transparency: white}"
+    with pytest.raises(NstflowError, match="load it with transparency: weight"):
+        run(white, "losses.look.region=right", out="white")

@@ -48,6 +48,11 @@ def decode(path: Path) -> tuple[Pixels, Pixels | None]:
     return np.ascontiguousarray(pixels, np.float32), alpha
 
 
+def on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
+    """Return what is seen of an image on white."""
+    return pixels * alpha[..., None] + (1 - alpha[..., None])
+
+
 def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
     orientation = header.orientation(image, path)
     deep = None

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from nstflow import Image, Loader, NstflowError, NstflowWarning, Problem, Size
-from nstflow.builtin.loaders.decode import decode
+from nstflow.builtin.loaders.decode import decode, on_white
 from nstflow.builtin.loaders.header import header_size
 from nstflow.toolkit import suggest
 
@@ -35,9 +35,9 @@ class File(Loader):
         64, gt=0, le=178, description="Largest size to decode, in million pixels."
     )
     transparency: Literal["white", "weight"] = Field(
-        "white",
-        description="white: put the image on white; weight: the same, and style losses count each"
-        " position by its opacity. Masks need weight.",
+        "weight",
+        description="weight: style losses count each position by its opacity, and the picture is"
+        " transparent where the content image is; white: put it on white. Masks need weight.",
     )
 
     def size(self, folder: Path) -> Size:
@@ -51,10 +51,12 @@ class File(Loader):
         pixels, alpha = decode(path)
         if alpha is None:
             return Image(pixels)
-        pixels = pixels * alpha[..., None] + (1 - alpha[..., None])
-        if self.transparency == "weight" and alpha.any():
-            return Image(pixels, alpha)
-        warnings.warn(f"{path.name} is transparent: flattened on white", NstflowWarning, 2)
+        pixels = on_white(pixels, alpha)
+        if self.transparency == "weight":
+            if alpha.any():
+                return Image(pixels, alpha)
+            text = f"{path.name} is transparent everywhere: it is read as white"
+            warnings.warn(text, NstflowWarning, 2)
         return Image(pixels)
 
     def _file(self, folder: Path) -> Path:

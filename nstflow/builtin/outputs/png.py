@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Literal
 
 from nstflow import Output, Result
-from nstflow.toolkit import to_bytes
+from nstflow.toolkit import to_integers
 
 
 class Png(Output):
-    """Write the picture as a lossless PNG file with 8 bits per channel.
+    """Write the picture as a lossless PNG file with 8 bits per channel, transparent if it is.
 
     The file's metadata contain the lockfile, as a text chunk with the keyword `nstflow`.
     `nstflow show` and `nstflow rerun` read it; `--no-metadata` leaves it out.
@@ -26,5 +26,5 @@ class Png(Output):
         texts = PIL.PngImagePlugin.PngInfo()
         if result.record:
             texts.add_itxt("nstflow", result.record)
-        PIL.Image.fromarray(to_bytes(result.image)).save(path, pnginfo=texts)
+        PIL.Image.fromarray(to_integers(result.image)).save(path, pnginfo=texts)
         return path
