@@ -18,6 +18,7 @@ from nstflow.builtin.optimizers.adam import Adam
 from nstflow.builtin.optimizers.lbfgs import Lbfgs
 from nstflow.builtin.outputs.jpeg import Jpeg
 from nstflow.builtin.outputs.png import Png
+from nstflow.builtin.outputs.tiff import Tiff
 from nstflow.builtin.outputs.webp import Webp
 from nstflow.builtin.postprocessors.keep_color import KeepColor
 from nstflow.builtin.postprocessors.resize import ResizeResult
@@ -37,7 +38,7 @@ def nstflow_stages() -> list[type[Stage]]:
     stages += [FromImage, FromNoise, Blend]
     stages += [Content, Gram, MeanStd, TotalVariation, Wasserstein]
     stages += [Adam, Lbfgs, Epochs, Scales]
-    return [*stages, KeepColor, ResizeResult, Png, Jpeg, Webp, Serial, Processes, Dask]
+    return [*stages, KeepColor, ResizeResult, Png, Tiff, Jpeg, Webp, Serial, Processes, Dask]
 
 
 @hookimpl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nstflow.builtin.loaders.decode import decode, on_white
+from nstflow.builtin.loaders.decode import decode
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.runner.optimization import columns_of
@@ -55,12 +55,12 @@ def _read_picture(files: list[Path]) -> Image | None:
         try:
             with PIL.Image.open(file):
                 pass
-            pixels, alpha = decode(file)
+            decoded = decode(file)
         except PIL.UnidentifiedImageError:
             continue  # an output of another kind
         except NstflowError as error:
             raise ValueError(error.problems[0].got) from error
         except Exception as error:  # decoders raise anything on damaged bytes
             raise ValueError(f"{file.name} is damaged: {error}") from error
-        return Image(pixels if alpha is None else on_white(pixels, alpha), alpha)
+        return Image(decoded.on_white(), decoded.alpha)
     return None

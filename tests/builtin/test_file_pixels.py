@@ -1,6 +1,7 @@
 """Every kind of pixel becomes RGB in [0, 1], with a warning where something is lost."""
 
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -17,6 +18,7 @@ from nstflow.builtin.loaders.file import File
 GREY, COLOUR, GREY_ALPHA, COLOUR_ALPHA = 0, 2, 4, 6  # PNG's colour types
 
 generator = np.random.default_rng(11)
+BROKEN = zlib.compress(b"no profile at all" * 10)
 BYTES = generator.integers(0, 256, (9, 14, 4), dtype=np.uint8)
 WORDS = generator.integers(0, 65536, (40, 41, 4), dtype=np.uint16)
 
@@ -161,19 +163,41 @@ def test_grey_png_of_16_bits_with_a_transparent_level(write_png: Any, tmp_path: 
 @pytest.mark.parametrize(
     ("colour", "bands"), [(COLOUR, [0, 1, 2]), (COLOUR_ALPHA, [0, 1, 2, 3]), (GREY_ALPHA, [0, 3])]
 )
-def test_png_of_16_bits_that_pillow_cuts_is_said(
+def test_colour_png_of_16_bits(
     colour: int, bands: list[int], write_png: Any, tmp_path: Path
 ) -> None:
-    name = write_png("a.png", WORDS[..., bands], colour)
-    with pytest.warns(NstflowWarning, match="16 bits a channel, of which Pillow reads 8"):
-        image = load(name, tmp_path, transparency="weight")
+    """And grey with alpha, which Pillow cuts too."""
+    image = load(write_png("a.png", WORDS[..., bands], colour), tmp_path)
     expected = WORDS[..., :3] if colour != GREY_ALPHA else WORDS[..., :1].repeat(3, -1)
-    if colour != COLOUR:
-        expected = on_white(expected / 65535, WORDS[..., 3] / 65535)
-        np.testing.assert_allclose(image.alpha, WORDS[..., 3] / 65535, atol=1 / 255)
+    if colour == COLOUR:
+        assert image.alpha is None
+        assert_words(image, expected)
     else:
-        expected = expected / 65535
-    np.testing.assert_allclose(image.pixels, expected, atol=2 / 255)
+        assert image.alpha is not None
+        np.testing.assert_array_equal(np.rint(np.float64(image.alpha) * 65535), WORDS[..., 3])
+        seen = on_white(expected / 65535, WORDS[..., 3] / 65535)
+        np.testing.assert_allclose(image.pixels, seen, atol=1e-6)
+
+
+def test_colour_png_of_16_bits_with_a_transparent_colour(write_png: Any, tmp_path: Path) -> None:
+    words = WORDS[..., :3].copy()
+    words[0, 0], words[0, 1] = (40000, 1, 2), (40001, 1, 2)  # the same in 8 bits
+    key = (b"tRNS", struct.pack(">HHH", 40000, 1, 2))
+    image = load(write_png("a.png", words, COLOUR, before=[key]), tmp_path)
+    assert image.alpha is not None
+    assert image.alpha[0, :3].tolist() == [0, 1, 1]
+    assert image.alpha.sum() == image.alpha.size - 1
+
+
+def test_a_deep_png_that_tensorflow_can_not_read_is_said(
+    write_png: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = write_png("a.png", WORDS[..., :3], COLOUR)
+    lacking = Mock(**{"io.decode_png.side_effect": ValueError("invalid")})
+    monkeypatch.setattr("nstflow.builtin.loaders.png.tf", lacking)
+    with pytest.warns(NstflowWarning, match="8 of its 16 bits: TensorFlow can't read it"):
+        image = load(name, tmp_path)
+    np.testing.assert_allclose(image.pixels, WORDS[..., :3] / 65535, atol=1 / 255)
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
@@ -326,6 +350,7 @@ def test_an_unsupported_kind_of_tiff_has_a_hint(tmp_path: Path, refused: Any) ->
 
 def test_a_warning_made_an_error_stays_what_it_is(write_png: Any, tmp_path: Path) -> None:
     """Under `python -W error`, which these tests run under, a notice is not called damage."""
-    name = write_png("a.png", WORDS[..., :3], COLOUR)
-    with pytest.raises(NstflowWarning, match="16 bits"):
+    hidden = np.zeros((2, 2, 4), np.uint8)
+    name = write_png("a.png", hidden, COLOUR_ALPHA, before=[(b"iCCP", b"a\0\0" + BROKEN)])
+    with pytest.raises(NstflowWarning, match="profile"):
         load(name, tmp_path)

@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from nstflow import Image, NstflowWarning, Output
+from nstflow import Image, NstflowWarning, Output, tf
+from nstflow.builtin.loaders.file import File
 from nstflow.builtin.outputs.jpeg import Jpeg
 from nstflow.builtin.outputs.png import Png
+from nstflow.builtin.outputs.tiff import Tiff
 from nstflow.builtin.outputs.webp import Webp
+from png_files import chunks_of
 from refusals import refused
 
 CLEAR = np.random.default_rng(2).integers(0, 256, (9, 14, 4), dtype=np.uint8)
@@ -58,12 +62,57 @@ def test_png_rounds_to_the_nearest_level(tmp_path: Path) -> None:
         assert np.asarray(written).tolist() == [[[0, 0, 1], [1, 254, 255], [255, 128, 64]]]
 
 
-@pytest.mark.parametrize("stage", [Png(), Webp(lossless=True)], ids=["png", "webp"])
+@pytest.mark.parametrize(
+    "stage", [Png(), Webp(lossless=True), Tiff(bits=8)], ids=["png", "webp", "tiff"]
+)
 def test_a_transparent_picture_comes_back_to_the_bit(stage: Output, tmp_path: Path) -> None:
     """The colours are those of the picture alone, without the white behind it."""
     with PIL.Image.open(stage.write(clear(CLEAR), tmp_path)) as written:
         assert written.mode == "RGBA"
         np.testing.assert_array_equal(np.asarray(written), in_the_file(CLEAR))
+
+
+WORDS = np.random.default_rng(4).integers(0, 65536, (33, 40, 4), dtype=np.uint16)
+WORDS[..., 3] |= 1 << 12  # where almost nothing is seen, float32 has too few digits
+
+
+@pytest.mark.parametrize("clearly", [False, True], ids=["opaque", "transparent"])
+@pytest.mark.parametrize("stage", [Png(bits=16), Tiff()], ids=["png", "tiff"])
+def test_16_bits_come_back_to_the_bit(stage: Output, clearly: bool, tmp_path: Path) -> None:
+    """Read by libpng and tifffile, and by the loader."""
+    words = WORDS if clearly else WORDS[..., :3]
+    made = clear(words, 65535) if clearly else result(words / 65535)
+    made.record = "# how it was made"
+    path = stage.write(made, tmp_path)
+    data = path.read_bytes()
+    if path.suffix == ".png":
+        stored = tf.io.decode_png(data, dtype=tf.uint16).numpy()
+        with PIL.Image.open(path) as opened:
+            opened.load()
+            assert opened.info["nstflow"] == "# how it was made"
+        assert [name for name, _ in chunks_of(data)][:3] == [b"IHDR", b"iTXt", b"IDAT"]
+    else:
+        assert path.name == "result.tif"
+        with tifffile.TiffFile(path) as file:
+            assert file.pages[0].compression.name == "ADOBE_DEFLATE"
+            stored = file.asarray()
+    np.testing.assert_array_equal(stored, words)
+    loaded = File(path=path).load(tmp_path)
+    assert (loaded.alpha is None) == (not clearly)
+    np.testing.assert_allclose(loaded.pixels, made.image.pixels, atol=1e-6)
+
+
+@pytest.mark.parametrize("stage", [Png(bits=16), Tiff(), Tiff(bits=8)], ids=str)
+def test_the_same_picture_has_the_same_bytes(stage: Output, tmp_path: Path) -> None:
+    first = stage.write(clear(CLEAR), tmp_path).read_bytes()
+    assert stage.write(clear(CLEAR), tmp_path).read_bytes() == first
+
+
+@pytest.mark.parametrize("stage", [Png, Tiff])
+@pytest.mark.parametrize("bits", [1, 12, 32, "8"])
+def test_other_numbers_of_bits_are_refused(stage: Any, bits: object) -> None:
+    with pytest.raises(ValidationError, match="bits"):
+        stage(bits=bits)
 
 
 def test_a_jpeg_of_a_transparent_picture_is_on_white(tmp_path: Path) -> None:
@@ -126,7 +175,7 @@ def test_noise_fits_into_a_jpeg(quality: int, tmp_path: Path) -> None:
         assert np.asarray(written).shape == (256, 256, 3)
 
 
-@pytest.mark.parametrize("stage", [Png, Jpeg, Webp])
+@pytest.mark.parametrize("stage", [Png, Tiff, Jpeg, Webp])
 @pytest.mark.parametrize("name", ["../result", "a/b", "Result", "result.png", ""])
 def test_a_name_can_not_leave_the_folder(stage: type[Output], name: str) -> None:
     with pytest.raises(ValidationError, match="name"):

@@ -30,6 +30,14 @@ MAGIC += [b"MM\0+\0\x08\0\0", b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0"]
 MAGIC += [b"BM\x40\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"]
 
 
+def deep_png(words: Any) -> bytes:
+    """Return a PNG of 16 bits a channel, which Pillow does not write."""
+    height, width, _ = words.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in words)
+    head = struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0)
+    return png_of([(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")])
+
+
 def whole_files() -> list[bytes]:
     generator = np.random.default_rng(4)
     picture = PIL.Image.fromarray(generator.integers(0, 256, (11, 14, 3), dtype=np.uint8))
@@ -45,6 +53,7 @@ def whole_files() -> list[bytes]:
         saved(clear, "PNG"),
         saved(picture.quantize(9), "PNG", transparency=2),
         saved(PIL.Image.fromarray(words[..., 0]), "PNG", icc_profile=lab),
+        deep_png(words),
         saved(picture, "JPEG", exif=exif, icc_profile=srgb),
         saved(picture.convert("L"), "JPEG", icc_profile=srgb),
         saved(picture, "JPEG", icc_profile=lab),

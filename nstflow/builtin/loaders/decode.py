@@ -1,18 +1,18 @@
 """From an image file to RGB in [0, 1], with as little loss as possible.
 
 Pillow reads most files correctly. It clips 16-bit grey in `convert` and cuts 16-bit colour to 8
-bits. So 16-bit grey is divided by 65535 here, and 16-bit RGB TIFF is read by tifffile; for 16-bit
-RGB PNG a warning says that 8 bits are lost.
+bits. So 16-bit grey is divided by 65535 here, 16-bit colour is read by tifffile from TIFF and by
+TensorFlow from PNG, and where 8 bits are lost all the same, a warning says so.
 """
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nstflow import NstflowError, NstflowWarning
-from nstflow.builtin.loaders import header, profile, tiff
+from nstflow.builtin.loaders import header, png, profile, tiff
 from nstflow.builtin.loaders.header import unreadable
 
 if TYPE_CHECKING:
@@ -25,8 +25,29 @@ if TYPE_CHECKING:
 _WITH_ALPHA = ("LA", "PA", "RGBA", "La", "RGBa")
 
 
-def decode(path: Path) -> tuple[Pixels, Pixels | None]:
-    """Return float32 `(h, w, 3)` in [0, 1], sRGB, and alpha `(h, w)` or None if all is opaque.
+class Decoded(NamedTuple):
+    """What an image file holds.
+
+    Attributes:
+        pixels: The colours without regard to alpha: float32 `(h, w, 3)` in [0, 1], sRGB.
+        alpha: `(h, w)`; None if all is opaque.
+        bits: How many a channel has, as they were read: 8, or 16 for all that has more.
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None
+    bits: int
+
+    def on_white(self) -> Pixels:
+        """Return what is seen on white."""
+        if self.alpha is None:
+            return self.pixels
+        alpha = self.alpha[..., None]
+        return self.pixels * alpha + (1 - alpha)
+
+
+def decode(path: Path) -> Decoded:
+    """Decode a file.
 
     Raises:
         NstflowError: The file is damaged.
@@ -35,7 +56,7 @@ def decode(path: Path) -> tuple[Pixels, Pixels | None]:
 
     try:
         with header.open_image(path) as image:
-            pixels, alpha = _decode(image, path)
+            pixels, alpha, bits = _decode(image, path)
     # a warning: where Python makes errors of them
     except (NstflowError, NstflowWarning, MemoryError):
         raise
@@ -45,15 +66,10 @@ def decode(path: Path) -> tuple[Pixels, Pixels | None]:
         ) from error
     if alpha is not None and bool((alpha == 1).all()):
         alpha = None
-    return np.ascontiguousarray(pixels, np.float32), alpha
+    return Decoded(np.ascontiguousarray(pixels, np.float32), alpha, bits)
 
 
-def on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """Return what is seen of an image on white."""
-    return pixels * alpha[..., None] + (1 - alpha[..., None])
-
-
-def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
+def _decode(image: PIL.Image.Image, path: Path) -> Decoded:
     orientation = header.orientation(image, path)
     deep = None
     if tiff.is_deep_colour(image):
@@ -61,6 +77,12 @@ def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
             _notice(f"{path.name} is read with 8 of its 16 bits, to convert its colours to sRGB")
         elif (deep := tiff.read_deep_colour(path, image)) is None:
             _notice(f"{path.name} is read with 8 of its 16 bits: tifffile can't read it")
+    elif png.is_deep_colour(image, path):
+        if _conversion(image, "RGB", path):
+            _notice(f"{path.name} is read with 8 of its 16 bits, to convert its colours to sRGB")
+        elif (deep := png.read_deep_colour(path, image)) is None:
+            _notice(f"{path.name} is read with 8 of its 16 bits: TensorFlow can't read it")
+    bits = 8 if deep is None else 16
     if deep is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -68,11 +90,11 @@ def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
         deep = _values(image, path)
         if image.format == "TIFF":  # which Pillow has turned by itself
             orientation = 1
-        elif image.format == "PNG" and image.mode in ("RGB", "RGBA") and header.png_depth(path) > 8:  # noqa: PLR2004 - bits
-            _notice(f"{path.name} has 16 bits a channel, of which Pillow reads 8: save it as TIFF")
+        if image.mode.startswith(("I", "F")):
+            bits = 16
     pixels, alpha = deep
     alpha = None if alpha is None else _upright(_unit(alpha, path), orientation)
-    return _upright(_unit(pixels, path), orientation), alpha
+    return Decoded(_upright(_unit(pixels, path), orientation), alpha, bits)
 
 
 def _values(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:

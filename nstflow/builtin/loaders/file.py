@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from nstflow import Image, Loader, NstflowError, NstflowWarning, Problem, Size
-from nstflow.builtin.loaders.decode import decode, on_white
+from nstflow.builtin.loaders.decode import decode
 from nstflow.builtin.loaders.header import header_size
 from nstflow.toolkit import suggest
 
@@ -48,16 +48,13 @@ class File(Loader):
         """Decode the file."""
         path = self._file(folder)
         header_size(path, self.max_megapixels)
-        pixels, alpha = decode(path)
-        if alpha is None:
-            return Image(pixels)
-        pixels = on_white(pixels, alpha)
-        if self.transparency == "weight":
-            if alpha.any():
-                return Image(pixels, alpha)
+        decoded = decode(path)
+        alpha = decoded.alpha if self.transparency == "weight" else None
+        if alpha is not None and not alpha.any():
             text = f"{path.name} is transparent everywhere: it is read as white"
             warnings.warn(text, NstflowWarning, 2)
-        return Image(pixels)
+            alpha = None
+        return Image(decoded.on_white(), alpha)
 
     def _file(self, folder: Path) -> Path:
         try:

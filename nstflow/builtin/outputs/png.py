@@ -3,18 +3,23 @@
 from pathlib import Path
 from typing import Literal
 
-from nstflow import Output, Result
+from pydantic import Field
+
+from nstflow import Output, Result, tf
 from nstflow.toolkit import to_integers
+
+_HEAD = 33  # bytes: the signature and the first chunk, behind which texts may stand
 
 
 class Png(Output):
-    """Write the picture as a lossless PNG file with 8 bits per channel, transparent if it is.
+    """Write the picture as a lossless PNG file, transparent if it is.
 
     The file's metadata contain the lockfile, as a text chunk with the keyword `nstflow`.
     `nstflow show` and `nstflow rerun` read it; `--no-metadata` leaves it out.
     """
 
     use: Literal["png"] = "png"
+    bits: Literal[8, 16] = Field(8, description="Bits per channel.")
 
     def write(self, result: Result, folder: Path) -> Path:
         """Write `<name>.png`."""
@@ -26,5 +31,14 @@ class Png(Output):
         texts = PIL.PngImagePlugin.PngInfo()
         if result.record:
             texts.add_itxt("nstflow", result.record)
-        PIL.Image.fromarray(to_integers(result.image)).save(path, pnginfo=texts)
+        pixels = to_integers(result.image, self.bits)
+        if self.bits == 8:  # noqa: PLR2004
+            PIL.Image.fromarray(pixels).save(path, pnginfo=texts)
+            return path
+        data = tf.io.encode_png(pixels).numpy()  # Pillow writes no more than 8 bits of colours
+        with path.open("wb") as file:
+            file.write(data[:_HEAD])
+            for chunk in texts.chunks:
+                PIL.PngImagePlugin.putchunk(file, *chunk[:2])
+            file.write(data[_HEAD:])
         return path
