@@ -207,6 +207,21 @@ def test_grey_tiff_of_16_bits(byteorder: str, tmp_path: Path) -> None:
     assert_words(load("a.tif", tmp_path), WORDS[..., :1].repeat(3, -1))
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 12])
+def test_grey_tiff_of_few_bits(bits: int, tmp_path: Path) -> None:
+    """12 bits in the range of 16 would be dark. Packed here, as tifffile does not."""
+    values = WORDS[..., 0] >> (16 - bits)
+    places = np.arange(bits - 1, -1, -1)
+    packed = np.packbits((values[..., None] >> places & 1).reshape(len(values), -1), axis=1)
+    tags = {256: 41, 257: 40, 258: bits, 259: 1, 262: 1, 273: 122, 277: 1, 278: 40}
+    tags[279] = packed.size
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    for tag, value in tags.items():
+        head += struct.pack("<HHII", tag, 4, 1, value)
+    (tmp_path / "a.tif").write_bytes(head + b"\0" * 4 + packed.tobytes())
+    assert_grey(load("a.tif", tmp_path), values / (2**bits - 1))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
 def test_a_negative_tiff_is_turned_around(dtype: type[np.generic], tmp_path: Path) -> None:
     share = WORDS[..., 0] / 65535

@@ -1,8 +1,8 @@
 """From an image file to RGB in [0, 1], with as little loss as possible.
 
 Pillow reads most files correctly. It clips 16-bit grey in `convert` and cuts 16-bit colour to 8
-bits. So 16-bit grey is divided by 65535 here, 16-bit colour is read by tifffile from TIFF and by
-TensorFlow from PNG, and where 8 bits are lost all the same, a warning says so.
+bits. So 16-bit grey is divided by its largest value here, 16-bit colour is read by tifffile from
+TIFF and by TensorFlow from PNG, and where 8 bits are lost all the same, a warning says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nstflow import NstflowError, NstflowWarning
-from nstflow.builtin.loaders import header, png, profile, tiff
+from nstflow.builtin.loaders import gamma, header, png, profile, tiff
 from nstflow.builtin.loaders.header import unreadable
 
 if TYPE_CHECKING:
@@ -71,17 +71,7 @@ def decode(path: Path) -> Decoded:
 
 def _decode(image: PIL.Image.Image, path: Path) -> Decoded:
     orientation = header.orientation(image, path)
-    deep = None
-    if tiff.is_deep_colour(image):
-        if tiff.photometric(image) != tiff.RGB or _conversion(image, "RGB", path):
-            _notice(f"{path.name} is read with 8 of its 16 bits, to convert its colours to sRGB")
-        elif (deep := tiff.read_deep_colour(path, image)) is None:
-            _notice(f"{path.name} is read with 8 of its 16 bits: tifffile can't read it")
-    elif png.is_deep_colour(image, path):
-        if _conversion(image, "RGB", path):
-            _notice(f"{path.name} is read with 8 of its 16 bits, to convert its colours to sRGB")
-        elif (deep := png.read_deep_colour(path, image)) is None:
-            _notice(f"{path.name} is read with 8 of its 16 bits: TensorFlow can't read it")
+    deep = _deep_colour(image, path)
     bits = 8 if deep is None else 16
     if deep is None:
         with warnings.catch_warnings():
@@ -93,8 +83,28 @@ def _decode(image: PIL.Image.Image, path: Path) -> Decoded:
         if image.mode.startswith(("I", "F")):
             bits = 16
     pixels, alpha = deep
+    if image.format == "PNG" and not image.info.get("icc_profile"):
+        pixels = _by_numbers(pixels, image, path)
     alpha = None if alpha is None else _upright(_unit(alpha, path), orientation)
     return Decoded(_upright(_unit(pixels, path), orientation), alpha, bits)
+
+
+def _deep_colour(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None] | None:
+    """Return colours of 16 bits, of which Pillow would cut 8, or None where it is to do so."""
+    if tiff.is_deep_colour(image):
+        read, library = tiff.read_deep_colour, "tifffile"
+    elif png.is_deep_colour(image, path):
+        read, library = png.read_deep_colour, "TensorFlow"
+    else:
+        return None
+    cut = f"{path.name} is read with 8 of its 16 bits"
+    if tiff.photometric(image) not in (None, tiff.RGB) or _conversion(image, "RGB", path):
+        _notice(f"{cut}, to convert its colours to sRGB")
+        return None
+    deep = read(path, image)
+    if deep is None:
+        _notice(f"{cut}: {library} can't read it")
+    return deep
 
 
 def _values(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
@@ -103,7 +113,7 @@ def _values(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
     import PIL.Image
 
     if image.mode.startswith("I;16"):
-        grey = np.asarray(image, np.float32) / np.float32(65535)
+        grey = np.asarray(image, np.float32) / np.float32(tiff.whole(image))
         if _conversion(image, "L", path) is None:
             key = image.info.get("transparency")
             opaque = None if key is None else (np.asarray(image) != key).astype(np.float32)
@@ -141,6 +151,16 @@ def _conversion(image: PIL.Image.Image, mode: str, path: Path) -> Any:
             " colours are read as sRGB"
         )
         return None
+
+
+def _by_numbers(pixels: Pixels, image: PIL.Image.Image, path: Path) -> Pixels:
+    """Return the pixels of a PNG without a profile as sRGB."""
+    try:
+        colours = gamma.colours_of(image.info, header.png_chunk(path, b"cICP"))
+        return pixels if colours is None else gamma.to_srgb(pixels, colours)
+    except gamma.UnknownColoursError as error:
+        _notice(f"{path.name} has colours of a kind that is not converted ({error}): read as sRGB")
+        return pixels
 
 
 def _upright(values: Pixels, orientation: int) -> Pixels:

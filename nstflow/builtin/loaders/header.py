@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 _PNG_FIRST_CHUNK_AT, _PNG_BIT_DEPTH_AT = 8, 24  # offsets in the file
-_MOST_EXIF = 1 << 20  # bytes; a JPEG's has 64 KiB at most
+_MOST_CHUNK = 1 << 20  # bytes; a JPEG's has 64 KiB at most
 _LARGE_READ = 1 << 20
 
 
@@ -67,7 +67,7 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
     with contextlib.ExitStack() as stack:
         try:
             # not the path: Pillow would map the file into memory, and garble a TIFF on its side
-            file = stack.enter_context(_File(io.FileIO(path)))
+            file = stack.enter_context(_File(io.FileIO(os.fspath(path))))
             with warnings.catch_warnings():
                 # the limit is `max_megapixels`, and broken EXIF is only metadata
                 warnings.simplefilter("ignore")
@@ -94,8 +94,9 @@ def orientation(image: PIL.Image.Image, path: Path) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if image.format == "PNG" and "exif" not in image.info and (late := _late_exif(path)):
-                image.info["exif"] = late
+            if image.format == "PNG" and "exif" not in image.info:
+                late = png_chunk(path, b"eXIf")  # behind the pixels, where ExifTool puts it
+                image.info |= {"exif": late} if late else {}
             # PNG's own getexif decodes the pixels first, for what may lie behind them
             return int(PIL.Image.Image.getexif(image).get(tiff.ORIENTATION, 1))
     except MemoryError:
@@ -104,15 +105,15 @@ def orientation(image: PIL.Image.Image, path: Path) -> int:
         return 1
 
 
-def _late_exif(path: Path) -> bytes | None:
-    """Return the EXIF of a PNG that has it behind its pixels, where ExifTool puts it."""
+def png_chunk(path: Path, name: bytes) -> bytes | None:
+    """Return the first chunk of a name in a PNG; None if there is none, or a huge one."""
     with path.open("rb") as file:
         file.seek(_PNG_FIRST_CHUNK_AT)
         while len(head := file.read(8)) == 8:  # noqa: PLR2004 - its length and its name
-            length, name = struct.unpack(">I4s", head)
-            if name == b"IEND" or (name == b"eXIf" and length > _MOST_EXIF):
+            length, found = struct.unpack(">I4s", head)
+            if found == b"IEND" or (found == name and length > _MOST_CHUNK):
                 return None
-            if name == b"eXIf":
+            if found == name:
                 return file.read(length)
             file.seek(length + 4, 1)  # and its checksum
     return None
