@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.features
 import PIL.Image
 import PIL.ImageCms
 import pytest
@@ -60,6 +61,7 @@ def whole_files() -> list[bytes]:
         saved(picture.convert("CMYK"), "JPEG", progressive=True),
         saved(picture, "WEBP", exif=exif, icc_profile=srgb),
         saved(clear, "WEBP", lossless=True),
+        saved(picture, "GIF", save_all=True, append_images=[picture.rotate(180)]),
         saved(picture, "BMP"),
         saved(picture.quantize(16), "BMP"),
         saved(picture, "TIFF", exif=exif, icc_profile=srgb),
@@ -70,6 +72,8 @@ def whole_files() -> list[bytes]:
         written(words[..., 0], photometric="minisblack", bigtiff=True),
         written((words[..., 0] / 65535).astype("f4"), photometric="minisblack", tile=(16, 16)),
     ]
+    if PIL.features.check("avif"):
+        files.append(saved(clear, "AVIF", exif=exif))
     return files + [
         saved(picture, "TIFF", compression=kind)
         for kind in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float32]
 
+_ANIMATED = ("PNG", "GIF", "WEBP", "AVIF")  # where several images are no pages
 _WITH_ALPHA = ("LA", "PA", "RGBA", "La", "RGBa")
 
 
@@ -71,6 +72,10 @@ def decode(path: Path) -> Decoded:
 
 def _decode(image: PIL.Image.Image, path: Path) -> Decoded:
     orientation = header.orientation(image, path)
+    if image.format in _ANIMATED and getattr(image, "is_animated", False):
+        _notice(f"{path.name} is animated: its first frame is read")
+    if image.format in ("AVIF", "HEIF") and (stored := header.container_bits(path)) > 8:  # noqa: PLR2004
+        _notice(f"{path.name} is read with 8 of its {stored} bits")
     deep = _deep_colour(image, path)
     bits = 8 if deep is None else 16
     if deep is None:

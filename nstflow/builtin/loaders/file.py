@@ -17,7 +17,10 @@ _MOST_NAMES = 2000  # of a folder that are compared with that of a missing file
 
 
 class File(Loader):
-    """Read a PNG, JPEG, WebP, TIFF or BMP file.
+    """Read a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC file.
+
+    AVIF needs Pillow 11.3 or later, HEIC the package pi-heif. Of an animated file the first frame
+    is read, with a warning.
 
     The EXIF orientation is applied, and colours with an ICC profile are converted to sRGB. All
     kinds of pixels (grey, palette, CMYK, 16 bits per channel, alpha) are converted to RGB in

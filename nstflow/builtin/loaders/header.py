@@ -17,7 +17,9 @@ from nstflow.builtin.loaders import tiff
 if TYPE_CHECKING:
     import PIL.Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+_AVIF, _HEIC = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+_BRANDS_AT, _MOST_BRANDS, _MOST_META = 8, 64, 1 << 16  # bytes of an AVIF or HEIC file
 _PNG_FIRST_CHUNK_AT, _PNG_BIT_DEPTH_AT = 8, 24  # offsets in the file
 _MOST_CHUNK = 1 << 20  # bytes; a JPEG's has 64 KiB at most
 _LARGE_READ = 1 << 20
@@ -71,11 +73,14 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
             with warnings.catch_warnings():
                 # the limit is `max_megapixels`, and broken EXIF is only metadata
                 warnings.simplefilter("ignore")
-                image = stack.enter_context(PIL.Image.open(file, formats=FORMATS))
+                formats = _formats(file, path)
+                image = stack.enter_context(PIL.Image.open(file, formats=formats))
+        except NstflowError:
+            raise
         except PIL.Image.DecompressionBombError as error:
             raise unreadable(f"'{path.name}' is too large: {error}") from error
         except PIL.UnidentifiedImageError as error:
-            known = ", ".join(FORMATS)
+            known = ", ".join((*FORMATS, "AVIF", "HEIC"))
             raise unreadable(
                 f"'{path.name}' is not an image in one of the formats {known}.",
                 "Save it as one of these, with 8 or 16 bits a channel.",
@@ -85,6 +90,40 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
         except Exception as error:  # decoders raise anything on damaged bytes
             raise unreadable(f"'{path.name}' can't be read ({error}).") from error
         yield image
+
+
+def _formats(file: io.BufferedReader, path: Path) -> tuple[str, ...]:
+    """Return Pillow's names of the formats that a file may have.
+
+    Raises:
+        NstflowError: It has one for which a package is missing.
+    """
+    head = file.read(_MOST_BRANDS)
+    file.seek(0)
+    brands = head[_BRANDS_AT:] if head[4:8] == b"ftyp" else b""
+    if any(brand in brands for brand in _AVIF):
+        from PIL import features
+
+        if "avif" in features.modules and features.check("avif"):
+            return ("AVIF",)
+        got = f"'{path.name}' is an AVIF file, which this Pillow can't read."
+        raise unreadable(got, "Get a newer one: pip install --upgrade pillow")
+    if any(brand in brands for brand in _HEIC):
+        try:
+            import pi_heif
+        except ImportError:
+            got = f"'{path.name}' is a HEIC file, which needs the package pi-heif."
+            raise unreadable(got, "Install it: pip install pi-heif") from None
+        pi_heif.register_heif_opener()
+        return ("HEIF",)
+    return FORMATS
+
+
+def container_bits(path: Path) -> int:
+    """Return how many bits a channel of an AVIF or HEIC file has, by its first box `pixi`."""
+    with path.open("rb") as file:
+        _, found, box = file.read(_MOST_META).partition(b"pixi")
+    return box[5] if found and len(box) > 5 else 8  # noqa: PLR2004 - version, flags, channels
 
 
 def orientation(image: PIL.Image.Image, path: Path) -> int:
