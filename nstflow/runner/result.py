@@ -55,12 +55,12 @@ def _read_picture(files: list[Path]) -> Image | None:
         try:
             with PIL.Image.open(file):
                 pass
-            decoded = decode(file)
+            decoded = decode(file, keep_profile=True)
         except PIL.UnidentifiedImageError:
             continue  # an output of another kind
         except NstflowError as error:
             raise ValueError(error.problems[0].got) from error
         except Exception as error:  # decoders raise anything on damaged bytes
             raise ValueError(f"{file.name} is damaged: {error}") from error
-        return Image(decoded.on_white(), decoded.alpha)
+        return Image(decoded.on_white(), decoded.alpha, decoded.profile)
     return None

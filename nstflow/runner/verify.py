@@ -102,8 +102,9 @@ def compare(first: Path, second: Path) -> Comparison:
     import numpy as np
 
     both: list[Decoded] = []
+    # of what is not an image, or a damaged one
     with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
-        both = [decode(file) for file in (first, second)]  # not an image, or a damaged one
+        both = [decode(file, keep_profile=True) for file in (first, second)]
     if not both or both[0].pixels.shape != both[1].pixels.shape:
         equal = second.is_file() and first.read_bytes() == second.read_bytes()
         return Comparison(first.name, None, None, equal)

@@ -1,5 +1,6 @@
 """The files that a run leaves."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from nstflow.builtin.outputs.png import Png
 from nstflow.builtin.outputs.tiff import Tiff
 from nstflow.builtin.outputs.webp import Webp
 from png_files import chunks_of
+from profiles import make_profile
 from refusals import refused
 
 CLEAR = np.random.default_rng(2).integers(0, 256, (9, 14, 4), dtype=np.uint8)
@@ -106,6 +108,20 @@ def test_16_bits_come_back_to_the_bit(stage: Output, clearly: bool, tmp_path: Pa
 def test_the_same_picture_has_the_same_bytes(stage: Output, tmp_path: Path) -> None:
     first = stage.write(clear(CLEAR), tmp_path).read_bytes()
     assert stage.write(clear(CLEAR), tmp_path).read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    "stage", [Png(), Png(bits=16), Tiff(), Tiff(bits=8), Jpeg(), Webp()], ids=str
+)
+def test_the_profile_is_in_the_file(stage: Output, tmp_path: Path) -> None:
+    profile = make_profile("wide", 1.8)
+    made = result(CLEAR[..., :3] / 255)
+    with PIL.Image.open(stage.write(made, tmp_path)) as written:
+        assert not written.info.get("icc_profile")
+    made.image = replace(made.image, profile=profile)
+    with PIL.Image.open(stage.write(made, tmp_path)) as written:
+        assert written.info["icc_profile"] == profile
+        written.load()
 
 
 @pytest.mark.parametrize("stage", [Png, Tiff])

@@ -30,14 +30,16 @@ class Decoded(NamedTuple):
     """What an image file holds.
 
     Attributes:
-        pixels: The colours without regard to alpha: float32 `(h, w, 3)` in [0, 1], sRGB.
+        pixels: The colours without regard to alpha: float32 `(h, w, 3)` in [0, 1].
         alpha: `(h, w)`; None if all is opaque.
         bits: How many a channel has, as they were read: 8, or 16 for all that has more.
+        profile: The RGB profile of the colours, if it was to be kept; None if they are sRGB.
     """
 
     pixels: Pixels
     alpha: Pixels | None
     bits: int
+    profile: bytes | None = None
 
     def on_white(self) -> Pixels:
         """Return what is seen on white."""
@@ -47,8 +49,12 @@ class Decoded(NamedTuple):
         return self.pixels * alpha + (1 - alpha)
 
 
-def decode(path: Path) -> Decoded:
+def decode(path: Path, *, keep_profile: bool = False) -> Decoded:
     """Decode a file.
+
+    Args:
+        path: The file.
+        keep_profile: Leave the colours in their RGB profile, if they have one.
 
     Raises:
         NstflowError: The file is damaged.
@@ -57,7 +63,11 @@ def decode(path: Path) -> Decoded:
 
     try:
         with header.open_image(path) as image:
-            pixels, alpha, bits = _decode(image, path)
+            icc = image.info.get("icc_profile")
+            kept = keep_profile and profile.can_be_kept(icc, image.mode)
+            if kept:
+                image.info["icc_profile"] = b""  # so that nothing is converted
+            pixels, alpha, bits, _ = _decode(image, path)
     # a warning: where Python makes errors of them
     except (NstflowError, NstflowWarning, MemoryError):
         raise
@@ -67,7 +77,7 @@ def decode(path: Path) -> Decoded:
         ) from error
     if alpha is not None and bool((alpha == 1).all()):
         alpha = None
-    return Decoded(np.ascontiguousarray(pixels, np.float32), alpha, bits)
+    return Decoded(np.ascontiguousarray(pixels, np.float32), alpha, bits, icc if kept else None)
 
 
 def _decode(image: PIL.Image.Image, path: Path) -> Decoded:
@@ -88,7 +98,7 @@ def _decode(image: PIL.Image.Image, path: Path) -> Decoded:
         if image.mode.startswith(("I", "F")):
             bits = 16
     pixels, alpha = deep
-    if image.format == "PNG" and not image.info.get("icc_profile"):
+    if image.format == "PNG" and image.info.get("icc_profile") is None:
         pixels = _by_numbers(pixels, image, path)
     alpha = None if alpha is None else _upright(_unit(alpha, path), orientation)
     return Decoded(_upright(_unit(pixels, path), orientation), alpha, bits)

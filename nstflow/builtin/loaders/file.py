@@ -42,6 +42,11 @@ class File(Loader):
         description="weight: style losses count each position by its opacity, and the picture is"
         " transparent where the content image is; white: put it on white. Masks need weight.",
     )
+    profile: Literal["srgb", "keep"] = Field(
+        "srgb",
+        description="srgb: convert colours to sRGB; keep: leave them in the file's RGB profile. The"
+        " run works in the content image's: other images are converted to it, and outputs have it.",
+    )
 
     def size(self, folder: Path) -> Size:
         """Return `(height, width)` after EXIF orientation, from the header alone."""
@@ -51,13 +56,13 @@ class File(Loader):
         """Decode the file."""
         path = self._file(folder)
         header_size(path, self.max_megapixels)
-        decoded = decode(path)
+        decoded = decode(path, keep_profile=self.profile == "keep")
         alpha = decoded.alpha if self.transparency == "weight" else None
         if alpha is not None and not alpha.any():
             text = f"{path.name} is transparent everywhere: it is read as white"
             warnings.warn(text, NstflowWarning, 2)
             alpha = None
-        return Image(decoded.on_white(), alpha)
+        return Image(decoded.on_white(), alpha, decoded.profile)
 
     def _file(self, folder: Path) -> Path:
         try:

@@ -40,5 +40,6 @@ class Jpeg(Output):
             warnings.warn(f"{path.name} can't be transparent: put on white", NstflowWarning, 2)
         image = PIL.Image.fromarray(to_bytes(result.image))
         # not `optimize`: Pillow then needs a buffer for the whole file and guesses it too small
-        image.save(path, quality=self.quality, subsampling=0)
+        icc = result.image.profile
+        image.save(path, quality=self.quality, subsampling=0, icc_profile=icc)
         return path

@@ -1,5 +1,6 @@
 """PNG files."""
 
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -33,8 +34,11 @@ class Png(Output):
             texts.add_itxt("nstflow", result.record)
         pixels = to_integers(result.image, self.bits)
         if self.bits == 8:  # noqa: PLR2004
-            PIL.Image.fromarray(pixels).save(path, pnginfo=texts)
+            icc = result.image.profile
+            PIL.Image.fromarray(pixels).save(path, pnginfo=texts, icc_profile=icc)
             return path
+        if result.image.profile:
+            texts.add(b"iCCP", b"ICC profile\0\0" + zlib.compress(result.image.profile))
         data = tf.io.encode_png(pixels).numpy()  # Pillow writes no more than 8 bits of colours
         with path.open("wb") as file:
             file.write(data[:_HEAD])

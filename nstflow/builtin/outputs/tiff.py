@@ -31,6 +31,7 @@ class Tiff(Output):
             compression="zlib",
             predictor=True,
             extrasamples=None if result.image.alpha is None else ["unassalpha"],
+            iccprofile=result.image.profile,
             metadata=None,
             software=False,
         )

@@ -39,5 +39,11 @@ class Webp(Output):
         path = folder / f"{self.name}.webp"
         image = PIL.Image.fromarray(to_integers(result.image))
         # exact: colours stay where nothing is seen of them
-        image.save(path, quality=self.quality, lossless=self.lossless, exact=True)
+        image.save(
+            path,
+            quality=self.quality,
+            lossless=self.lossless,
+            exact=True,
+            icc_profile=result.image.profile,
+        )
         return path
