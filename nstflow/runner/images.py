@@ -36,10 +36,10 @@ def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
             loaded = shared.images.get(key, partial(loader.load, recipe.folder))
             images[name] = check_type(loaded, Image, "load()")
             _expect(images[name], plan.sources[name], "Has the file changed? Run it again.")
-    profile = images[recipe.start.like].profile
+    like = images[recipe.start.like]
     for name, image in images.items():
         with recipe.asking("images", name):
-            images[name] = _in_profile(image, name, profile)
+            images[name] = _in_profile(image, name, like.profile)
     for index, stage in enumerate(recipe.preprocess):
         before = dict(images)
         for name, image in before.items():
@@ -48,12 +48,14 @@ def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
                     images[name] = check_type(stage.apply(image, before), Image, "apply()")
                     hint = "This is a mistake in the stage: its size() says otherwise."
                     _expect(images[name], stage.size(image.size), hint)
-    return {name: _with_profile(image, profile) for name, image in images.items()}
+    return {name: _described_as(image, like) for name, image in images.items()}
 
 
-def _with_profile(image: Image, profile: bytes | None) -> Image:
-    """Return what a stage made of images in a profile: it need not know of profiles."""
-    return image if image.profile == profile else replace(image, profile=profile)
+def _described_as(image: Image, like: Image) -> Image:
+    """Return what stages made, with the profile and EXIF that they need not know of."""
+    if (image.profile, image.exif) == (like.profile, like.exif):
+        return image
+    return replace(image, profile=like.profile, exif=like.exif)
 
 
 def _in_profile(image: Image, name: str, profile: bytes | None) -> Image:
@@ -70,20 +72,20 @@ def _in_profile(image: Image, name: str, profile: bytes | None) -> Image:
     if pixels is not image.pixels and np.abs(image.pixels * 255 % 1 - 0.5).min() < _NOT_8_BITS:
         text = f"the colours of '{name}' are converted to the picture's profile with 8 bits"
         warnings.warn(text, NstflowWarning, stacklevel=3)
-    return Image(pixels, image.alpha, profile)
+    return replace(image, pixels=pixels, profile=profile)
 
 
 def finish(recipe: Recipe, image: Image, images: Mapping[str, Image]) -> Image:
     """Return the picture after postprocessing; `images` are the prepared ones.
 
-    It is transparent where the image is whose size it has, and has its profile.
+    It is transparent where the image is whose size it has, and has its profile and EXIF.
     """
     like = images[recipe.start.like]
     image = _with_alpha(image, like)
     for index in range(len(recipe.postprocess)):
         with recipe.asking("postprocess", index) as stage:
             image = check_type(stage.apply(image, images), Image, "apply()")
-    return _with_profile(image, like.profile)
+    return _described_as(image, like)
 
 
 def _with_alpha(image: Image, like: Image) -> Image:

@@ -48,6 +48,8 @@ class Image:
         profile: The ICC profile of the pixels, an RGB one; None where they are sRGB. A run converts
             its images to the profile of the image `start.like`, and outputs store it. So what a
             stage other than a loader returns needs none.
+        exif: What the camera wrote, as a block of EXIF, for outputs that copy it; None without. The
+            picture has that of the image `start.like`.
 
     Raises:
         ValueError: The arrays have a wrong shape or type, or values outside [0, 1].
@@ -56,6 +58,7 @@ class Image:
     pixels: NDArray[np.float32]
     alpha: NDArray[np.float32] | None = None
     profile: bytes | None = field(default=None, repr=False)
+    exif: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check("pixels", self.pixels, (*self.pixels.shape[:2], 3))

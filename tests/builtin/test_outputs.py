@@ -124,6 +124,19 @@ def test_the_profile_is_in_the_file(stage: Output, tmp_path: Path) -> None:
         written.load()
 
 
+@pytest.mark.parametrize("stage", [Png(), Png(bits=16), Jpeg(), Webp()], ids=str)
+def test_exif_is_in_the_file_if_asked(stage: Output, tmp_path: Path) -> None:
+    made = result(CLEAR[..., :3] / 255)
+    written = PIL.Image.Exif()
+    written[271] = "a maker of cameras"
+    made.image = replace(made.image, exif=written.tobytes())
+    for asked, expected in ((False, {}), (True, {271: "a maker of cameras"})):
+        path = stage.model_copy(update={"exif": asked}).write(made, tmp_path)
+        with PIL.Image.open(path) as opened:
+            assert dict(opened.getexif()) == expected
+            opened.load()
+
+
 @pytest.mark.parametrize("stage", [Png, Tiff])
 @pytest.mark.parametrize("bits", [1, 12, 32, "8"])
 def test_other_numbers_of_bits_are_refused(stage: Any, bits: object) -> None:

@@ -61,6 +61,22 @@ def test_outputs_have_the_content_s_profile(folder: Path) -> None:
     assert [each.levels for each in found] == [65535, 65535, 255]
 
 
+def test_the_camera_s_exif_is_copied_if_asked(folder: Path) -> None:
+    """That of the content, behind stages that make new images."""
+    for name, maker in (("content.png", "Maker"), ("style.png", "Other")):
+        exif = PIL.Image.Exif()
+        exif[271] = maker
+        PIL.Image.new("RGB", (12, 9)).save(folder / name, exif=exif)
+    outputs = "outputs=[{use: png, exif: true}, {use: jpeg, exif: true}, {use: webp}]"
+    settings = [f"images.content='{folder / 'content.png'}'", outputs]
+    result = nstflow.run(load_recipe(folder / "recipe.yaml", settings), folder / "copied")
+    makers = []
+    for file in result.files:
+        with PIL.Image.open(file) as written:
+            makers.append(written.getexif().get(271))
+    assert makers == ["Maker", "Maker", None]
+
+
 def test_other_images_are_converted_to_it(folder: Path) -> None:
     images = prepare(make_plan(load_recipe(folder / "recipe.yaml")), RunCache())
     assert [image.profile for image in images.values()] == [LINEAR, LINEAR]

@@ -34,12 +34,14 @@ class Decoded(NamedTuple):
         alpha: `(h, w)`; None if all is opaque.
         bits: How many a channel has, as they were read: 8, or 16 for all that has more.
         profile: The RGB profile of the colours, if it was to be kept; None if they are sRGB.
+        exif: What the camera wrote.
     """
 
     pixels: Pixels
     alpha: Pixels | None
     bits: int
-    profile: bytes | None = None
+    profile: bytes | None
+    exif: bytes | None
 
     def on_white(self) -> Pixels:
         """Return what is seen on white."""
@@ -67,7 +69,8 @@ def decode(path: Path, *, keep_profile: bool = False) -> Decoded:
             kept = keep_profile and profile.can_be_kept(icc, image.mode)
             if kept:
                 image.info["icc_profile"] = b""  # so that nothing is converted
-            pixels, alpha, bits, _ = _decode(image, path)
+            exif = header.camera_exif(image, path)
+            pixels, alpha, bits = _decode(image, path)
     # a warning: where Python makes errors of them
     except (NstflowError, NstflowWarning, MemoryError):
         raise
@@ -77,10 +80,13 @@ def decode(path: Path, *, keep_profile: bool = False) -> Decoded:
         ) from error
     if alpha is not None and bool((alpha == 1).all()):
         alpha = None
-    return Decoded(np.ascontiguousarray(pixels, np.float32), alpha, bits, icc if kept else None)
+    return Decoded(
+        np.ascontiguousarray(pixels, np.float32), alpha, bits, icc if kept else None, exif
+    )
 
 
-def _decode(image: PIL.Image.Image, path: Path) -> Decoded:
+def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None, int]:
+    """Return colours, alpha, and how many bits they were read with."""
     orientation = header.orientation(image, path)
     if image.format in _ANIMATED and getattr(image, "is_animated", False):
         _notice(f"{path.name} is animated: its first frame is read")
@@ -101,7 +107,7 @@ def _decode(image: PIL.Image.Image, path: Path) -> Decoded:
     if image.format == "PNG" and image.info.get("icc_profile") is None:
         pixels = _by_numbers(pixels, image, path)
     alpha = None if alpha is None else _upright(_unit(alpha, path), orientation)
-    return Decoded(_upright(_unit(pixels, path), orientation), alpha, bits)
+    return _upright(_unit(pixels, path), orientation), alpha, bits
 
 
 def _deep_colour(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None] | None:

@@ -62,7 +62,7 @@ class File(Loader):
             text = f"{path.name} is transparent everywhere: it is read as white"
             warnings.warn(text, NstflowWarning, 2)
             alpha = None
-        return Image(decoded.on_white(), alpha, decoded.profile)
+        return Image(decoded.on_white(), alpha, decoded.profile, decoded.exif)
 
     def _file(self, folder: Path) -> Path:
         try:

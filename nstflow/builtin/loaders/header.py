@@ -22,6 +22,13 @@ _AVIF, _HEIC = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc",
 _BRANDS_AT, _MOST_BRANDS, _MOST_META = 8, 64, 1 << 16  # bytes of an AVIF or HEIC file
 _PNG_FIRST_CHUNK_AT, _PNG_BIT_DEPTH_AT = 8, 24  # offsets in the file
 _MOST_CHUNK = 1 << 20  # bytes; a JPEG's has 64 KiB at most
+_COPIED = (270, 271, 272, 306, 315, 33432)  # description, maker, model, time, artist, copyright
+_COPIED_BLOCKS = (0x8769, 0x8825)  # how the photograph was taken, and where
+_MOST_EXIF = 65_000  # bytes, of what a JPEG can have
+_NOT_COPIED = (
+    *(0xA002, 0xA003),  # the size in pixels, which is another
+    *(0x927C, 0xA005),  # a maker's own, which is lost elsewhere in the file; a block of its own
+)
 _LARGE_READ = 1 << 20
 
 
@@ -128,20 +135,49 @@ def container_bits(path: Path) -> int:
 
 def orientation(image: PIL.Image.Image, path: Path) -> int:
     """Return the EXIF orientation, 1 to 8, without decoding; broken EXIF is taken as upright."""
+    try:
+        return int(_exif(image, path).get(tiff.ORIENTATION, 1))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - decoders raise anything on damaged bytes
+        return 1
+
+
+def camera_exif(image: PIL.Image.Image, path: Path) -> bytes | None:
+    """Return a new block of EXIF with what is true of another file too; None if there is nothing.
+
+    That is how, when, where and by whom a photograph was taken: not its size, orientation and
+    thumbnail, and not a maker's notes.
+    """
     import PIL.Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if image.format == "PNG" and "exif" not in image.info:
-                late = png_chunk(path, b"eXIf")  # behind the pixels, where ExifTool puts it
-                image.info |= {"exif": late} if late else {}
-            # PNG's own getexif decodes the pixels first, for what may lie behind them
-            return int(PIL.Image.Image.getexif(image).get(tiff.ORIENTATION, 1))
+        there, made = _exif(image, path), PIL.Image.Exif()
+        for tag in _COPIED:
+            if tag in there:
+                made[tag] = there[tag]
+        for block in _COPIED_BLOCKS:
+            values = {k: v for k, v in there.get_ifd(block).items() if k not in _NOT_COPIED}
+            if values:
+                made[block] = values
+        data = made.tobytes() if made else b""
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - as above
-        return 1
+        return None
+    return data if 0 < len(data) <= _MOST_EXIF else None
+
+
+def _exif(image: PIL.Image.Image, path: Path) -> PIL.Image.Exif:
+    import PIL.Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if image.format == "PNG" and "exif" not in image.info:
+            late = png_chunk(path, b"eXIf")  # behind the pixels, where ExifTool puts it
+            image.info |= {"exif": late} if late else {}
+        # PNG's own getexif decodes the pixels first, for what may lie behind them
+        return PIL.Image.Image.getexif(image)
 
 
 def png_chunk(path: Path, name: bytes) -> bytes | None:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from nstflow import NstflowError, NstflowWarning, Output, Problem, Result
+from nstflow.builtin.outputs.exif import CopyExif
 from nstflow.toolkit import size_text, to_bytes
 
 _LONGEST_SIDE = 65_500  # of libjpeg; the format itself has 65 535
@@ -21,6 +22,7 @@ class Jpeg(Output):
 
     use: Literal["jpeg"] = "jpeg"
     quality: int = Field(92, ge=1, le=100, description="100 is the best and the largest.")
+    exif: CopyExif = False
 
     def write(self, result: Result, folder: Path) -> Path:
         """Write `<name>.jpg`, without chroma subsampling.
@@ -40,6 +42,11 @@ class Jpeg(Output):
             warnings.warn(f"{path.name} can't be transparent: put on white", NstflowWarning, 2)
         image = PIL.Image.fromarray(to_bytes(result.image))
         # not `optimize`: Pillow then needs a buffer for the whole file and guesses it too small
-        icc = result.image.profile
-        image.save(path, quality=self.quality, subsampling=0, icc_profile=icc)
+        image.save(
+            path,
+            quality=self.quality,
+            subsampling=0,
+            icc_profile=result.image.profile,
+            exif=(self.exif and result.image.exif) or b"",
+        )
         return path

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from nstflow import Output, Result, tf
+from nstflow.builtin.outputs.exif import CopyExif
 from nstflow.toolkit import to_integers
 
 _HEAD = 33  # bytes: the signature and the first chunk, behind which texts may stand
@@ -21,6 +22,7 @@ class Png(Output):
 
     use: Literal["png"] = "png"
     bits: Literal[8, 16] = Field(8, description="Bits per channel.")
+    exif: CopyExif = False
 
     def write(self, result: Result, folder: Path) -> Path:
         """Write `<name>.png`."""
@@ -33,12 +35,15 @@ class Png(Output):
         if result.record:
             texts.add_itxt("nstflow", result.record)
         pixels = to_integers(result.image, self.bits)
+        icc, exif = result.image.profile, (self.exif and result.image.exif) or b""
         if self.bits == 8:  # noqa: PLR2004
-            icc = result.image.profile
-            PIL.Image.fromarray(pixels).save(path, pnginfo=texts, icc_profile=icc)
+            image = PIL.Image.fromarray(pixels)
+            image.save(path, pnginfo=texts, icc_profile=icc, exif=exif)
             return path
-        if result.image.profile:
-            texts.add(b"iCCP", b"ICC profile\0\0" + zlib.compress(result.image.profile))
+        if icc:
+            texts.add(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
+        if exif:
+            texts.add(b"eXIf", exif.removeprefix(b"Exif\0\0"))
         data = tf.io.encode_png(pixels).numpy()  # Pillow writes no more than 8 bits of colours
         with path.open("wb") as file:
             file.write(data[:_HEAD])

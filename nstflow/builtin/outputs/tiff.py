@@ -12,7 +12,7 @@ from nstflow.toolkit import to_integers
 class Tiff(Output):
     """Write the picture as a lossless TIFF file with Deflate compression, transparent if it is.
 
-    The file does not contain the lockfile, so `nstflow rerun` can't use it.
+    The file does not contain the lockfile, so `nstflow rerun` can't use it, nor EXIF.
     """
 
     use: Literal["tiff"] = "tiff"

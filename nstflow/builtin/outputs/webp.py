@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from nstflow import NstflowError, Output, Problem, Result
+from nstflow.builtin.outputs.exif import CopyExif
 from nstflow.toolkit import size_text, to_integers
 
 _LONGEST_SIDE = 16_383  # of the format
@@ -22,6 +23,7 @@ class Webp(Output):
         90, ge=0, le=100, description="100 is the best and the largest; with lossless, the effort."
     )
     lossless: bool = Field(False, description="Keep every pixel as it is, in a larger file.")
+    exif: CopyExif = False
 
     def write(self, result: Result, folder: Path) -> Path:
         """Write `<name>.webp`.
@@ -45,5 +47,6 @@ class Webp(Output):
             lossless=self.lossless,
             exact=True,
             icc_profile=result.image.profile,
+            exif=(self.exif and result.image.exif) or b"",
         )
         return path
