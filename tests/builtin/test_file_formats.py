@@ -96,7 +96,7 @@ def test_avif_without_a_pillow_that_reads_it(
     (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B")
     monkeypatch.delitem(features.modules, "avif", raising=False)
     hint = refused("a.jpg", "'a.jpg' is an AVIF file, which this Pillow can't read").hint
-    assert hint == "Get a newer one: pip install --upgrade pillow"
+    assert hint == "Get a newer one: pip install -U pillow"
 
 
 def test_heic(tmp_path: Path) -> None:

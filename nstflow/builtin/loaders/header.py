@@ -114,7 +114,7 @@ def _formats(file: io.BufferedReader, path: Path) -> tuple[str, ...]:
         if "avif" in features.modules and features.check("avif"):
             return ("AVIF",)
         got = f"'{path.name}' is an AVIF file, which this Pillow can't read."
-        raise unreadable(got, "Get a newer one: pip install --upgrade pillow")
+        raise unreadable(got, "Get a newer one: pip install -U pillow")
     if any(brand in brands for brand in _HEIC):
         try:
             import pi_heif
