@@ -5,14 +5,14 @@
 `matrix_root`, `trace_of_root` and the setting `Normalize` for losses; `running_mean` for
 optimizers; `fit_longest_side`, `resize_image`, `ResizeMethod` for images at other sizes;
 `resample`, `resize_matrix` for tensors in a compiled program; `match_colors`, `with_colors_of` and
-`to_grey`, with the settings `ColorMatch` and `ColorSpace`, for colours; `uniform_noise` and
-`to_bytes` for pixels; `suggest`, `size_text` and `require_same_size` for problems; `cores` for
-executors.
+`to_grey`, with the settings `ColorMatch` and `ColorSpace`, for colours; `uniform_noise`, `to_bytes`
+and `to_integers` for pixels; `suggest`, `size_text` and `require_same_size` for problems; `cores`
+for executors.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nstflow.engine.averaging import running_mean
 from nstflow.engine.colors import ColorMatch, ColorSpace, match_colors, to_grey, with_colors_of
@@ -64,6 +64,7 @@ __all__ = [
     "suggest",
     "to_bytes",
     "to_grey",
+    "to_integers",
     "trace_of_root",
     "uniform_noise",
     "weighted_mean",
@@ -87,6 +88,24 @@ def to_bytes(image: Image) -> NDArray[np.uint8]:
     import numpy as np
 
     return np.rint(image.pixels * 255).astype(np.uint8)
+
+
+def to_integers(image: Image, bits: Literal[8, 16] = 8) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return what files store: 0 to 2^bits - 1, `(height, width, 3)`, or with alpha 4 channels.
+
+    Pixels p of opacity a are on white, and files store the colour by itself: (p - (1 - a)) / a, or
+    white where a = 0.
+    """
+    import numpy as np
+
+    values = image.pixels
+    if image.alpha is not None:
+        alpha = image.alpha[..., None]
+        colours = (values - (1 - alpha)) / np.where(alpha > 0, alpha, 1)
+        colours = np.where(alpha > 0, colours.clip(0, 1), 1)
+        values = np.concatenate([colours, alpha], -1)
+    whole: NDArray[np.float32] = np.rint(values * (2**bits - 1))
+    return whole.astype(np.uint8) if bits == 8 else whole.astype(np.uint16)  # noqa: PLR2004 - bits
 
 
 def require_same_size(canvas: Size, reference: Size | None) -> None:

@@ -19,6 +19,8 @@ from nstflow.builtin.optimizers.adam import Adam
 from nstflow.builtin.optimizers.lbfgs import Lbfgs
 from nstflow.builtin.outputs.jpeg import Jpeg
 from nstflow.builtin.outputs.png import Png
+from nstflow.builtin.outputs.tiff import Tiff
+from nstflow.builtin.outputs.webp import Webp
 from nstflow.builtin.postprocessors.keep_color import KeepColor, OnlyColor
 from nstflow.builtin.postprocessors.match_color import MatchResult
 from nstflow.builtin.postprocessors.resize import ResizeResult
@@ -42,18 +44,8 @@ def nstflow_stages() -> list[type[Stage]]:
     stages += [VGG19, FromImage, FromNoise, Blend, LowPass, FromStyleStatistics]
     stages += [Content, Gram, MeanStd, TotalVariation, Wasserstein]
     stages += [Adam, Lbfgs, Epochs, Scales]
-    return [
-        *stages,
-        KeepColor,
-        OnlyColor,
-        MatchResult,
-        ResizeResult,
-        Png,
-        Jpeg,
-        Serial,
-        Processes,
-        Dask,
-    ]
+    stages += [KeepColor, OnlyColor, MatchResult, ResizeResult]
+    return [*stages, Png, Tiff, Jpeg, Webp, Serial, Processes, Dask]
 
 
 @hookimpl

@@ -25,7 +25,8 @@ from nstflow.storage.run_record import LOCK_FILE, explain_not_a_run, read_run_re
 
 _MOST_PIXELS = 64_000_000  # to decode for a text behind them, as a loader would
 
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PICTURES = (_PNG, b"\xff\xd8\xff", b"RIFF", b"II*\0", b"MM\0*")  # JPEG, WebP, TIFF
 
 
 def read_anything(
@@ -52,7 +53,7 @@ def read_anything(
                 head = file.read(len(_PNG))
     except (OSError, ValueError) as error:
         raise NstflowError(Problem(str(path), "", f"it can't be read ({error}).")) from error
-    is_picture = head.startswith((_PNG, _JPEG))
+    is_picture = head.startswith(_PICTURES)
     source = (
         parse_source(read_record(path), str(path)) if is_picture else read_source(path, installed)
     )

@@ -72,7 +72,9 @@ def _thumbnail(path: Path | None, side: int) -> Image.Image | None:
         return None
     try:
         with Image.open(path) as file:
-            image = file.convert("RGB")
+            image = Image.new("RGBA", file.size, _PAPER)
+            image.alpha_composite(file.convert("RGBA"))
+            image = image.convert("RGB")
     except Exception:  # noqa: BLE001 - an output of another kind, or a damaged one
         return None
     scale = side / max(image.size)

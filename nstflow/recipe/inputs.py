@@ -13,7 +13,19 @@ from nstflow.recipe.yaml import Position
 from nstflow.stages.slots import SLOTS
 from nstflow.storage.files import user_path
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    ".avif",
+    ".bmp",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".jpeg",
+    ".jpg",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 """What the names of images end with that `file` reads, where a folder stands for those in it."""
 
 

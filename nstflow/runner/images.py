@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from nstflow.errors import NstflowError, Problem
+from nstflow.builtin.loaders.profile import UnfitProfileError, converted
+from nstflow.errors import NstflowError, NstflowWarning, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.attribution import check_type
 from nstflow.recipe.model import Recipe
@@ -15,9 +18,14 @@ from nstflow.stages.result import Result
 from nstflow.stages.types import Image, Size, size_text
 from nstflow.storage.run_directory import RunDirectory
 
+_NOT_8_BITS = 0.49  # how near to the middle of two levels a value is, of images with more bits
+
 
 def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
-    """Load and prepare the images, which must have the sizes that the plan has."""
+    """Load and prepare the images, which must have the sizes that the plan has.
+
+    All have the profile of the image `start.like`.
+    """
     recipe = plan.recipe
     images: dict[str, Image] = {}
     for name in recipe.images:
@@ -28,6 +36,10 @@ def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
             loaded = shared.images.get(key, partial(loader.load, recipe.folder))
             images[name] = check_type(loaded, Image, "load()")
             _expect(images[name], plan.sources[name], "Has the file changed? Run it again.")
+    like = images[recipe.start.like]
+    for name, image in images.items():
+        with recipe.asking("images", name):
+            images[name] = _in_profile(image, name, like.profile)
     for index, stage in enumerate(recipe.preprocess):
         before = dict(images)
         for name, image in before.items():
@@ -36,15 +48,58 @@ def prepare(plan: Plan, shared: RunCache) -> dict[str, Image]:
                     images[name] = check_type(stage.apply(image, before), Image, "apply()")
                     hint = "This is a mistake in the stage: its size() says otherwise."
                     _expect(images[name], stage.size(image.size), hint)
-    return images
+    return {name: _described_as(image, like) for name, image in images.items()}
+
+
+def _described_as(image: Image, like: Image) -> Image:
+    """Return what stages made, with the profile and EXIF that they need not know of."""
+    if (image.profile, image.exif) == (like.profile, like.exif):
+        return image
+    return replace(image, profile=like.profile, exif=like.exif)
+
+
+def _in_profile(image: Image, name: str, profile: bytes | None) -> Image:
+    """Return an image with its colours in a profile; itself if they are."""
+    import numpy as np
+
+    if image.profile == profile:
+        return image
+    try:
+        pixels = converted(image.pixels, image.profile, profile)
+    except UnfitProfileError as error:
+        got = f"the image's colour profile can't be used ({error})."
+        raise NstflowError(Problem("", "", got)) from error
+    if pixels is not image.pixels and np.abs(image.pixels * 255 % 1 - 0.5).min() < _NOT_8_BITS:
+        text = f"the colours of '{name}' are converted to the picture's profile with 8 bits"
+        warnings.warn(text, NstflowWarning, stacklevel=3)
+    return replace(image, pixels=pixels, profile=profile)
 
 
 def finish(recipe: Recipe, image: Image, images: Mapping[str, Image]) -> Image:
-    """Return the picture after postprocessing; `images` are the prepared ones."""
+    """Return the picture after postprocessing; `images` are the prepared ones.
+
+    It is transparent where the image is whose size it has, and has its profile and EXIF.
+    """
+    like = images[recipe.start.like]
+    image = _with_alpha(image, like)
     for index in range(len(recipe.postprocess)):
         with recipe.asking("postprocess", index) as stage:
             image = check_type(stage.apply(image, images), Image, "apply()")
-    return image
+    return _described_as(image, like)
+
+
+def _with_alpha(image: Image, like: Image) -> Image:
+    """Return the picture with the opacity of an image, put on white."""
+    import numpy as np
+
+    from nstflow.engine.resampling import resize_image
+
+    if like.alpha is None:
+        return image
+    alpha = resize_image(like, image.size).alpha
+    assert alpha is not None  # noqa: S101 - as that of the image
+    # where it is opaque by a, no colour on white is darker than 1 - a
+    return Image(np.maximum(image.pixels, 1 - alpha[..., None]), alpha)
 
 
 def write(result: Result, directory: RunDirectory) -> Sequence[Path]:

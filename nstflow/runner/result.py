@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nstflow.builtin.loaders.decode import decode
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.runner.optimization import columns_of
@@ -48,15 +49,18 @@ def read_result(plan: Plan, folder: Path, record: RunRecord, device: str) -> Res
 
 
 def _read_picture(files: list[Path]) -> Image | None:
-    import numpy as np
     import PIL.Image
 
     for file in files:
         try:
-            with PIL.Image.open(file) as image:
-                return Image(np.asarray(image.convert("RGB"), np.float32) / np.float32(255))
+            with PIL.Image.open(file):
+                pass
+            decoded = decode(file, keep_profile=True)
         except PIL.UnidentifiedImageError:
             continue  # an output of another kind
+        except NstflowError as error:
+            raise ValueError(error.problems[0].got) from error
         except Exception as error:  # decoders raise anything on damaged bytes
             raise ValueError(f"{file.name} is damaged: {error}") from error
+        return Image(decoded.on_white(), decoded.alpha, decoded.profile)
     return None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nstflow.builtin.loaders.decode import Decoded, decode
 from nstflow.errors import NstflowError, Problem
 from nstflow.lockfile.check import warn_differences
 from nstflow.plan import make_plan
@@ -18,10 +20,11 @@ from nstflow.runner.run import run
 from nstflow.storage.run_record import LOCK_FILE, explain_not_a_run, read_run_record
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nstflow.engine.device import DeviceChoice
     from nstflow.stages.job import Stop
-
-_EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes of Pillow
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,18 @@ class Comparison:
 
     Attributes:
         name: The file's name.
-        largest: The largest difference of a pixel's channel, of 255; None if the files are not
-            images of one size, so that only their bytes could be compared.
-        mean: The mean difference of all channels of all pixels, of 255; likewise.
+        largest: The largest difference of a pixel's channel, of `levels`; None if the files are
+            not images of one size, so that only their bytes could be compared.
+        mean: The mean difference of all channels of all pixels, of `levels`; likewise.
         equal: Whether every pixel is the same, or every byte of what is not an image.
+        levels: The largest value of a channel: 255, or 65535 if a file has more than 8 bits.
     """
 
     name: str
     largest: int | None
     mean: float | None
     equal: bool
+    levels: int = 255
 
 
 def verify(
@@ -95,20 +100,26 @@ def verify(
 def compare(first: Path, second: Path) -> Comparison:
     """Compare two files pixel by pixel, or byte by byte if they are not images of one size."""
     import numpy as np
-    import PIL.Image
 
-    pixels = []
-    with (
-        contextlib.suppress(Exception),  # not an image, or damaged: decoders raise anything
-        PIL.Image.open(first) as one,
-        PIL.Image.open(second) as other,
-    ):
-        both = (one, other)
-        mode = "RGBA" if any(image.has_transparency_data for image in both) else "RGB"
-        if all(image.mode in _EIGHT_BITS for image in both):
-            pixels = [np.asarray(image.convert(mode), np.int16) for image in both]
-    if not pixels or pixels[0].shape != pixels[1].shape:
+    both: list[Decoded] = []
+    # of what is not an image, or a damaged one
+    with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
+        both = [decode(file, keep_profile=True) for file in (first, second)]
+    if not both or both[0].pixels.shape != both[1].pixels.shape:
         equal = second.is_file() and first.read_bytes() == second.read_bytes()
         return Comparison(first.name, None, None, equal)
-    apart = np.abs(pixels[0] - pixels[1])
-    return Comparison(first.name, int(apart.max()), float(apart.mean()), not apart.any())
+    levels = max(2**each.bits - 1 for each in both)
+    clear = any(each.alpha is not None for each in both)
+    one, other = (np.rint(_channels(each, clear) * levels).astype(np.int32) for each in both)
+    apart = np.abs(one - other)
+    return Comparison(first.name, int(apart.max()), float(apart.mean()), not apart.any(), levels)
+
+
+def _channels(image: Decoded, clear: bool) -> NDArray[np.float64]:
+    """Return red, green and blue, and opacity if either of two images has it."""
+    import numpy as np
+
+    if not clear:
+        return image.pixels.astype(np.float64)
+    alpha = np.ones(image.pixels.shape[:2]) if image.alpha is None else image.alpha
+    return np.concatenate([image.pixels, alpha[..., None]], -1).astype(np.float64)

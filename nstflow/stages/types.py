@@ -41,9 +41,15 @@ class Image:
     """An image outside the engine. Its arrays are read-only: make new ones.
 
     Attributes:
-        pixels: RGB, float32 `(height, width, 3)`, each value in [0, 1], sRGB encoded.
-        alpha: Opacity, float32 `(height, width)` in [0, 1], or None for an opaque image. Statistics
-            of the image's features use it as the weight of each position.
+        pixels: RGB, float32 `(height, width, 3)`, each value in [0, 1], encoded as in its profile.
+        alpha: Opacity, float32 `(height, width)` in [0, 1], or None for an opaque image, whose
+            pixels are then as seen on white. Statistics of the image's features use it as the
+            weight of each position. The picture has that of the image `start.like`.
+        profile: The ICC profile of the pixels, an RGB one; None where they are sRGB. A run converts
+            its images to the profile of the image `start.like`, and outputs store it. So what a
+            stage other than a loader returns needs none.
+        exif: What the camera wrote, as a block of EXIF, for outputs that copy it; None without. The
+            picture has that of the image `start.like`.
 
     Raises:
         ValueError: The arrays have a wrong shape or type, or values outside [0, 1].
@@ -51,6 +57,8 @@ class Image:
 
     pixels: NDArray[np.float32]
     alpha: NDArray[np.float32] | None = None
+    profile: bytes | None = field(default=None, repr=False)
+    exif: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check("pixels", self.pixels, (*self.pixels.shape[:2], 3))
@@ -79,7 +87,7 @@ class Image:
         picture = PIL.Image.fromarray(np.rint(self.pixels * 255).astype(np.uint8))
         picture.thumbnail((longest_side, longest_side), PIL.Image.Resampling.LANCZOS)
         file = io.BytesIO()
-        picture.save(file, form, **options)
+        picture.save(file, form, icc_profile=self.profile, **options)
         return file.getvalue(), (picture.height, picture.width)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:

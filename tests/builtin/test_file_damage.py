@@ -51,6 +51,12 @@ def test_a_file_that_is_not_an_image(text: bytes, tmp_path: Path, refused: Any) 
     refused("a.png", "not an image in one of the formats PNG, JPEG")
 
 
+def test_a_path_that_can_not_be_opened_is_shown_as_such(tmp_path: Path) -> None:
+    wanted = pytest.raises(NstflowError, match=rf"can't be read \(.*: '{tmp_path}'\)\.")
+    with wanted, header.open_image(tmp_path):
+        pass
+
+
 def test_a_file_is_closed_again(whole: dict[str, bytes], tmp_path: Path) -> None:
     """On Windows an open file can't be replaced; elsewhere Python warns of it, here an error."""
     with warnings.catch_warnings(record=True) as caught:

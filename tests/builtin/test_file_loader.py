@@ -148,14 +148,14 @@ def test_an_absolute_path_and_a_home_are_found(
         ("n" * 300 + ".png", "looked up"),
         ("a\0b.png", "no file"),
         ("pipe.png", "not a regular file"),
-        ("a.gif", "not an image in one of the formats PNG, JPEG"),
+        ("a.ppm", "not an image in one of the formats PNG, JPEG"),
     ],
 )
 def test_other_files_are_refused(
     path: str, words: str, picture: PIL.Image.Image, tmp_path: Path, refused: Any
 ) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    picture.save(tmp_path / "a.gif")
+    picture.save(tmp_path / "a.ppm")
     refused(path, words)
 
 

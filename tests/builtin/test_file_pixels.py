@@ -1,6 +1,7 @@
 """Every kind of pixel becomes RGB in [0, 1], with a warning where something is lost."""
 
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -17,6 +18,7 @@ from nstflow.builtin.loaders.file import File
 GREY, COLOUR, GREY_ALPHA, COLOUR_ALPHA = 0, 2, 4, 6  # PNG's colour types
 
 generator = np.random.default_rng(11)
+BROKEN = zlib.compress(b"no profile at all" * 10)
 BYTES = generator.integers(0, 256, (9, 14, 4), dtype=np.uint8)
 WORDS = generator.integers(0, 65536, (40, 41, 4), dtype=np.uint16)
 
@@ -69,8 +71,7 @@ def test_a_palette_with_transparency(transparent: int | bytes, tmp_path: Path) -
     picture = PIL.Image.fromarray(indices)
     picture.putpalette(palette.tobytes())
     picture.save(tmp_path / "a.png", transparency=transparent)
-    with pytest.warns(NstflowWarning, match=r"a\.png is transparent"):
-        image = load("a.png", tmp_path)
+    image = load("a.png", tmp_path)
     expected = on_white(palette[indices] / 255, opacity[indices])
     np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
 
@@ -93,22 +94,20 @@ def test_inks_mix_as_if_printed(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp"])
-def test_alpha_is_flattened_on_white_and_said(mode: str, name: str, tmp_path: Path) -> None:
+def test_alpha_is_flattened_on_white(mode: str, name: str, tmp_path: Path) -> None:
     colours = BYTES[..., :3] if mode == "RGBA" else BYTES[..., :1].repeat(3, -1)
     bands = [*range(3), 3] if mode == "RGBA" else [0, 3]
     picture = PIL.Image.frombytes(mode, (14, 9), BYTES[..., bands].tobytes())
     picture.save(tmp_path / name, **({"lossless": True, "exact": True} if "webp" in name else {}))
-    with pytest.warns(NstflowWarning, match="transparent: flattened on white"):
-        image = load(name, tmp_path)
+    image = load(name, tmp_path, transparency="white")
     assert image.alpha is None
     expected = on_white(colours / 255, BYTES[..., 3] / 255)
     np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
 
 
-def test_alpha_is_kept_where_it_weighs(tmp_path: Path) -> None:
-    """No warning: nothing is lost."""
+def test_alpha_is_kept(tmp_path: Path) -> None:
     PIL.Image.fromarray(BYTES).save(tmp_path / "a.png")
-    image = load("a.png", tmp_path, transparency="weight")
+    image = load("a.png", tmp_path)
     assert image.alpha is not None
     np.testing.assert_array_equal(image.alpha, np.float32(BYTES[..., 3]) / np.float32(255))
     expected = on_white(BYTES[..., :3] / 255, BYTES[..., 3] / 255)
@@ -136,8 +135,8 @@ def test_an_image_that_nowhere_counts_is_white(tmp_path: Path) -> None:
     hidden = BYTES.copy()
     hidden[..., 3] = 0
     PIL.Image.fromarray(hidden).save(tmp_path / "a.png")
-    with pytest.warns(NstflowWarning, match="flattened"):
-        image = load("a.png", tmp_path, transparency="weight")
+    with pytest.warns(NstflowWarning, match="transparent everywhere: it is read as white"):
+        image = load("a.png", tmp_path)
     assert image.alpha is None
     np.testing.assert_array_equal(image.pixels, 1)
 
@@ -164,19 +163,41 @@ def test_grey_png_of_16_bits_with_a_transparent_level(write_png: Any, tmp_path: 
 @pytest.mark.parametrize(
     ("colour", "bands"), [(COLOUR, [0, 1, 2]), (COLOUR_ALPHA, [0, 1, 2, 3]), (GREY_ALPHA, [0, 3])]
 )
-def test_png_of_16_bits_that_pillow_cuts_is_said(
+def test_colour_png_of_16_bits(
     colour: int, bands: list[int], write_png: Any, tmp_path: Path
 ) -> None:
-    name = write_png("a.png", WORDS[..., bands], colour)
-    with pytest.warns(NstflowWarning, match="16 bits a channel, of which Pillow reads 8"):
-        image = load(name, tmp_path, transparency="weight")
+    """And grey with alpha, which Pillow cuts too."""
+    image = load(write_png("a.png", WORDS[..., bands], colour), tmp_path)
     expected = WORDS[..., :3] if colour != GREY_ALPHA else WORDS[..., :1].repeat(3, -1)
-    if colour != COLOUR:
-        expected = on_white(expected / 65535, WORDS[..., 3] / 65535)
-        np.testing.assert_allclose(image.alpha, WORDS[..., 3] / 65535, atol=1 / 255)
+    if colour == COLOUR:
+        assert image.alpha is None
+        assert_words(image, expected)
     else:
-        expected = expected / 65535
-    np.testing.assert_allclose(image.pixels, expected, atol=2 / 255)
+        assert image.alpha is not None
+        np.testing.assert_array_equal(np.rint(np.float64(image.alpha) * 65535), WORDS[..., 3])
+        seen = on_white(expected / 65535, WORDS[..., 3] / 65535)
+        np.testing.assert_allclose(image.pixels, seen, atol=1e-6)
+
+
+def test_colour_png_of_16_bits_with_a_transparent_colour(write_png: Any, tmp_path: Path) -> None:
+    words = WORDS[..., :3].copy()
+    words[0, 0], words[0, 1] = (40000, 1, 2), (40001, 1, 2)  # the same in 8 bits
+    key = (b"tRNS", struct.pack(">HHH", 40000, 1, 2))
+    image = load(write_png("a.png", words, COLOUR, before=[key]), tmp_path)
+    assert image.alpha is not None
+    assert image.alpha[0, :3].tolist() == [0, 1, 1]
+    assert image.alpha.sum() == image.alpha.size - 1
+
+
+def test_a_deep_png_that_tensorflow_can_not_read_is_said(
+    write_png: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = write_png("a.png", WORDS[..., :3], COLOUR)
+    lacking = Mock(**{"io.decode_png.side_effect": ValueError("invalid")})
+    monkeypatch.setattr("nstflow.builtin.loaders.png.tf", lacking)
+    with pytest.warns(NstflowWarning, match="8 of its 16 bits: TensorFlow can't read it"):
+        image = load(name, tmp_path)
+    np.testing.assert_allclose(image.pixels, WORDS[..., :3] / 65535, atol=1 / 255)
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
@@ -184,6 +205,21 @@ def test_grey_tiff_of_16_bits(byteorder: str, tmp_path: Path) -> None:
     options = {"photometric": "minisblack", "byteorder": byteorder}
     tifffile.imwrite(tmp_path / "a.tif", WORDS[..., 0], **options)
     assert_words(load("a.tif", tmp_path), WORDS[..., :1].repeat(3, -1))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 12])
+def test_grey_tiff_of_few_bits(bits: int, tmp_path: Path) -> None:
+    """12 bits in the range of 16 would be dark. Packed here, as tifffile does not."""
+    values = WORDS[..., 0] >> (16 - bits)
+    places = np.arange(bits - 1, -1, -1)
+    packed = np.packbits((values[..., None] >> places & 1).reshape(len(values), -1), axis=1)
+    tags = {256: 41, 257: 40, 258: bits, 259: 1, 262: 1, 273: 122, 277: 1, 278: 40}
+    tags[279] = packed.size
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    for tag, value in tags.items():
+        head += struct.pack("<HHII", tag, 4, 1, value)
+    (tmp_path / "a.tif").write_bytes(head + b"\0" * 4 + packed.tobytes())
+    assert_grey(load("a.tif", tmp_path), values / (2**bits - 1))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
@@ -258,8 +294,7 @@ def test_colours_multiplied_by_alpha_already_are_not_again(
     stored[0, 0] = 0  # nothing at all is white
     options = {"photometric": "rgb", "extrasamples": ["assocalpha"]}
     tifffile.imwrite(tmp_path / "a.tif", stored, **options)
-    with pytest.warns(NstflowWarning, match="flattened"):
-        image = load("a.tif", tmp_path)
+    image = load("a.tif", tmp_path)
     np.testing.assert_allclose(image.pixels[1, 1], [1, 0.5, 0.5], atol=3e-3)
     np.testing.assert_array_equal(image.pixels[0, 0], 1)
 
@@ -330,6 +365,7 @@ def test_an_unsupported_kind_of_tiff_has_a_hint(tmp_path: Path, refused: Any) ->
 
 def test_a_warning_made_an_error_stays_what_it_is(write_png: Any, tmp_path: Path) -> None:
     """Under `python -W error`, which these tests run under, a notice is not called damage."""
-    name = write_png("a.png", WORDS[..., :3], COLOUR)
-    with pytest.raises(NstflowWarning, match="16 bits"):
+    hidden = np.zeros((2, 2, 4), np.uint8)
+    name = write_png("a.png", hidden, COLOUR_ALPHA, before=[(b"iCCP", b"a\0\0" + BROKEN)])
+    with pytest.raises(NstflowWarning, match="profile"):
         load(name, tmp_path)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ImageCms
 
 from nstflow import NstflowWarning
+from nstflow.builtin.loaders import profile
 from nstflow.builtin.loaders.file import File
 
 # The primaries of sRGB, seen under D50
@@ -149,3 +150,52 @@ def test_16_bits_that_are_cut_for_a_profile_are_said(
         pixels = load("a.tif", tmp_path)
     expected = np.broadcast_to(encode(words / 65535), (9, 8, 3))
     np.testing.assert_allclose(pixels, expected, atol=3 * LEVEL)
+
+
+# kept profiles
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp"])
+def test_colours_stay_in_their_profile(name: str, make_profile: Any, tmp_path: Path) -> None:
+    linear = make_profile("linear", 1.0)
+    options = {"lossless": True} if name == "a.webp" else {}
+    PIL.Image.fromarray(BYTES).save(tmp_path / name, icc_profile=linear, **options)
+    image = File(path=Path(name), profile="keep").load(tmp_path)
+    assert image.profile == linear
+    np.testing.assert_array_equal(image.pixels, np.float32(BYTES) / np.float32(255))
+    assert File(path=Path(name)).load(tmp_path).profile is None
+
+
+def test_16_bits_stay_in_their_profile(make_profile: Any, tmp_path: Path) -> None:
+    """Where a conversion would cut them."""
+    words = np.random.default_rng(6).integers(0, 65536, (9, 8, 3), dtype=np.uint16)
+    linear = make_profile("linear", 1.0)
+    tifffile.imwrite(tmp_path / "a.tif", words, photometric="rgb", iccprofile=linear)
+    image = File(path=Path("a.tif"), profile="keep").load(tmp_path)
+    assert image.profile == linear
+    np.testing.assert_array_equal(np.rint(np.float64(image.pixels) * 65535), words)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_what_can_not_be_kept_is_converted_as_ever(
+    mode: str, make_profile: Any, tmp_path: Path
+) -> None:
+    """Grey, inks, and damage."""
+    icc = make_profile("linear grey", 1.0, None) if mode == "L" else b"garbage " * 40
+    PIL.Image.fromarray(BYTES).convert(mode).save(tmp_path / "a.tif", icc_profile=icc)
+    loaded = []
+    for setting in ("keep", "srgb"):
+        with nullcontext() if mode == "L" else pytest.warns(NstflowWarning, match="does not fit"):
+            loaded.append(File(path=Path("a.tif"), profile=setting).load(tmp_path))
+    assert loaded[0].profile is None
+    np.testing.assert_array_equal(loaded[0].pixels, loaded[1].pixels)
+
+
+def test_colours_in_srgb_are_converted_to_a_profile(make_profile: Any) -> None:
+    srgb = np.float32(BYTES) / np.float32(255)
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    pixels = profile.converted(srgb, None, make_profile("linear", 1.0))
+    np.testing.assert_allclose(pixels, linear, atol=LEVEL)
+    swapped = make_profile("swapped", 1.0, (GREEN, RED, BLUE))
+    pixels = profile.converted(srgb, make_profile("linear", 1.0), swapped)
+    np.testing.assert_allclose(pixels, srgb[..., [1, 0, 2]], atol=LEVEL)

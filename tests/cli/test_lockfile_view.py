@@ -59,7 +59,8 @@ def test_run_and_its_picture_say_how_they_were_made(what: str, call: Any, stoppe
     files = {name: printed.pop(name) for name in [*printed] if name == "images.content.path"}
     (stopped_at, device) = (printed.pop("stopped", ""), printed.pop("device"))
     assert printed == {
-        "image content": f"file (path {path}, max_megapixels 64, transparency white)",
+        "image content": f"file (path {path}, max_megapixels 64, transparency weight,"
+        " profile srgb)",
         "image style": "noise (height 16, width 16, seed 1)",
         "preprocessor": "resize (only [content], longest_side 32, method lanczos3, antialias true,"
         " enlarge true)",
@@ -73,7 +74,7 @@ def test_run_and_its_picture_say_how_they_were_made(what: str, call: Any, stoppe
         "optimizer": "adam (learning_rate 0.02, beta_1 0.99, beta_2 0.999, epsilon 0.1, decay"
         " none, carry_moments true)",
         "schedule": "epochs (epochs 1, steps_per_epoch 3)",
-        "output": "png (name result)",
+        "output": "png (name result, bits 8, exif false)",
         "seed": "0",
         "compute": "precision float32, deterministic true",
         "made with": f"nstflow {version('nstflow')}, Python {python_version()},"

@@ -48,8 +48,8 @@ def test_overrides_and_defaults_are_written(planned: Any, lockfile_of: Any, fold
         fields = type(stage).model_fields
         assert set(settings) == {name for name in fields if getattr(stage, name) is not None}, keys
     assert data["optimizer"]["learning_rate"] == 0.02
-    assert data["images"]["content"]["transparency"] == "white"
-    assert data["outputs"] == [{"use": "png", "name": "result"}]
+    assert data["images"]["content"]["transparency"] == "weight"
+    assert data["outputs"] == [{"use": "png", "name": "result", "bits": 8, "exif": False}]
     assert (data["nstflow"], data["summary"], data["seed"]) == (1, "", 0)
     assert data["compute"] == {"precision": "float32", "deterministic": True}
     assert data["checkpoints"] == {"every_seconds": 30, "every_steps": 100}

@@ -104,6 +104,16 @@ def test_a_sheet_has_every_picture_in_its_place(tmp_path: Path) -> None:
     assert dark[1] == 0
 
 
+def test_a_transparent_picture_is_on_the_paper(tmp_path: Path) -> None:
+    clear = Image.new("RGBA", (80, 80), (0, 0, 0, 255))
+    clear.paste((0, 0, 0, 0), (0, 0, 80, 40))
+    clear.save(tmp_path / "clear.png")
+    named = [("clear", tmp_path / "clear.png")]
+    sheet = Image.open(io.BytesIO(contact_sheet(named, columns=1, side=160)))
+    assert sheet.getpixel((12 + 80, 12 + 10)) == sheet.getpixel((0, 0))
+    assert sheet.getpixel((12 + 80, 12 + 150)) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 450])
 def test_a_sheet_is_no_larger_than_a_screen_is_wide(tmp_path: Path, count: int) -> None:
     picture = color(tmp_path / "a.png", (30, 20), (9, 9, 9))

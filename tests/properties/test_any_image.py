@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.features
 import PIL.Image
 import PIL.ImageCms
 import pytest
@@ -30,6 +31,14 @@ MAGIC += [b"MM\0+\0\x08\0\0", b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0"]
 MAGIC += [b"BM\x40\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"]
 
 
+def deep_png(words: Any) -> bytes:
+    """Return a PNG of 16 bits a channel, which Pillow does not write."""
+    height, width, _ = words.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in words)
+    head = struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0)
+    return png_of([(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")])
+
+
 def whole_files() -> list[bytes]:
     generator = np.random.default_rng(4)
     picture = PIL.Image.fromarray(generator.integers(0, 256, (11, 14, 3), dtype=np.uint8))
@@ -45,12 +54,14 @@ def whole_files() -> list[bytes]:
         saved(clear, "PNG"),
         saved(picture.quantize(9), "PNG", transparency=2),
         saved(PIL.Image.fromarray(words[..., 0]), "PNG", icc_profile=lab),
+        deep_png(words),
         saved(picture, "JPEG", exif=exif, icc_profile=srgb),
         saved(picture.convert("L"), "JPEG", icc_profile=srgb),
         saved(picture, "JPEG", icc_profile=lab),
         saved(picture.convert("CMYK"), "JPEG", progressive=True),
         saved(picture, "WEBP", exif=exif, icc_profile=srgb),
         saved(clear, "WEBP", lossless=True),
+        saved(picture, "GIF", save_all=True, append_images=[picture.rotate(180)]),
         saved(picture, "BMP"),
         saved(picture.quantize(16), "BMP"),
         saved(picture, "TIFF", exif=exif, icc_profile=srgb),
@@ -61,6 +72,8 @@ def whole_files() -> list[bytes]:
         written(words[..., 0], photometric="minisblack", bigtiff=True),
         written((words[..., 0] / 65535).astype("f4"), photometric="minisblack", tile=(16, 16)),
     ]
+    if PIL.features.check("avif"):
+        files.append(saved(clear, "AVIF", exif=exif))
     return files + [
         saved(picture, "TIFF", compression=kind)
         for kind in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits")

@@ -341,8 +341,8 @@ name: x
 summary: ""
 seed: 0
 images:
-  content: {use: file, path: a.png, max_megapixels: 64.0, transparency: white}
-  style: {use: file, path: b.png, max_megapixels: 64.0, transparency: white}
+  content: {use: file, path: a.png, max_megapixels: 64.0, transparency: weight, profile: srgb}
+  style: {use: file, path: b.png, max_megapixels: 64.0, transparency: weight, profile: srgb}
 preprocess: [{use: resize, only: ~, longest_side: 512, method: lanczos3, antialias: true,
   enlarge: true}]
 extractor:
@@ -364,7 +364,7 @@ optimizer: {use: adam, learning_rate: 0.02, beta_1: 0.99, beta_2: 0.999, epsilon
   average: ~, carry_moments: true}
 schedule: {use: epochs, epochs: 10, steps_per_epoch: 100}
 postprocess: []
-outputs: [{use: png, name: result}]
+outputs: [{use: png, name: result, bits: 8, exif: false}]
 compute: {precision: float32, deterministic: true}
 checkpoints: {every_seconds: 30, every_steps: 100}
 plugins: {block: []}

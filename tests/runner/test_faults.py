@@ -166,8 +166,8 @@ def test_an_image_that_changes_while_it_is_read(
 
     decode = file.decode
 
-    def changed(path: Path) -> Any:
-        decoded = decode(path)
+    def changed(path: Path, **options: bool) -> Any:
+        decoded = decode(path, **options)
         PIL.Image.new("RGB", (40, 48)).save(path)
         return decoded
 

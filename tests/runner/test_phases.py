@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 import nstflow
-from nstflow import NstflowError, NstflowWarning, Result, hookimpl
+from nstflow import NstflowError, Result, hookimpl
 from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import read_source
@@ -354,10 +354,10 @@ def test_runs_that_share_compute_their_own_terms(run: Any) -> None:
         assert together.history["total"] == alone.history["total"]
 
 
-def test_a_file_is_a_mask_or_an_image_is_not(
+def test_a_file_is_a_mask_unless_it_is_opaque(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its opacity; an image that is loaded as usual has none."""
+    """By either loader."""
     monkeypatch.chdir(tmp_path)
     alpha = np.zeros((32, 24), np.uint8)
     alpha[:, 12:] = 255
@@ -365,9 +365,11 @@ def test_a_file_is_a_mask_or_an_image_is_not(
     painted = run("images.right={use: mask, path: m.png}", "losses.look.region=right", out="file")
     ramp = run("losses.look.region=right", out="ramp")
     assert painted.image.pixels.tobytes() == ramp.image.pixels.tobytes()
-    wanted = pytest.raises(NstflowError, match="Load it with `use: mask`")
-    with pytest.warns(NstflowWarning, match="flattened"), wanted:
-        run("images.right={use: file, path: m.png}", "losses.look.region=right", out="white")
+    other = run("images.right={use: file, path: m.png}", "losses.look.region=right", out="other")
+    assert other.image.pixels.tobytes() == ramp.image.pixels.tobytes()
+    white = "images.right={use: file, path: m.png, transparency: white}"
+    with pytest.raises(NstflowError, match="Load it with `use: mask`"):
+        run(white, "losses.look.region=right", out="white")
 
 
 def test_only_what_sees_nothing_outside_counts(run: Any) -> None:

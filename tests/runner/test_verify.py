@@ -6,12 +6,17 @@ import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 
 import nstflow
+from nstflow import Image
+from nstflow.builtin.outputs.png import Png
+from nstflow.builtin.outputs.tiff import Tiff
 from nstflow.recipe.reader import load_recipe
 from nstflow.runner.verify import Comparison, compare, verify
 from nstflow.stages.result import Result
@@ -198,9 +203,6 @@ DEEP = np.full((4, 4), 600, np.uint16)
         (("a.png", LESS_OPAQUE * 0 + 255), ("b.png", BLACK + 255), (0, 0.0, True)),
         (("a.png", BLACK), ("b.png", BLACK[:, :3]), (None, None, False)),
         (("a.png", BLACK), ("b.png", BLACK[:3]), (None, None, False)),
-        # in eight bits, these would be equal
-        (("a.png", DEEP), ("b.png", DEEP + 100), (None, None, False)),
-        (("a.png", DEEP), ("b.png", DEEP), (None, None, True)),
         (("a.txt", b"same"), ("b.txt", b"same"), (None, None, True)),
         (("a.txt", b"same"), ("b.txt", b"Same"), (None, None, False)),
         (("a.png", BLACK), ("b.png", None), (None, None, False)),
@@ -216,6 +218,32 @@ def test_comparison(first: Any, second: Any, expected: Any, tmp_path: Path) -> N
     largest, mean, equal = expected
     found = compare(tmp_path / first[0], tmp_path / second[0])
     assert found == Comparison(first[0], largest, mean, equal)
+
+
+DEEP_COLOUR = np.random.default_rng(1).integers(1, 65536, (9, 9, 3), np.uint16)
+NEARLY = DEEP_COLOUR.copy()
+NEARLY[4, 4, 1] -= 1  # in 8 bits most such colours are equal
+
+
+@pytest.mark.parametrize("kind", ["grey.png", "tiff", "png", "mixed"])
+def test_every_bit_of_16_is_compared(kind: str, tmp_path: Path) -> None:
+    if kind == "grey.png":
+        files = [save(tmp_path / f"{x}.png", DEEP + x) for x in (0, 100)]
+        expected = Comparison("0.png", 100, 100.0, equal=False, levels=65535)
+    elif kind == "mixed":
+        files = [tmp_path / "a.tif", save(tmp_path / "b.png", PIXELS)]
+        tifffile.imwrite(files[0], PIXELS.astype(np.uint16) * 257, photometric="rgb")
+        expected = Comparison("a.tif", 0, 0.0, equal=True, levels=65535)
+    else:
+        output = {"tiff": Tiff(name="a"), "png": Png(name="a", bits=16)}[kind]
+        files = []
+        for name, words in (("one", DEEP_COLOUR), ("two", NEARLY)):
+            (tmp_path / name).mkdir()
+            image = Image(words.astype(np.float32) / np.float32(65535))
+            files.append(output.write(Mock(image=image, record=""), tmp_path / name))
+        expected = Comparison(files[0].name, 1, 1 / 243, equal=False, levels=65535)
+    assert compare(*files) == expected
+    assert compare(files[0], files[0]).equal
 
 
 def test_damaged_image_differs(tmp_path: Path) -> None:

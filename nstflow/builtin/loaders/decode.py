@@ -1,18 +1,18 @@
 """From an image file to RGB in [0, 1], with as little loss as possible.
 
 Pillow reads most files correctly. It clips 16-bit grey in `convert` and cuts 16-bit colour to 8
-bits. So 16-bit grey is divided by 65535 here, and 16-bit RGB TIFF is read by tifffile; for 16-bit
-RGB PNG a warning says that 8 bits are lost.
+bits. So 16-bit grey is divided by its largest value here, 16-bit colour is read by tifffile from
+TIFF and by TensorFlow from PNG, and where 8 bits are lost all the same, a warning says so.
 """
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nstflow import NstflowError, NstflowWarning
-from nstflow.builtin.loaders import header, profile, tiff
+from nstflow.builtin.loaders import gamma, header, png, profile, tiff
 from nstflow.builtin.loaders.header import unreadable
 
 if TYPE_CHECKING:
@@ -22,11 +22,41 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float32]
 
+_ANIMATED = ("PNG", "GIF", "WEBP", "AVIF")  # where several images are no pages
 _WITH_ALPHA = ("LA", "PA", "RGBA", "La", "RGBa")
 
 
-def decode(path: Path) -> tuple[Pixels, Pixels | None]:
-    """Return float32 `(h, w, 3)` in [0, 1], sRGB, and alpha `(h, w)` or None if all is opaque.
+class Decoded(NamedTuple):
+    """What an image file holds.
+
+    Attributes:
+        pixels: The colours without regard to alpha: float32 `(h, w, 3)` in [0, 1].
+        alpha: `(h, w)`; None if all is opaque.
+        bits: How many a channel has, as they were read: 8, or 16 for all that has more.
+        profile: The RGB profile of the colours, if it was to be kept; None if they are sRGB.
+        exif: What the camera wrote.
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None
+    bits: int
+    profile: bytes | None
+    exif: bytes | None
+
+    def on_white(self) -> Pixels:
+        """Return what is seen on white."""
+        if self.alpha is None:
+            return self.pixels
+        alpha = self.alpha[..., None]
+        return self.pixels * alpha + (1 - alpha)
+
+
+def decode(path: Path, *, keep_profile: bool = False) -> Decoded:
+    """Decode a file.
+
+    Args:
+        path: The file.
+        keep_profile: Leave the colours in their RGB profile, if they have one.
 
     Raises:
         NstflowError: The file is damaged.
@@ -35,7 +65,12 @@ def decode(path: Path) -> tuple[Pixels, Pixels | None]:
 
     try:
         with header.open_image(path) as image:
-            pixels, alpha = _decode(image, path)
+            icc = image.info.get("icc_profile")
+            kept = keep_profile and profile.can_be_kept(icc, image.mode)
+            if kept:
+                image.info["icc_profile"] = b""  # so that nothing is converted
+            exif = header.camera_exif(image, path)
+            pixels, alpha, bits = _decode(image, path)
     # a warning: where Python makes errors of them
     except (NstflowError, NstflowWarning, MemoryError):
         raise
@@ -45,17 +80,20 @@ def decode(path: Path) -> tuple[Pixels, Pixels | None]:
         ) from error
     if alpha is not None and bool((alpha == 1).all()):
         alpha = None
-    return np.ascontiguousarray(pixels, np.float32), alpha
+    return Decoded(
+        np.ascontiguousarray(pixels, np.float32), alpha, bits, icc if kept else None, exif
+    )
 
 
-def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
+def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None, int]:
+    """Return colours, alpha, and how many bits they were read with."""
     orientation = header.orientation(image, path)
-    deep = None
-    if tiff.is_deep_colour(image):
-        if tiff.photometric(image) != tiff.RGB or _conversion(image, "RGB", path):
-            _notice(f"{path.name} is read with 8 of its 16 bits, to convert its colours to sRGB")
-        elif (deep := tiff.read_deep_colour(path, image)) is None:
-            _notice(f"{path.name} is read with 8 of its 16 bits: tifffile can't read it")
+    if image.format in _ANIMATED and getattr(image, "is_animated", False):
+        _notice(f"{path.name} is animated: its first frame is read")
+    if image.format in ("AVIF", "HEIF") and (stored := header.container_bits(path)) > 8:  # noqa: PLR2004
+        _notice(f"{path.name} is read with 8 of its {stored} bits")
+    deep = _deep_colour(image, path)
+    bits = 8 if deep is None else 16
     if deep is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -63,11 +101,31 @@ def _decode(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
         deep = _values(image, path)
         if image.format == "TIFF":  # which Pillow has turned by itself
             orientation = 1
-        elif image.format == "PNG" and image.mode in ("RGB", "RGBA") and header.png_depth(path) > 8:  # noqa: PLR2004 - bits
-            _notice(f"{path.name} has 16 bits a channel, of which Pillow reads 8: save it as TIFF")
+        if image.mode.startswith(("I", "F")):
+            bits = 16
     pixels, alpha = deep
+    if image.format == "PNG" and image.info.get("icc_profile") is None:
+        pixels = _by_numbers(pixels, image, path)
     alpha = None if alpha is None else _upright(_unit(alpha, path), orientation)
-    return _upright(_unit(pixels, path), orientation), alpha
+    return _upright(_unit(pixels, path), orientation), alpha, bits
+
+
+def _deep_colour(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None] | None:
+    """Return colours of 16 bits, of which Pillow would cut 8, or None where it is to do so."""
+    if tiff.is_deep_colour(image):
+        read, library = tiff.read_deep_colour, "tifffile"
+    elif png.is_deep_colour(image, path):
+        read, library = png.read_deep_colour, "TensorFlow"
+    else:
+        return None
+    cut = f"{path.name} is read with 8 of its 16 bits"
+    if tiff.photometric(image) not in (None, tiff.RGB) or _conversion(image, "RGB", path):
+        _notice(f"{cut}, to convert its colours to sRGB")
+        return None
+    deep = read(path, image)
+    if deep is None:
+        _notice(f"{cut}: {library} can't read it")
+    return deep
 
 
 def _values(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
@@ -76,7 +134,7 @@ def _values(image: PIL.Image.Image, path: Path) -> tuple[Pixels, Pixels | None]:
     import PIL.Image
 
     if image.mode.startswith("I;16"):
-        grey = np.asarray(image, np.float32) / np.float32(65535)
+        grey = np.asarray(image, np.float32) / np.float32(tiff.whole(image))
         if _conversion(image, "L", path) is None:
             key = image.info.get("transparency")
             opaque = None if key is None else (np.asarray(image) != key).astype(np.float32)
@@ -114,6 +172,16 @@ def _conversion(image: PIL.Image.Image, mode: str, path: Path) -> Any:
             " colours are read as sRGB"
         )
         return None
+
+
+def _by_numbers(pixels: Pixels, image: PIL.Image.Image, path: Path) -> Pixels:
+    """Return the pixels of a PNG without a profile as sRGB."""
+    try:
+        colours = gamma.colours_of(image.info, header.png_chunk(path, b"cICP"))
+        return pixels if colours is None else gamma.to_srgb(pixels, colours)
+    except gamma.UnknownColoursError as error:
+        _notice(f"{path.name} has colours of a kind that is not converted ({error}): read as sRGB")
+        return pixels
 
 
 def _upright(values: Pixels, orientation: int) -> Pixels:

@@ -17,7 +17,10 @@ _MOST_NAMES = 2000  # of a folder that are compared with that of a missing file
 
 
 class File(Loader):
-    """Read a PNG, JPEG, WebP, TIFF or BMP file.
+    """Read a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or HEIC file.
+
+    AVIF needs Pillow 11.3 or later, HEIC the package pi-heif. Of an animated file the first frame
+    is read, with a warning.
 
     The EXIF orientation is applied, and colours with an ICC profile are converted to sRGB. All
     kinds of pixels (grey, palette, CMYK, 16 bits per channel, alpha) are converted to RGB in
@@ -35,9 +38,14 @@ class File(Loader):
         64, gt=0, le=178, description="Largest size to decode, in million pixels."
     )
     transparency: Literal["white", "weight"] = Field(
-        "white",
-        description="white: put the image on white; weight: the same, and losses count each"
-        " position by its opacity.",
+        "weight",
+        description="weight: losses count each position by its opacity, and the picture is"
+        " transparent where the content image is; white: put it on white.",
+    )
+    profile: Literal["srgb", "keep"] = Field(
+        "srgb",
+        description="srgb: convert colours to sRGB; keep: leave them in the file's RGB profile. The"
+        " run works in the content image's: other images are converted to it, and outputs have it.",
     )
 
     def size(self, folder: Path) -> Size:
@@ -48,14 +56,13 @@ class File(Loader):
         """Decode the file."""
         path = self.found(folder)
         header_size(path, self.max_megapixels)
-        pixels, alpha = decode(path)
-        if alpha is None:
-            return Image(pixels)
-        pixels = pixels * alpha[..., None] + (1 - alpha[..., None])
-        if self.transparency == "weight" and alpha.any():
-            return Image(pixels, alpha)
-        warnings.warn(f"{path.name} is transparent: flattened on white", NstflowWarning, 2)
-        return Image(pixels)
+        decoded = decode(path, keep_profile=self.profile == "keep")
+        alpha = decoded.alpha if self.transparency == "weight" else None
+        if alpha is not None and not alpha.any():
+            text = f"{path.name} is transparent everywhere: it is read as white"
+            warnings.warn(text, NstflowWarning, 2)
+            alpha = None
+        return Image(decoded.on_white(), alpha, decoded.profile, decoded.exif)
 
     def found(self, folder: Path) -> Path:
         """Return the path of the file, which exists."""

@@ -17,9 +17,18 @@ from nstflow.builtin.loaders import tiff
 if TYPE_CHECKING:
     import PIL.Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+_AVIF, _HEIC = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+_BRANDS_AT, _MOST_BRANDS, _MOST_META = 8, 64, 1 << 16  # bytes of an AVIF or HEIC file
 _PNG_FIRST_CHUNK_AT, _PNG_BIT_DEPTH_AT = 8, 24  # offsets in the file
-_MOST_EXIF = 1 << 20  # bytes; a JPEG's has 64 KiB at most
+_MOST_CHUNK = 1 << 20  # bytes; a JPEG's has 64 KiB at most
+_COPIED = (270, 271, 272, 306, 315, 33432)  # description, maker, model, time, artist, copyright
+_COPIED_BLOCKS = (0x8769, 0x8825)  # how the photograph was taken, and where
+_MOST_EXIF = 65_000  # bytes, of what a JPEG can have
+_NOT_COPIED = (
+    *(0xA002, 0xA003),  # the size in pixels, which is another
+    *(0x927C, 0xA005),  # a maker's own, which is lost elsewhere in the file; a block of its own
+)
 _LARGE_READ = 1 << 20
 
 
@@ -67,15 +76,18 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
     with contextlib.ExitStack() as stack:
         try:
             # not the path: Pillow would map the file into memory, and garble a TIFF on its side
-            file = stack.enter_context(_File(io.FileIO(path)))
+            file = stack.enter_context(_File(io.FileIO(os.fspath(path))))
             with warnings.catch_warnings():
                 # the limit is `max_megapixels`, and broken EXIF is only metadata
                 warnings.simplefilter("ignore")
-                image = stack.enter_context(PIL.Image.open(file, formats=FORMATS))
+                formats = _formats(file, path)
+                image = stack.enter_context(PIL.Image.open(file, formats=formats))
+        except NstflowError:
+            raise
         except PIL.Image.DecompressionBombError as error:
             raise unreadable(f"'{path.name}' is too large: {error}") from error
         except PIL.UnidentifiedImageError as error:
-            known = ", ".join(FORMATS)
+            known = ", ".join((*FORMATS, "AVIF", "HEIC"))
             raise unreadable(
                 f"'{path.name}' is not an image in one of the formats {known}.",
                 "Save it as one of these, with 8 or 16 bits a channel.",
@@ -87,32 +99,96 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
         yield image
 
 
+def _formats(file: io.BufferedReader, path: Path) -> tuple[str, ...]:
+    """Return Pillow's names of the formats that a file may have.
+
+    Raises:
+        NstflowError: It has one for which a package is missing.
+    """
+    head = file.read(_MOST_BRANDS)
+    file.seek(0)
+    brands = head[_BRANDS_AT:] if head[4:8] == b"ftyp" else b""
+    if any(brand in brands for brand in _AVIF):
+        from PIL import features
+
+        if "avif" in features.modules and features.check("avif"):
+            return ("AVIF",)
+        got = f"'{path.name}' is an AVIF file, which this Pillow can't read."
+        raise unreadable(got, "Get a newer one: pip install -U pillow")
+    if any(brand in brands for brand in _HEIC):
+        try:
+            import pi_heif
+        except ImportError:
+            got = f"'{path.name}' is a HEIC file, which needs the package pi-heif."
+            raise unreadable(got, "Install it: pip install pi-heif") from None
+        pi_heif.register_heif_opener()
+        return ("HEIF",)
+    return FORMATS
+
+
+def container_bits(path: Path) -> int:
+    """Return how many bits a channel of an AVIF or HEIC file has, by its first box `pixi`."""
+    with path.open("rb") as file:
+        _, found, box = file.read(_MOST_META).partition(b"pixi")
+    return box[5] if found and len(box) > 5 else 8  # noqa: PLR2004 - version, flags, channels
+
+
 def orientation(image: PIL.Image.Image, path: Path) -> int:
     """Return the EXIF orientation, 1 to 8, without decoding; broken EXIF is taken as upright."""
-    import PIL.Image
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if image.format == "PNG" and "exif" not in image.info and (late := _late_exif(path)):
-                image.info["exif"] = late
-            # PNG's own getexif decodes the pixels first, for what may lie behind them
-            return int(PIL.Image.Image.getexif(image).get(tiff.ORIENTATION, 1))
+        return int(_exif(image, path).get(tiff.ORIENTATION, 1))
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - decoders raise anything on damaged bytes
         return 1
 
 
-def _late_exif(path: Path) -> bytes | None:
-    """Return the EXIF of a PNG that has it behind its pixels, where ExifTool puts it."""
+def camera_exif(image: PIL.Image.Image, path: Path) -> bytes | None:
+    """Return a new block of EXIF with what is true of another file too; None if there is nothing.
+
+    That is how, when, where and by whom a photograph was taken: not its size, orientation and
+    thumbnail, and not a maker's notes.
+    """
+    import PIL.Image
+
+    try:
+        there, made = _exif(image, path), PIL.Image.Exif()
+        for tag in _COPIED:
+            if tag in there:
+                made[tag] = there[tag]
+        for block in _COPIED_BLOCKS:
+            values = {k: v for k, v in there.get_ifd(block).items() if k not in _NOT_COPIED}
+            if values:
+                made[block] = values
+        data = made.tobytes() if made else b""
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - as above
+        return None
+    return data if 0 < len(data) <= _MOST_EXIF else None
+
+
+def _exif(image: PIL.Image.Image, path: Path) -> PIL.Image.Exif:
+    import PIL.Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if image.format == "PNG" and "exif" not in image.info:
+            late = png_chunk(path, b"eXIf")  # behind the pixels, where ExifTool puts it
+            image.info |= {"exif": late} if late else {}
+        # PNG's own getexif decodes the pixels first, for what may lie behind them
+        return PIL.Image.Image.getexif(image)
+
+
+def png_chunk(path: Path, name: bytes) -> bytes | None:
+    """Return the first chunk of a name in a PNG; None if there is none, or a huge one."""
     with path.open("rb") as file:
         file.seek(_PNG_FIRST_CHUNK_AT)
         while len(head := file.read(8)) == 8:  # noqa: PLR2004 - its length and its name
-            length, name = struct.unpack(">I4s", head)
-            if name == b"IEND" or (name == b"eXIf" and length > _MOST_EXIF):
+            length, found = struct.unpack(">I4s", head)
+            if found == b"IEND" or (found == name and length > _MOST_CHUNK):
                 return None
-            if name == b"eXIf":
+            if found == name:
                 return file.read(length)
             file.seek(length + 4, 1)  # and its checksum
     return None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from nstflow import Image, Loader, NstflowError, Problem, Size
-from nstflow.builtin.loaders.decode import decode
+from nstflow.builtin.loaders.decode import Decoded, decode
 from nstflow.builtin.loaders.file import File
 from nstflow.toolkit import to_grey
 
@@ -44,24 +44,25 @@ class Mask(Loader):
         return self._file().size(folder)
 
     def load(self, folder: Path) -> Image:
-        """Return the mask as alpha, and in grey."""
+        """Return white with the mask as alpha."""
         import numpy as np
 
         self.size(folder)  # which refuses a file that is too large
-        mask = self._mask(*decode(self._file().found(folder)))
+        mask = self._mask(decode(self._file().found(folder)))
         if self.invert:
             mask = 1 - mask
         if self.feather:
             mask = _blurred(mask, self.feather)
         mask = np.ascontiguousarray(mask, np.float32)
-        return Image(mask[..., None].repeat(3, -1), mask)
+        return Image(np.ones((*mask.shape, 3), np.float32), mask)
 
     def _file(self) -> File:
         return File(path=self.path, max_megapixels=self.max_megapixels)
 
-    def _mask(self, pixels: Any, alpha: Any) -> Any:
+    def _mask(self, file: Decoded) -> Any:
         import numpy as np
 
+        pixels, alpha = file.pixels, file.alpha
         if self.color is None:
             return to_grey(Image(pixels)).pixels[..., 0] if alpha is None else alpha
         wanted = np.frombuffer(bytes.fromhex(self.color[1:]), np.uint8) / np.float32(255)

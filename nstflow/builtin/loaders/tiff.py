@@ -27,6 +27,11 @@ def is_deep_colour(image: PIL.Image.Image) -> bool:
     return len(bits) in (3, 4) and set(bits) == {16}
 
 
+def whole(image: PIL.Image.Image) -> int:
+    """Return the largest value of grey: 65535, or that of the bits that a TIFF has."""
+    return int(2 ** _tags(image).get(_BITS_PER_SAMPLE, (16,))[0] - 1)
+
+
 def photometric(image: PIL.Image.Image) -> Any:
     """Return how the numbers of a TIFF are colours, or None of another format."""
     return _tags(image).get(_PHOTOMETRIC)

@@ -60,7 +60,8 @@ def show_comparisons(found: Sequence[Comparison]) -> None:
         elif each.largest is None or each.mean is None:
             show_line(each.name, ": ", ("the bytes differ", "red"))
         else:
-            how = f"differs by {each.largest} of 255 at most, by {each.mean:.3g} on average"
+            how = f"differs by {each.largest} of {each.levels} at most"
+            how += f", by {each.mean:.3g} on average"
             show_line(each.name, ": ", (how, "red"))
 
 
