@@ -6,6 +6,7 @@ from nstflow import Stage, hookimpl
 from nstflow.builtin.executors.dask import Dask
 from nstflow.builtin.executors.processes import Processes
 from nstflow.builtin.executors.serial import Serial
+from nstflow.builtin.extractors.keras import KerasNetwork
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.builtin.loaders.file import File
 from nstflow.builtin.loaders.noise import NoiseImage
@@ -32,7 +33,7 @@ from nstflow.builtin.starts.noise import FromNoise
 @hookimpl
 def nstflow_stages() -> list[type[Stage]]:
     """Offer every built-in stage."""
-    stages: list[type[Stage]] = [File, NoiseImage, Resize, Crop, VGG19]
+    stages: list[type[Stage]] = [File, NoiseImage, Resize, Crop, VGG19, KerasNetwork]
     stages += [FromImage, FromNoise, Blend]
     stages += [Content, Gram, MeanStd, TotalVariation, Wasserstein]
     stages += [Adam, Lbfgs, Epochs, Scales]

@@ -12,7 +12,9 @@ from nstflow.errors import NstflowError, Problem
 from nstflow.plugins.manager import BUILTIN, Plugins
 from nstflow.recipe.paths import Keys, format_path
 from nstflow.recipe.source import Source
-from nstflow.stages.stage import Stage
+from nstflow.recipe.validation import layer_lists
+from nstflow.stages.loss import LossTerm
+from nstflow.stages.stage import LAYER, Extractor, Stage
 
 if TYPE_CHECKING:
     from nstflow.recipe.matrix import Cell
@@ -85,8 +87,19 @@ class Origin:
         hint = problem.hint
         if offer is not None and offer.plugin != BUILTIN:
             hint = f"{hint} '{offer.name}' is provided by {offer.title}.".strip()
+        if isinstance(stage, Extractor) and problem.what.startswith(LAYER):
+            at = self._place_of_layer(stage, problem.what.removeprefix(LAYER))
+            return self.source.problem(at, problem.got, hint, key=True)
         path = (*keys, problem.what) if problem.what else keys
         return self.source.problem(path, problem.got, hint)
+
+    def _place_of_layer(self, extractor: Extractor, layer: str) -> Keys:
+        """Return where the recipe names a layer first."""
+        terms = {keys: each for keys, each in self.stages.items() if isinstance(each, LossTerm)}
+        for path, layers in layer_lists(extractor, terms).items():
+            if layer in layers:
+                return (*path, layer if isinstance(layers, dict) else list(layers).index(layer))
+        return ("extractor", "layers")
 
 
 def check_type(value: Any, kind: type, call: str) -> Any:
