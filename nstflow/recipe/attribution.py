@@ -64,6 +64,7 @@ class Origin:
             yield stage
         except NstflowError as error:
             placed = [self._placed(problem, keys, stage) for problem in error.problems]
+            placed.sort(key=lambda problem: problem.order)
             if into is None:
                 raise NstflowError(placed, self.source.label) from error
             into += placed
