@@ -12,7 +12,6 @@ from nstflow.errors import NstflowError, Problem
 from nstflow.plugins.manager import BUILTIN, Plugins
 from nstflow.recipe.paths import Keys, format_path
 from nstflow.recipe.source import Source
-from nstflow.recipe.validation import layer_lists
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.stage import LAYER, Extractor, Stage
 
@@ -89,17 +88,22 @@ class Origin:
         if offer is not None and offer.plugin != BUILTIN:
             hint = f"{hint} '{offer.name}' is provided by {offer.title}.".strip()
         if isinstance(stage, Extractor) and problem.what.startswith(LAYER):
-            at = self._place_of_layer(stage, problem.what.removeprefix(LAYER))
+            at = self._place_of_layer(problem.what.removeprefix(LAYER))
             return self.source.problem(at, problem.got, hint, key=True)
         path = (*keys, problem.what) if problem.what else keys
         return self.source.problem(path, problem.got, hint)
 
-    def _place_of_layer(self, extractor: Extractor, layer: str) -> Keys:
+    def _place_of_layer(self, layer: str) -> Keys:
         """Return where the recipe names a layer first."""
-        terms = {keys: each for keys, each in self.stages.items() if isinstance(each, LossTerm)}
-        for path, layers in layer_lists(extractor, terms).items():
-            if layer in layers:
-                return (*path, layer if isinstance(layers, dict) else list(layers).index(layer))
+        for keys, stage in self.stages.items():
+            lists: dict[Keys, Any] = {}
+            if isinstance(stage, Extractor):
+                lists = {(*keys, "layers", group): named for group, named in stage.layers.items()}
+            elif isinstance(stage, LossTerm) and not isinstance(stage.layers, str):
+                lists = {(*keys, "layers"): stage.layers}
+            for path, named in lists.items():
+                if layer in named:
+                    return (*path, layer if isinstance(named, dict) else named.index(layer))
         return ("extractor", "layers")
 
 

@@ -102,15 +102,20 @@ def _check_layers(
     """Check the groups of layers, and the layers that terms name."""
     problems: list[Problem] = []
     known = extractor.layer_names()
+    lists: dict[Keys, Collection[str]] = {
+        ("extractor", "layers", group): layers for group, layers in extractor.layers.items()
+    }
     for keys, term in terms.items():
-        if isinstance(term.layers, str) and term.layers not in extractor.layers:
+        if not isinstance(term.layers, str):
+            lists[*keys, "layers"] = term.layers
+        elif term.layers not in extractor.layers:
             there_are = f"Groups: {_listed(extractor.layers)}."
             hint = _hint(term.layers, extractor.layers, there_are, problems)
             if known is not None and term.layers in (*known, PIXELS):
                 hint = f"For the layer alone, write [{term.layers}]."
             got = f"the extractor has no group of layers called '{term.layers}'."
             problems.append(source.problem((*keys, "layers"), got, hint))
-    for path, layers in layer_lists(extractor, terms).items():
+    for path, layers in lists.items():
         seen: set[str] = set()
         for index, layer in enumerate(layers):
             at = (*path, layer if isinstance(layers, dict) else index)
@@ -125,20 +130,6 @@ def _check_layers(
         if not layers:
             problems.append(source.problem(path, "a group needs at least one layer."))
     return problems
-
-
-def layer_lists(
-    extractor: Extractor, terms: Mapping[Keys, LossTerm]
-) -> dict[Keys, Collection[str]]:
-    """Return path → layers, of the groups and of the terms that name layers themselves."""
-    groups: dict[Keys, Collection[str]] = {
-        ("extractor", "layers", group): layers for group, layers in extractor.layers.items()
-    }
-    return groups | {
-        (*keys, "layers"): term.layers
-        for keys, term in terms.items()
-        if not isinstance(term.layers, str)
-    }
 
 
 def _hint(got: str, choices: Iterable[str], there_are: str, earlier: Sized) -> str:
