@@ -1,7 +1,8 @@
 """For authors of stages: the functions that the built-in stages use.
 
 `conv3x3` with its `Method` and `Padding`, `pool2x2` with its `Pooling` for extractors;
-`load_weights`, `weights_asset` for their weights; `gram_matrix`, `weighted_mean`, `mean_square`,
+`load_weights`, `weights_asset`, `weights_file` for their weights, `import_keras` and `keras_asset`
+where Keras has them; `gram_matrix`, `weighted_mean`, `mean_square`,
 `matrix_root`, `trace_of_root` and the setting `Normalize` for losses; `running_mean` for
 optimizers; `fit_longest_side`, `resize_image`, `ResizeMethod` for images at other sizes;
 `resample`, `resize_matrix` for tensors in a compiled program; `match_colors`, `with_colors_of` and
@@ -27,7 +28,8 @@ from nstflow.engine.resampling import (
     resize_image,
     resize_matrix,
 )
-from nstflow.engine.weights import load_weights, weights_asset
+from nstflow.engine.weights import load_weights, weights_asset, weights_file
+from nstflow.engine.weights.keras import import_keras, keras_asset
 from nstflow.errors import NstflowError, Problem, suggest
 from nstflow.stages.loss import Normalize
 from nstflow.stages.types import size_text
@@ -50,6 +52,8 @@ __all__ = [
     "cores",
     "fit_longest_side",
     "gram_matrix",
+    "import_keras",
+    "keras_asset",
     "load_weights",
     "match_colors",
     "matrix_root",
@@ -69,6 +73,7 @@ __all__ = [
     "uniform_noise",
     "weighted_mean",
     "weights_asset",
+    "weights_file",
     "with_colors_of",
 ]
 

@@ -6,6 +6,7 @@ from nstflow import Stage, hookimpl
 from nstflow.builtin.executors.dask import Dask
 from nstflow.builtin.executors.processes import Processes
 from nstflow.builtin.executors.serial import Serial
+from nstflow.builtin.extractors.keras import KerasNetwork
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.builtin.loaders.file import File
 from nstflow.builtin.loaders.mask import Mask
@@ -41,7 +42,7 @@ from nstflow.builtin.starts.style_statistics import FromStyleStatistics
 def nstflow_stages() -> list[type[Stage]]:
     """Offer every built-in stage."""
     stages: list[type[Stage]] = [File, Mask, NoiseImage, Resize, Crop, MatchColor, Luminance]
-    stages += [VGG19, FromImage, FromNoise, Blend, LowPass, FromStyleStatistics]
+    stages += [VGG19, KerasNetwork, FromImage, FromNoise, Blend, LowPass, FromStyleStatistics]
     stages += [Content, Gram, MeanStd, TotalVariation, Wasserstein]
     stages += [Adam, Lbfgs, Epochs, Scales]
     stages += [KeepColor, OnlyColor, MatchResult, ResizeResult]

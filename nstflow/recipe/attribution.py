@@ -12,7 +12,8 @@ from nstflow.errors import NstflowError, Problem
 from nstflow.plugins.manager import BUILTIN, Plugins
 from nstflow.recipe.paths import Keys, format_path
 from nstflow.recipe.source import Source
-from nstflow.stages.stage import Stage
+from nstflow.stages.loss import LossTerm
+from nstflow.stages.stage import LAYER, Extractor, Stage
 
 if TYPE_CHECKING:
     from nstflow.recipe.matrix import Cell
@@ -62,6 +63,7 @@ class Origin:
             yield stage
         except NstflowError as error:
             placed = [self._placed(problem, keys, stage) for problem in error.problems]
+            placed.sort(key=lambda problem: problem.order)
             if into is None:
                 raise NstflowError(placed, self.source.label) from error
             into += placed
@@ -85,8 +87,24 @@ class Origin:
         hint = problem.hint
         if offer is not None and offer.plugin != BUILTIN:
             hint = f"{hint} '{offer.name}' is provided by {offer.title}.".strip()
+        if isinstance(stage, Extractor) and problem.what.startswith(LAYER):
+            at = self._place_of_layer(problem.what.removeprefix(LAYER))
+            return self.source.problem(at, problem.got, hint, key=True)
         path = (*keys, problem.what) if problem.what else keys
         return self.source.problem(path, problem.got, hint)
+
+    def _place_of_layer(self, layer: str) -> Keys:
+        """Return where the recipe names a layer first."""
+        for keys, stage in self.stages.items():
+            lists: dict[Keys, Any] = {}
+            if isinstance(stage, Extractor):
+                lists = {(*keys, "layers", group): named for group, named in stage.layers.items()}
+            elif isinstance(stage, LossTerm) and not isinstance(stage.layers, str):
+                lists = {(*keys, "layers"): stage.layers}
+            for path, named in lists.items():
+                if layer in named:
+                    return (*path, layer if isinstance(named, dict) else named.index(layer))
+        return ("extractor", "layers")
 
 
 def check_type(value: Any, kind: type, call: str) -> Any:

@@ -50,10 +50,13 @@ def settings_of(stage: type[Stage]) -> list[Setting]:
 
 
 def example_of(stage: type[Stage], slot: Slot) -> str:
-    """Return an example for a recipe or the command line, with all settings that have a value."""
+    """Return an example for a recipe or the command line, with all settings that have a value.
+
+    An empty mapping or list is shown as the field's first example, if it has any.
+    """
     settings: dict[str, Any] = {"use": name_of(stage)}
     for name, field in stage.model_fields.items():
-        if field.is_required():
+        if field.is_required() or (field.examples and _plain(field) in ({}, [])):
             settings[name] = _sample(field)
         elif name != "use" and _plain(field) not in (None, {}, [], _OPEN):
             settings[name] = _plain(field)

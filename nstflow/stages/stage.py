@@ -139,6 +139,10 @@ class Preprocessor(Stage):
         """Return the prepared image. `images` has all images as they are before this stage."""
 
 
+LAYER = "layers."
+"""What the setting of a problem with one layer begins with: its name follows."""
+
+
 class Extractor(Stage):
     """Computes the features of an image: the feature maps of a network."""
 
@@ -164,6 +168,10 @@ class Extractor(Stage):
 
         The function must be differentiable and traceable. Relative paths start at `folder`, the
         recipe's folder.
+
+        Raises:
+            NstflowError: What only `build` can know is wrong. A problem whose setting is
+                `layers.NAME` is shown where the recipe names this layer.
         """
 
     def geometry(self, layer: str) -> Geometry | None:  # noqa: ARG002 - the contract

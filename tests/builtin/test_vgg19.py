@@ -317,6 +317,21 @@ def test_too_few_pixels_are_refused(layer: str) -> None:
         assert str(raised.value).endswith(f"each side needs {least}")
 
 
+# Weights
+
+
+def test_weights_that_keras_writes(tmp_path: Path) -> None:
+    tf.constant(0)  # TensorFlow, with the variables of nstflow
+    import keras
+
+    network = keras.applications.VGG19(weights=None, include_top=False)
+    network.save_weights(tmp_path / "v.weights.h5")
+    weights = load_weights("v.weights.h5", {x: (3, 3, *TABLE[x]) for x in TABLE}, tmp_path)
+    for layer, (kernel, bias) in weights.items():
+        np.testing.assert_array_equal(kernel, network.get_layer(layer).kernel)
+        np.testing.assert_array_equal(bias, network.get_layer(layer).bias)
+
+
 # Features
 
 

@@ -343,8 +343,8 @@ seed: 0
 images:
   content: {use: file, path: a.png, max_megapixels: 64.0, transparency: weight, profile: srgb}
   style: {use: file, path: b.png, max_megapixels: 64.0, transparency: weight, profile: srgb}
-preprocess: [{use: resize, only: ~, longest_side: 512, method: lanczos3, antialias: true,
-  enlarge: true}]
+preprocess: [{use: resize, only: ~, longest_side: 512, scale: 1.0, method: lanczos3,
+  antialias: true, enlarge: true}]
 extractor:
   use: vgg19
   weights: imagenet
@@ -356,10 +356,10 @@ extractor:
   convolution: auto
 start: {use: image, like: content, image: content}
 losses:
-  content: {use: content, image: content, layers: content, weight: 1.0, region: ~, scale: mean,
-    normalize: ~}
-  style: {use: gram, image: style, layers: style, weight: 1.0, region: ~, image_region: ~,
-    scale: mean, centered: false, normalize: ~}
+  content: {use: content, image: content, layers: content, weight: 1.0, region: ~, edge: resize,
+    grow: 0, scale: mean, normalize: ~}
+  style: {use: gram, image: style, layers: style, weight: 1.0, region: ~, edge: resize, grow: 0,
+    image_region: ~, blend: {}, scale: mean, centered: false, normalize: ~}
 optimizer: {use: adam, learning_rate: 0.02, beta_1: 0.99, beta_2: 0.999, epsilon: 0.1, decay: none,
   average: ~, carry_moments: true}
 schedule: {use: epochs, epochs: 10, steps_per_epoch: 100}

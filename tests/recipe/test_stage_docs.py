@@ -47,6 +47,7 @@ def test_an_example_can_be_pasted(slot: str, offer: Any, write: Any, tmp_path: P
         return
     pasted = parse_yaml(example, "")[0]
     PIL.Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(tmp_path / "photo.jpg")
+    PIL.Image.new("L", (96, 64)).save(tmp_path / "mask.png")
     data = {**RECIPE, **pasted}
     if slot == "images":
         data["images"] = {**RECIPE["images"], **pasted[slot]}

@@ -34,7 +34,9 @@ from nstflow.testing import check_stage, run_tiny, tiny_images
 @pytest.mark.parametrize("stage", builtin.nstflow_stages(), ids=lambda stage: stage.__name__)
 def test_every_built_in_stage_passes(stage: type[Stage], tmp_path: Path) -> None:
     settings: dict[str, Any] = {
-        name: 3 for name, field in stage.model_fields.items() if field.is_required()
+        name: field.examples[0] if field.examples else 3
+        for name, field in stage.model_fields.items()
+        if field.is_required()
     }
     settings.pop("image", None)
     if "path" in settings:

@@ -28,7 +28,7 @@ class Mask(Loader):
 
     use: Literal["mask"] = "mask"
     path: Path = Field(
-        description="The file; a relative path starts where it is written.", examples=["sky.png"]
+        description="The file; a relative path starts where it is written.", examples=["mask.png"]
     )
     color: Color | None = Field(None, description="The colour of the region, such as '#ff0000'.")
     invert: bool = Field(False, description="Everything but the region.")

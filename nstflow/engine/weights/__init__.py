@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,22 @@ from nstflow.stages.types import Asset
 if TYPE_CHECKING:
     from nstflow.engine.weights.formats import Shape, Weights
 
-__all__ = ["imagenet", "load_weights", "named_assets", "weights_asset"]
+__all__ = ["imagenet", "load_weights", "named_assets", "weights_asset", "weights_file"]
 
 RANDOM_NOTE = "random numbers: for tests of mechanics only, the picture means nothing"
+
+_NAMES = ("imagenet", "keras", "random")
+_SUFFIXES = (".h5", ".npz")
+
+_OTHER_FILES = {
+    ".keras": "'{}' is the archive of a whole model, which can hold code: it is not read.",
+    ".hdf5": "'{}' is an HDF5 file by its name, but only those with the suffix .h5 are read.",
+}
+"""Suffix of files that Keras writes but that are not read → why."""
+
+_HOW_TO_SAVE = (
+    "Save the weights alone, by `model.save_weights('{}.weights.h5')` in Keras, and name that file."
+)
 
 
 def load_weights(name: str, shapes: Mapping[str, Shape], folder: Path) -> Weights:
@@ -43,7 +56,7 @@ def load_weights(name: str, shapes: Mapping[str, Shape], folder: Path) -> Weight
     elif name == "keras":
         source, read = keras.fetch(), read_h5
     else:
-        source = _local(name, folder)
+        source = weights_file(name, folder)
         read = read_h5 if source.suffix.lower() == ".h5" else formats.read_npz
     try:
         return formats.checked(read(source, shapes), shapes)
@@ -65,7 +78,7 @@ def weights_asset(name: str, folder: Path) -> Asset:
         return imagenet.asset()
     if name == "keras":
         return keras.asset()
-    return Asset(f"weights {_local(name, folder).name}", present=True, note="a local file")
+    return Asset(f"weights {weights_file(name, folder).name}", present=True, note="a local file")
 
 
 def named_assets() -> list[Asset]:
@@ -73,12 +86,31 @@ def named_assets() -> list[Asset]:
     return [imagenet.asset(), keras.asset(), weights_asset("random", Path())]
 
 
-def _local(name: str, folder: Path) -> Path:
-    if Path(name).suffix.lower() not in (".h5", ".npz"):
-        known = "Known: imagenet, keras, random, or the path of a .h5 or .npz file."
-        hint = f"{suggest(name, ['imagenet', 'keras', 'random'])} {known}".strip()
-        problem = f"there are no weights called '{name}'."
-        raise NstflowError(Problem("", "weights", problem, hint))
+def weights_file(
+    name: str,
+    folder: Path,
+    names: Sequence[str] = _NAMES,
+    suffixes: Sequence[str] = _SUFFIXES,
+) -> Path:
+    """Return the file that `weights` names.
+
+    Args:
+        name: What the recipe says.
+        folder: The recipe's.
+        names: What it may say in place of a path.
+        suffixes: Of the files that can be read.
+
+    Raises:
+        NstflowError: There is no such file, or files of its kind can't be read.
+    """
+    suffix = Path(name).suffix.lower()
+    if suffix not in suffixes:
+        got = _OTHER_FILES.get(suffix, "there are no weights called '{}'.").format(name)
+        known = f"Known: {', '.join(names)}, or the path of a {' or '.join(suffixes)} file."
+        hint = f"{suggest(name, names)} {known}".strip()
+        if suffix in _OTHER_FILES:
+            hint = _HOW_TO_SAVE.format(Path(name).stem)
+        raise NstflowError(Problem("", "weights", got, hint))
     try:
         path = folder / Path(name).expanduser()
         found = path.is_file()

@@ -30,7 +30,11 @@ _NOT_VALID = 3  # the exit code where standard error says why
 
 
 def read_h5(path: Path, shapes: Mapping[str, Shape]) -> Weights:
-    """Read an HDF5 file as Keras saves weights: one group a layer, the kernel 4-D, the bias 1-D."""
+    """Read an HDF5 file as Keras saves weights: one group a layer, the kernel 4-D, the bias 1-D.
+
+    Keras 2 names the groups as the layers. Keras 3 numbers them by their class in the order of the
+    network: `layers/conv2d`, `layers/conv2d_1` and so on. The shapes are in this order.
+    """
     command = [sys.executable, "-P", "-c", f"import {__name__} as reader; reader.main()"]
     try:
         done = subprocess.run(  # noqa: S603 - the arguments are only read
@@ -98,7 +102,14 @@ def decode(path: Path, shapes: Mapping[str, Shape]) -> Weights:
     try:
         with h5py.File(path, "r") as file:
             root = _group(file, "model_weights") if "model_weights" in file else file
-            return {layer: _layer(_group(root, layer), shape) for layer, shape in shapes.items()}
+            groups = list(shapes)
+            if "layers" in root and groups[0] not in root:
+                root = _group(root, "layers")
+                groups = ["conv2d", *(f"conv2d_{number}" for number in range(1, len(shapes)))]
+            return {
+                layer: _layer(_group(root, group), shape)
+                for group, (layer, shape) in zip(groups, shapes.items(), strict=True)
+            }
     except WeightsError:
         raise
     except Exception as error:  # a damaged file raises anything

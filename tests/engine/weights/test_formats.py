@@ -212,6 +212,13 @@ def whole(file: Any, layer: str, kernel: Any, bias: Any) -> None:
     saved(file.require_group("model_weights"), layer, kernel, bias)
 
 
+def numbered(file: Any, layer: str, kernel: Any, bias: Any) -> None:
+    """Write a layer as `model.save_weights` of Keras 3 does."""
+    group = "layers/conv2d" if layer == "one" else "layers/conv2d_1"
+    file.create_dataset(f"{group}/vars/0", data=kernel)
+    file.create_dataset(f"{group}/vars/1", data=bias)
+
+
 def h5(path: Path, put: Callable[..., None] = legacy) -> Path:
     with h5py.File(path, "w") as file:
         for layer, (kernel, bias) in numbers().items():
@@ -219,7 +226,7 @@ def h5(path: Path, put: Callable[..., None] = legacy) -> Path:
     return path
 
 
-@pytest.mark.parametrize("put", [legacy, saved, whole])
+@pytest.mark.parametrize("put", [legacy, saved, whole, numbered])
 def test_h5_round_trip(tmp_path: Path, put: Callable[..., None]) -> None:
     path = h5(tmp_path / "w.h5", put)
     assert same(checked(read_h5(path, SHAPES), SHAPES))

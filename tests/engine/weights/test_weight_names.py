@@ -1,5 +1,6 @@
 """What a recipe may write after `weights:`."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,20 @@ def test_unknown_name(name: str, hint: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
+    [("v.keras", "the archive of a whole model"), ("sub/v.HDF5", "only those with the suffix .h5")],
+)
+def test_other_files_of_keras(name: str, words: str, tmp_path: Path) -> None:
+    """Not the weights `keras`, which have nearly the same name."""
+    problem = refused(load_weights, name, SHAPES, tmp_path)
+    assert problem == refused(weights_asset, name, tmp_path)
+    assert problem.got.startswith(f"'{name}' is ")
+    assert words in problem.got
+    assert "`model.save_weights('v.weights.h5')`" in problem.hint
+    assert "Did you mean" not in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
     [
         ("nowhere.npz", "no file "),
         ("folder.h5", "no file "),
@@ -141,6 +156,14 @@ def test_damaged_weights_are_a_problem_of_the_plan(
     assert problem == refused(load_weights, "imagenet", SHAPES, tmp_path)
     assert (problem.where, problem.got[:19]) == (str(imagenet.path()), "the file is damaged")
     assert "`nstflow weights fetch` replaces it" in problem.hint
+
+
+def test_keras_that_can_not_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where KERAS_BACKEND names a package that is not installed."""
+    monkeypatch.setitem(sys.modules, "keras", None)
+    problem = refused(load_weights, "keras", SHAPES, Path())
+    assert problem.got.startswith("Keras can't be imported (import of keras halted")
+    assert "KERAS_BACKEND=tensorflow" in problem.hint
 
 
 # the real file
