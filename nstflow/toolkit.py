@@ -5,10 +5,10 @@
 where Keras has them; `gram_matrix`, `weighted_mean`, `mean_square`,
 `matrix_root`, `trace_of_root` and the setting `Normalize` for losses; `running_mean` for
 optimizers; `fit_longest_side`, `resize_image`, `ResizeMethod` for images at other sizes;
-`resample`, `resize_matrix` for tensors in a compiled program; `match_colors`, `with_colors_of` and
-`to_grey`, with the settings `ColorMatch` and `ColorSpace`, for colours; `uniform_noise`, `to_bytes`
-and `to_integers` for pixels; `suggest`, `size_text` and `require_same_size` for problems; `cores`
-for executors.
+`resample`, `resize_matrix` for tensors in a compiled program; `match_colors`, `with_colors_of`,
+`to_grey`, `srgb_to_linear` and `linear_to_srgb`, with the settings `ColorMatch` and `ColorSpace`,
+for colours; `uniform_noise`, `to_bytes` and `to_integers` for pixels; `suggest`, `size_text` and
+`require_same_size` for problems; `cores` for executors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from nstflow.engine.averaging import running_mean
-from nstflow.engine.colors import ColorMatch, ColorSpace, match_colors, to_grey, with_colors_of
+from nstflow.engine.colors import (
+    ColorMatch,
+    ColorSpace,
+    linear_to_srgb,
+    match_colors,
+    srgb_to_linear,
+    to_grey,
+    with_colors_of,
+)
 from nstflow.engine.convolution import Method, Padding, Pooling, conv3x3, pool2x2
 from nstflow.engine.device import cores
 from nstflow.engine.gram import gram_matrix, mean_square, weighted_mean
@@ -54,6 +62,7 @@ __all__ = [
     "gram_matrix",
     "import_keras",
     "keras_asset",
+    "linear_to_srgb",
     "load_weights",
     "match_colors",
     "matrix_root",
@@ -65,6 +74,7 @@ __all__ = [
     "resize_matrix",
     "running_mean",
     "size_text",
+    "srgb_to_linear",
     "suggest",
     "to_bytes",
     "to_grey",

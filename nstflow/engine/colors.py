@@ -53,22 +53,22 @@ def with_colors_of(pixels: NDArray[Any], reference: NDArray[Any], space: ColorSp
     - `lab`: L* and a*, b* of CIE Lab with the white D65.
     - `oklab`: L and a, b of OKLab.
 
-    Values out of [0, 1] are clipped.
+    Except with `yiq`, values out of [0, 1] are clipped. All but `yiq` take the pixels for sRGB.
     """
     import numpy as np
 
     if space == "yiq":
         # a colour without its luma is the same in both, so only the lumas are exchanged
         luma = np.array(_LUMA, np.float32)
-        return np.clip(reference + ((pixels - reference) @ luma)[..., None], 0, 1)
-    one, other = _to_linear(pixels), _to_linear(reference)
+        return reference + ((pixels - reference) @ luma)[..., None]
+    one, other = (srgb_to_linear(each.astype(np.float64)) for each in (pixels, reference))
     if space == "linear":
         luminance = np.array(_TO_XYZ[1])
         light = other + ((one - other) @ luminance)[..., None]
     else:
         to, back = (_to_lab, _from_lab) if space == "lab" else (_to_oklab, _from_oklab)
         light = back(np.concatenate([to(one)[..., :1], to(other)[..., 1:]], -1))
-    return _to_srgb(np.clip(light, 0, 1))
+    return linear_to_srgb(np.clip(light, 0, 1)).astype(np.float32)
 
 
 def match_colors(image: Image, reference: Image, method: ColorMatch = "optimal") -> Any:
@@ -82,7 +82,8 @@ def match_colors(image: Image, reference: Image, method: ColorMatch = "optimal")
     - `cholesky`: B = L_R L_S⁻¹, with the lower triangular factors.
     - `histogram`: no matrix; each channel's values are replaced, rank by rank, by the reference's.
 
-    Positions count by their opacity, in both images.
+    Positions count by their opacity, in both images, and have the colours that they have without
+    the white behind them.
 
     Source: Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural Artistic Style
     Transfer", 2016, section 3, for `pca` and `cholesky`; Pitié and Kokaram, "The linear
@@ -91,7 +92,7 @@ def match_colors(image: Image, reference: Image, method: ColorMatch = "optimal")
     """
     import numpy as np
 
-    source, target = (each.pixels.reshape(-1, 3).astype(np.float64) for each in (image, reference))
+    source, target = (_colors(each) for each in (image, reference))
     counts, others = (_counts(each) for each in (image, reference))
     if method == "histogram":
         channels = (_by_rank(source[:, k], counts, target[:, k], others) for k in range(3))
@@ -100,7 +101,23 @@ def match_colors(image: Image, reference: Image, method: ColorMatch = "optimal")
         mean, spread = _moments(source, counts)
         wanted, other = _moments(target, others)
         result = (source - mean) @ _matrix(spread, other, method).T + wanted
-    return np.clip(result, 0, 1).astype(np.float32).reshape(image.pixels.shape)
+    pixels = np.clip(result, 0, 1).astype(np.float32).reshape(image.pixels.shape)
+    if image.alpha is None:
+        return pixels
+    alpha = image.alpha[..., None]
+    return pixels * alpha + (1 - alpha)
+
+
+def _colors(image: Image) -> Any:
+    """Return the colours `(n, 3)` without the white behind what is transparent."""
+    import numpy as np
+
+    colors = image.pixels.reshape(-1, 3).astype(np.float64)
+    if image.alpha is None:
+        return colors
+    alpha = image.alpha.reshape(-1, 1).astype(np.float64)
+    behind = np.maximum(alpha, 1e-3)  # where it is less, nothing is seen
+    return np.clip((colors - (1 - alpha)) / behind, 0, 1)
 
 
 def _counts(image: Image) -> Any:
@@ -149,23 +166,23 @@ def _by_rank(values: Any, counts: Any, target: Any, others: Any) -> Any:
     _, where = np.unique(values, return_inverse=True)
     weight = np.bincount(where, counts)
     middles = np.cumsum(weight) - weight / 2
-    wanted, there = np.unique(target, return_inverse=True)
-    weight = np.bincount(there, others)
+    wanted, there = np.unique(target[others > 0], return_inverse=True)
+    weight = np.bincount(there, others[others > 0])
     return np.interp(middles, np.cumsum(weight) - weight / 2, wanted)[where]
 
 
-def _to_linear(pixels: Any) -> Any:
+def srgb_to_linear(pixels: Any) -> Any:
+    """Return sRGB values in [0, 1] as linear light, of the same type (IEC 61966-2-1)."""
     import numpy as np
 
-    pixels = pixels.astype(np.float64)
     return np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004 - of sRGB
 
 
-def _to_srgb(light: Any) -> Any:
+def linear_to_srgb(light: Any) -> Any:
+    """Return linear light in [0, 1] as sRGB values, of the same type (IEC 61966-2-1)."""
     import numpy as np
 
-    pixels = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)  # noqa: PLR2004 - of sRGB
-    return pixels.astype(np.float32)
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)  # noqa: PLR2004 - of sRGB
 
 
 def _to_oklab(light: Any) -> Any:

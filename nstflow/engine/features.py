@@ -78,14 +78,11 @@ def weights_of(alpha: Any, height: int, width: int) -> Tensor:
     return tf.where(total > 0, tf.math.divide_no_nan(cover, total), uniform)
 
 
-_RESIZED = Region("")
-
-
 def region_weights(
     mask: NDArray[np.float32],
     size: Size,
     alpha: NDArray[np.float32] | None = None,
-    region: Region = _RESIZED,
+    region: Region | None = None,
     view: View | None = None,
 ) -> Tensor | None:
     """Return how much each position of a layer counts in a region, `(1, h, w, 1)`, with the sum 1.
@@ -94,23 +91,23 @@ def region_weights(
         mask: How much each pixel belongs to the region, `(h, w)`; it is resized to the layer.
         size: Height and width of the layer.
         alpha: How much each pixel of the image counts by itself, `(h, w)`.
-        region: How the mask reaches the layer.
+        region: How the mask reaches the layer; by default it is resized.
         view: What a position sees; needed for `edge: inside`.
 
     Returns:
         None if no position belongs to the region.
     """
-    if alpha is not None and alpha.shape == mask.shape and region == Region(region.mask):
+    edge, grow = ("resize", 0) if region is None else (region.edge, region.grow)
+    if alpha is not None and alpha.shape == mask.shape and edge == "resize" and not grow:
         mask, alpha = mask * alpha, None
-    if region.edge == "inside":
+    if edge == "inside":
         assert view is not None  # noqa: S101 - a plan requires it
         cover = _inside(mask, size, *view)
     else:
         cover = tf.image.resize(mask[None, ..., None], size, method="area")
-    if region.grow > 0:
-        cover = tf.nn.max_pool2d(cover, 2 * region.grow + 1, 1, "SAME")
-    elif region.grow < 0:
-        cover = -tf.nn.max_pool2d(-cover, 1 - 2 * region.grow, 1, "SAME")
+    if grow:
+        sign = 1 if grow > 0 else -1
+        cover = sign * _largest(sign * cover, 2 * abs(grow) + 1, 1, "SAME")
     if alpha is not None:
         cover *= tf.image.resize(alpha[None, ..., None], size, method="area")
     total = tf.reduce_sum(cover)
@@ -133,8 +130,11 @@ def _inside(mask: NDArray[np.float32], size: Size, image: Size, geometry: Geomet
     ends = [max(0, side - has) for side, has in zip(needed, image, strict=True)]
     paddings = [(0, 0), (reach, ends[0]), (reach, ends[1]), (0, 0)]
     seen = 1 - tf.pad(pixels, paddings, constant_values=1)
-    for axis in (1, 2):  # the maximum over a square is that over columns of that over rows
-        window, step = [1, 1, 1, 1], [1, 1, 1, 1]
-        window[axis], step[axis] = stride + 2 * reach, stride
-        seen = tf.nn.max_pool2d(seen, window, step, "VALID")
+    seen = _largest(seen, stride + 2 * reach, stride, "VALID")
     return 1 - seen[:, : size[0], : size[1]]
+
+
+def _largest(x: Tensor, window: int, stride: int, padding: str) -> Tensor:
+    """Return the maxima over squares: over rows, then over columns, which is less work."""
+    x = tf.nn.max_pool2d(x, (window, 1), (stride, 1), padding)
+    return tf.nn.max_pool2d(x, (1, window), (1, stride), padding)

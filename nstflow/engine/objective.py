@@ -3,44 +3,55 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any
 
 from nstflow.engine.features import NO_SEED, Network, describe, seed_of
-from nstflow.stages.loss import LossTerm, Region
+from nstflow.stages.loss import LossTerm, Region, StatisticTerm
 from nstflow.stages.tensorflow import Tensor, tf
-from nstflow.stages.types import Features, common_value, joined
+from nstflow.stages.types import Features, common_value
 
 Weights = Mapping[str, Tensor]
 """Layer → how much each of its positions counts, `(1, h, w, 1)`, with the sum 1."""
 
 
 def make_target(
-    term: LossTerm,
+    term: LossTerm, name: str, seed: int, features: Features, region: Weights | None = None
+) -> Any:
+    """Return what a term keeps of its reference, or of a region of it."""
+    return term.target(_own(term, name, seed, features, region))
+
+
+def make_mixed_target(
+    term: StatisticTerm,
     name: str,
     seed: int,
-    features: Features,
-    region: Weights | None = None,
-    more: Sequence[tuple[Features, float]] = (),
+    parts: Iterable[tuple[Features, float, Weights | None]],
 ) -> Any:
-    """Return what a term keeps of its reference, or of a region of it.
+    """Return what a term keeps of several images, whose summaries are mixed.
 
     Args:
         term: The term.
         name: Its name.
         seed: The recipe's.
-        features: Of its image.
-        region: The weights of a region of the image.
-        more: The features of images that are mixed with it, and their shares.
+        parts: The features of each image, its share, and the weights of a region of it. They are
+            asked for one after another.
     """
-    drawn = seed_of(_term_seed(seed, name), 0)
-    own = features.only(list(term.shares), drawn, region)
-    if more:
-        others = [(each.only(list(term.shares), drawn), share) for each, share in more]
-        own = joined([(own, 1 - sum(share for _, share in more)), *others])
-    return term.target(own)
+    mixed: Any = None
+    for features, share, region in parts:
+        summaries = term.summaries(_own(term, name, seed, features, region))
+        part = tf.nest.map_structure(lambda x, share=share: share * x, summaries)
+        mixed = part if mixed is None else tf.nest.map_structure(tf.add, mixed, part)
+    return term.keep(mixed)
+
+
+def _own(
+    term: LossTerm, name: str, seed: int, features: Features, region: Weights | None
+) -> Features:
+    """Return the features that a term sees of a reference."""
+    return features.only(list(term.shares), seed_of(_term_seed(seed, name), 0), region)
 
 
 class Objective:

@@ -44,16 +44,19 @@ def image_of(canvas: Tensor) -> Image:
 def resize_image(
     image: Image, size: Size, method: ResizeMethod = "lanczos3", *, antialias: bool = True
 ) -> Image:
-    """Return the image at `(height, width)`, clipped to [0, 1]; itself if it has the size."""
+    """Return the image at `(height, width)`, clipped to [0, 1]; itself if it has the size.
+
+    With transparency, a filter that is sharper than bilinear is replaced by it: opacity must not
+    go beyond an edge, and colours on white need the same filter.
+    """
     if image.size == size:
         return image
-    resized = image_of(resize_canvas(canvas_of(image), size, method, antialias=antialias))
     if image.alpha is None:
-        return resized
-    # the sharper filters would give pixels beyond the edge of what is opaque an opacity, too
+        return image_of(resize_canvas(canvas_of(image), size, method, antialias=antialias))
     smooth: ResizeMethod = method if method in ("nearest", "area") else "bilinear"
-    alpha = resize_canvas(image.alpha[None, ..., None], size, smooth, antialias=antialias)
-    return Image(resized.pixels, _array(alpha[0, ..., 0]))
+    both = tf.concat([image.pixels, image.alpha[..., None]], -1)[None]
+    resized = _array(resize_canvas(both, size, smooth, antialias=antialias)[0])
+    return Image(resized[..., :3], resized[..., 3])
 
 
 def resize_canvas(

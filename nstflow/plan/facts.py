@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from nstflow.errors import NstflowError
 from nstflow.plan.timings import estimate
 from nstflow.stages.text import duration_text, stage_text, text_of
 from nstflow.stages.types import scaled, size_text
@@ -19,7 +20,7 @@ def facts_of(plan: Plan) -> Iterator[tuple[str, str]]:
     recipe = plan.recipe
     masks = {region.mask for term in plan.terms.values() for region in term.regions if region}
     for name, size in plan.sizes.items():
-        cover = f", a mask of {_cover(plan, name):.1%}" if name in masks else ""
+        cover = _cover(plan, name) if name in masks else ""
         yield f"image {name}", f"{size_text(plan.sources[name])} → {size_text(size)}{cover}"
     start = stage_text(recipe.start.model_dump(mode="json"))
     yield "canvas", f"{size_text(plan.canvas)}, starts as {start}"
@@ -38,11 +39,16 @@ def facts_of(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "time", _time(plan)
 
 
-def _cover(plan: Plan, mask: str) -> float:
+def _cover(plan: Plan, mask: str) -> str:
     """Return which part of its image a mask covers, as loaded."""
-    with plan.recipe.asking("images", mask) as loader:
-        alpha = loader.load(plan.recipe.folder).alpha
-    return 1.0 if alpha is None else float(alpha.mean())
+    try:
+        with plan.recipe.asking("images", mask) as loader:
+            alpha = loader.load(plan.recipe.folder).alpha
+    except NstflowError as error:
+        return f", not a mask: {error.problems[0].got}"
+    if alpha is None:
+        return ", not a mask: it has no transparency"
+    return f", a mask of {float(alpha.mean()):.1%}"
 
 
 def _steps(plan: Plan) -> str:

@@ -153,7 +153,8 @@ def _appended(base: Source, over: Source) -> Source:
         value = over.data.get(name)
         if not isinstance(value, dict) or APPEND not in value:
             continue
-        held, added = base.data.get(name) or DEFAULTS[name], value[APPEND]
+        held, added = base.data.get(name), value[APPEND]
+        held = DEFAULTS[name] if held is None else held
         if not isinstance(added, list) or len(value) > 1:
             hint = f"Write {name}: {{{APPEND}: [{{use: …}}]}}, or a whole list."
             raise over.error((name,), f"'{APPEND}' is a list, and stands alone.", hint, key=True)

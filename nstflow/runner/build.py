@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.attribution import check_type
 from nstflow.runner.cache import RunCache, hashes_of
-from nstflow.runner.masks import weights_in
-from nstflow.stages.loss import LossTerm, Region
+from nstflow.runner.masks import PhaseRegions, Weights
+from nstflow.stages.loss import LossTerm, StatisticTerm
 from nstflow.stages.tensorflow import Tensor
 from nstflow.stages.types import (
     Features,
@@ -26,7 +26,7 @@ from nstflow.stages.types import (
 )
 
 if TYPE_CHECKING:
-    from nstflow.engine.features import Network
+    from nstflow.engine.features import Describer, Network
     from nstflow.engine.loop import Loop
     from nstflow.engine.objective import Objective
 
@@ -86,12 +86,16 @@ def first_canvas(plan: Plan, images: Mapping[str, Image], size: Size) -> Tensor:
     return canvas_of(image)
 
 
+def layer_sizes(built: BuiltNetwork, shared: RunCache, size: Size) -> Mapping[str, Size]:
+    """Return layer → height and width, for an image of a size; nothing is computed."""
+    return _describer(built, shared, size).sizes(size)
+
+
 def build_objective(
     plan: Plan,
     phase: Phase,
     images: Mapping[str, Image],
-    masks: Mapping[str, Image],
-    size: Size,
+    regions: PhaseRegions,
     built: BuiltNetwork,
     shared: RunCache,
 ) -> Objective:
@@ -101,14 +105,13 @@ def build_objective(
         plan: The run's.
         phase: The phase.
         images: The prepared images at the scale of the phase.
-        masks: The prepared images, whose alpha says where a loss counts.
-        size: Height and width of the canvas in it.
+        regions: Where losses count in it.
         built: The network.
         shared: Where targets and programs are kept.
     """
     from nstflow.engine.objective import Objective
 
-    seed, network, key = plan.recipe.seed, built.network, built.key
+    seed = plan.recipe.seed
     computed = {name: term for name, term in plan.terms.items() if phase.weights.get(name) != 0}
     targets: dict[str, Any] = dict.fromkeys(plan.terms)
     named = {name: term.image for name, term in computed.items() if term.image is not None}
@@ -116,81 +119,19 @@ def build_objective(
         # one image at a time: the features of a large one fill the memory
         features = cache(partial(_described, built, shared, images[image]))
         for name in [name for name in named if named[name] == image]:
+            term, region = computed[name].computing(), regions.images.get(name)
+            make = partial(_target, term, name, seed, features, region)
+            if len(term.references) > 1 and isinstance(term, StatisticTerm):
+                parts = partial(_parts, term, images, region, built, shared)
+                make = partial(_mixed_target, term, name, seed, parts)
+            pixels = tuple(_digest(images[each]) for each in term.references)
+            key = (term, name, seed, pixels, built.key, _weights_digest(region))
             with plan.recipe.asking("losses", name):
-                term = computed[name].computing()
-                region = term.regions[1]
-                mask = None if region is None else masks[region.mask]
-                more = {each: images[each] for each in term.references if each != image}
-                pixels = [_digest(each) for each in (images[image], *more.values())]
-                known = (term, name, seed, tuple(pixels), key, mask and _digest(mask))
-                others = partial(_mixed_in, term, more, built, shared)
-                make = partial(_target, plan, term, name, features, mask, images[image], others)
-                targets[name] = shared.targets.get(known, make)
-    regions = canvas_regions(plan, computed, images, masks, size, built, shared)
+                targets[name] = shared.targets.get(key, make)
     attributed = partial(plan.recipe.asking, "losses")
-    return Objective(network, plan.terms, targets, seed, attributed, phase.weights, regions)
-
-
-def canvas_regions(
-    plan: Plan,
-    terms: Mapping[str, LossTerm],
-    images: Mapping[str, Image],
-    masks: Mapping[str, Image],
-    size: Size,
-    built: BuiltNetwork,
-    shared: RunCache,
-) -> dict[Region | None, dict[str, Tensor]]:
-    """Return region of the canvas → layer → how much each position counts.
-
-    Where the image that gives the canvas its size is transparent, the canvas counts for nothing.
-
-    Raises:
-        NstflowError: A layer of a term has no position in its region.
-    """
-    from nstflow.engine.features import Describer, weights_of
-
-    alpha = images[plan.recipe.start.like].alpha
-    regions: dict[Region | None, dict[str, Tensor]] = {None: {}}
-    if alpha is None and not any(term.regions[0] for term in terms.values()):
-        return regions
-    describer = shared.descriptions.get((built.key, size), partial(Describer, built.network))
-    sizes = describer.sizes(size)
-    regions[None] = {layer: weights_of(alpha, *own) for layer, own in sizes.items()}
-    for name, term in terms.items():
-        if (region := term.regions[0]) is not None:
-            mask, extractor = masks[region.mask], plan.extractor
-            with plan.recipe.asking("losses", name):
-                weights = weights_in("region", term, region, mask, size, sizes, extractor, alpha)
-            regions.setdefault(region, {}).update(weights)
-    return regions
-
-
-def check_regions(
-    plan: Plan, images: Mapping[str, Image], built: BuiltNetwork, shared: RunCache
-) -> None:
-    """Check that each region has positions in each phase, before the first step.
-
-    Raises:
-        NstflowError: A layer of a term has no position in its region.
-    """
-    from nstflow.engine.features import Describer
-
-    if not any(any(term.regions) for term in plan.terms.values()):
-        return
-    for phase in plan.phases:
-        size, own = scaled(plan.canvas, phase.scale), at_scale(images, phase.scale)
-        canvas_regions(plan, plan.terms, own, images, size, built, shared)
-        for name, term in plan.terms.items():
-            if (region := term.regions[1]) is not None and term.image is not None:
-                image, mask = own[term.image], images[region.mask]
-                program = (built.key, image.size)
-                describer = shared.descriptions.get(program, partial(Describer, built.network))
-                sizes = describer.sizes(image.size)
-                with plan.recipe.asking("losses", name):
-                    weights_in(
-                        *("image_region", term, region, mask, image.size, sizes),
-                        *(plan.extractor, image.alpha),
-                    )
+    return Objective(
+        *(built.network, plan.terms, targets, seed, attributed, phase.weights, regions.canvas)
+    )
 
 
 def build_loop(
@@ -215,43 +156,63 @@ def build_loop(
     return loop
 
 
-def _target(
-    plan: Plan,
-    term: LossTerm,
-    name: str,
-    features: Callable[[], Features],
-    mask: Image | None,
-    image: Image,
-    others: Callable[[], Sequence[tuple[Features, float]]],
-) -> Any:
-    """Return what a term keeps of its references, or of the region of the first in a mask."""
-    from nstflow.engine.objective import make_target
+def _describer(built: BuiltNetwork, shared: RunCache, size: Size) -> Describer:
+    from nstflow.engine.features import Describer
 
-    weights, region = None, term.regions[1]
-    if mask is not None and region is not None:
-        sizes = {layer: features().size(layer) for layer in term.shares}
-        weights = weights_in(
-            *("image_region", term, region, mask, image.size, sizes, plan.extractor, image.alpha)
-        )
-    return make_target(term, name, plan.recipe.seed, features(), weights, others())
+    describer: Describer = shared.descriptions.get(
+        (built.key, size), partial(Describer, built.network)
+    )
+    return describer
 
 
 def _described(built: BuiltNetwork, shared: RunCache, image: Image) -> Features:
     """Return the features of an image."""
-    from nstflow.engine.features import Describer
-
-    program = (built.key, image.size)
-    features: Features = shared.descriptions.get(program, partial(Describer, built.network))(image)
-    return features
+    return _describer(built, shared, image.size)(image)
 
 
-def _mixed_in(
-    term: LossTerm, images: Mapping[str, Image], built: BuiltNetwork, shared: RunCache
-) -> list[tuple[Features, float]]:
-    """Return the features of the images that a term mixes with its own, and their shares."""
-    return [
-        (_described(built, shared, image), term.references[name]) for name, image in images.items()
-    ]
+def _target(
+    term: LossTerm,
+    name: str,
+    seed: int,
+    features: Callable[[], Features],
+    region: Weights | None,
+) -> Any:
+    """Return what a term keeps of its reference, or of a region of it."""
+    from nstflow.engine.objective import make_target
+
+    return make_target(term, name, seed, features(), region)
+
+
+def _mixed_target(
+    term: StatisticTerm,
+    name: str,
+    seed: int,
+    parts: Callable[[], Iterator[tuple[Features, float, Weights | None]]],
+) -> Any:
+    """Return what a term keeps of several images."""
+    from nstflow.engine.objective import make_mixed_target
+
+    return make_mixed_target(term, name, seed, parts())
+
+
+def _parts(
+    term: LossTerm,
+    images: Mapping[str, Image],
+    region: Weights | None,
+    built: BuiltNetwork,
+    shared: RunCache,
+) -> Iterator[tuple[Features, float, Weights | None]]:
+    """Yield the features, the share and the region of each image that a term mixes."""
+    for name, share in term.references.items():
+        own = region if name == term.image else None
+        yield _described(built, shared, images[name]), share, own
+
+
+def _weights_digest(weights: Weights | None) -> Any:
+    """Return a hash of the weights of a region."""
+    if weights is None:
+        return None
+    return [(layer, hashlib.sha256(x.numpy()).digest()) for layer, x in weights.items()]
 
 
 def _digest(image: Image) -> bytes:

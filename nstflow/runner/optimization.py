@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nstflow.errors import STOPPED, NstflowError
@@ -18,10 +19,11 @@ from nstflow.runner.build import (
     build_loop,
     build_network,
     build_objective,
-    check_regions,
     first_canvas,
+    layer_sizes,
 )
 from nstflow.runner.cache import RunCache
+from nstflow.runner.masks import PhaseRegions, regions_of
 from nstflow.stages.result import Progress
 from nstflow.stages.tensorflow import Tensor
 from nstflow.stages.types import Image, State, scaled, size_text
@@ -80,6 +82,7 @@ class Optimization:
         self._now: _Moment | None = None
         self._images: Mapping[str, Image] = {}
         self._network: BuiltNetwork | None = None
+        self._regions: dict[int, PhaseRegions] = {}
         self._loop: Loop | None = None
         if checkpoint is not None:
             self._restore(checkpoint)
@@ -132,11 +135,14 @@ class Optimization:
             images: The images, as the preprocessors left them.
         """
         self._images = images
-        self._network = build_network(self.plan, self._shared)
-        check_regions(self.plan, images, self._network, self._shared)
         index = self._now.phase if self._now else 0
-        is_over = self._now is not None and self._is_over()
-        self._loop = self._begin(index + is_over)
+        index += self._now is not None and self._is_over()
+        self._network = build_network(self.plan, self._shared)
+        if any(any(term.regions) for term in self.plan.terms.values()):
+            for later in range(index, len(self.plan.phases)):  # before the first step, all of them
+                own = at_scale(images, self.plan.phases[later].scale)
+                self._regions[later] = self._regions_of(later, own)
+        self._loop = self._begin(index)
 
     def steps(self, most: int | None = None) -> Iterator[Progress]:
         """Take all steps that are left, yielding after each dispatch.
@@ -213,9 +219,8 @@ class Optimization:
                     state = optimizer.carry(self._now.state, canvas, phase.steps)
                 self._now = _Moment(canvas, state, self._now.step, self._now.phases)
         began = time.perf_counter()
-        objective = build_objective(
-            self.plan, phase, images, self._images, size, self._network, self._shared
-        )
+        regions = self._regions.pop(index, None) or self._regions_of(index, images)
+        objective = build_objective(self.plan, phase, images, regions, self._network, self._shared)
         loop = build_loop(
             self.plan,
             objective,
@@ -228,6 +233,12 @@ class Optimization:
         self.compile_seconds += time.perf_counter() - began
         self.compile_seconds += loop.compile()
         return loop
+
+    def _regions_of(self, index: int, images: Mapping[str, Image]) -> PhaseRegions:
+        """Return where losses count in a phase; `images` have its size."""
+        assert self._network is not None  # noqa: S101 - it is built first
+        sizes_of = partial(layer_sizes, self._network, self._shared)
+        return regions_of(self.plan, self.plan.phases[index], images, self._images, sizes_of)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Go to where a checkpoint was taken.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nstflow.builtin.loaders.decode import decode
+from nstflow.builtin.loaders.header import FORMATS
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.runner.optimization import columns_of
@@ -49,12 +50,14 @@ def read_result(plan: Plan, folder: Path, record: RunRecord, device: str) -> Res
 
 
 def _read_picture(files: list[Path]) -> Image | None:
+    import numpy as np
     import PIL.Image
 
     for file in files:
         try:
-            with PIL.Image.open(file):
-                pass
+            with PIL.Image.open(file) as image:
+                if image.format not in (*FORMATS, "AVIF", "HEIF"):  # of an output of a plugin
+                    return Image(np.asarray(image.convert("RGB"), np.float32) / np.float32(255))
             decoded = decode(file, keep_profile=True)
         except PIL.UnidentifiedImageError:
             continue  # an output of another kind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import warnings
 from collections.abc import Iterable
@@ -102,24 +101,31 @@ def compare(first: Path, second: Path) -> Comparison:
     import numpy as np
 
     both: list[Decoded] = []
-    # of what is not an image, or a damaged one
-    with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
-        both = [decode(file, keep_profile=True) for file in (first, second)]
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            both = [decode(file, keep_profile=True) for file in (first, second)]
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - not an image, or a damaged one
+        both = []
     if not both or both[0].pixels.shape != both[1].pixels.shape:
         equal = second.is_file() and first.read_bytes() == second.read_bytes()
         return Comparison(first.name, None, None, equal)
     levels = max(2**each.bits - 1 for each in both)
+    channels: list[NDArray[np.int32]] = []
     clear = any(each.alpha is not None for each in both)
-    one, other = (np.rint(_channels(each, clear) * levels).astype(np.int32) for each in both)
-    apart = np.abs(one - other)
+    while both:  # each is freed as soon as it is read
+        channels.append(np.rint(_channels(both.pop(0), clear) * levels).astype(np.int32))
+    apart = np.abs(channels[0] - channels[1])
     return Comparison(first.name, int(apart.max()), float(apart.mean()), not apart.any(), levels)
 
 
-def _channels(image: Decoded, clear: bool) -> NDArray[np.float64]:
+def _channels(image: Decoded, clear: bool) -> NDArray[np.float32]:
     """Return red, green and blue, and opacity if either of two images has it."""
     import numpy as np
 
     if not clear:
-        return image.pixels.astype(np.float64)
-    alpha = np.ones(image.pixels.shape[:2]) if image.alpha is None else image.alpha
-    return np.concatenate([image.pixels, alpha[..., None]], -1).astype(np.float64)
+        return image.pixels
+    alpha = np.float32(1) if image.alpha is None else image.alpha
+    alpha = np.broadcast_to(alpha, image.pixels.shape[:2])
+    return np.concatenate([image.pixels, alpha[..., None]], -1)

@@ -132,10 +132,12 @@ class RegionTerm(LossTerm):
 
     @property
     def regions(self) -> tuple[Region | None, Region | None]:
-        """The regions on the canvas, and on the image if there is a setting `image_region`."""
-        masks = self.region, getattr(self, "image_region", None)
-        one, other = (None if m is None else Region(m, self.edge, self.grow) for m in masks)
-        return one, other
+        """The region on the canvas, and that on the image if a subclass has one."""
+        return self.region_of(self.region), None
+
+    def region_of(self, mask: str | None) -> Region | None:
+        """Return the region of a mask, as `edge` and `grow` say; None without a mask."""
+        return None if mask is None else Region(mask, self.edge, self.grow)
 
 
 class LocalTerm(RegionTerm):
@@ -200,6 +202,11 @@ class StatisticTerm(RegionTerm):
         return self
 
     @property
+    def regions(self) -> tuple[Region | None, Region | None]:
+        """The regions on the canvas and on `image`."""
+        return self.region_of(self.region), self.region_of(self.image_region)
+
+    @property
     def references(self) -> Mapping[str, float]:
         """`image` and the images of `blend` → their shares in the target, with the sum 1."""
         parts = {self.image: 1.0, **self.blend}
@@ -214,6 +221,14 @@ class StatisticTerm(RegionTerm):
         """Return the distance of a summary from the target, a scalar."""
 
     def target(self, features: Features) -> Any:
+        """Return what to keep of the summaries of the reference."""
+        return self.keep(self.summaries(features))
+
+    def keep(self, summaries: Mapping[str, Any]) -> Any:
+        """Return what to keep of the summary of each layer; override this, not `target`."""
+        return dict(summaries)
+
+    def summaries(self, features: Features) -> dict[str, Any]:
         """Return the summary of each layer."""
         # Terms that differ only in these compute the same summary of the same points: two styles
         # share one summary of the canvas and one gradient pass.
@@ -228,7 +243,7 @@ class StatisticTerm(RegionTerm):
 
     def score(self, features: Features, target: Any) -> Tensor:
         """Return the sum of share * distance over the layers."""
-        summaries = StatisticTerm.target(self, features)
+        summaries = self.summaries(features)
         return self.total(
             {layer: self.distance(summaries[layer], target[layer]) for layer in features}
         )

@@ -206,22 +206,6 @@ class Features(Mapping[str, Tensor]):
         return own
 
 
-def joined(parts: Sequence[tuple[Features, float]]) -> Features:
-    """Return several images as one: their positions in a row, `(1, 1, n, c)`.
-
-    Args:
-        parts: Features, and how much they count; the sum of these numbers is 1.
-    """
-    first = parts[0][0]
-    maps, weights = {}, {}
-    for layer in first:
-        rows = [features.points(layer) for features, _ in parts]
-        counts = [share * own for (_, share), (_, own) in zip(parts, rows, strict=True)]
-        maps[layer] = tf.concat([points for points, _ in rows], 0)[None, None]
-        weights[layer] = tf.concat(counts, 0)[None, None]
-    return Features(maps, weights, first.seed)
-
-
 def common_value(weights: Tensor) -> float | None:
     """Return the value of all weights if it is known before computing and equal, else None."""
     values = tf.get_static_value(weights)

@@ -97,17 +97,32 @@ def test_grey_and_even_images(method: str, first: str, second: str) -> None:
         assert np.ptp(matched.pixels, -1).max() < 0.02
 
 
+def on_white(image: Image, alpha: Any) -> Image:
+    return Image(image.pixels * alpha[..., None] + (1 - alpha[..., None]), alpha)
+
+
 def test_transparent_positions_count_for_nothing() -> None:
+    """Neither does the white behind what is half transparent."""
     style, content = picture(1), picture(2)
     alpha = np.zeros((40, 30), np.float32)
     alpha[:, :11] = 0.7
     alpha[:5] = 0.1
-    masked = Image(content.pixels, alpha)
+    masked = on_white(content, alpha)
     matched = MatchColor().apply(style, {"content": masked})
     expected = moments(content, alpha.ravel())
     for got, wanted in zip(moments(matched), expected, strict=True):
         np.testing.assert_allclose(got, wanted, atol=3e-5)
-    np.testing.assert_array_equal(MatchColor().apply(masked, {"content": style}).alpha, alpha)
+    recoloured = MatchColor().apply(masked, {"content": style})
+    np.testing.assert_array_equal(recoloured.alpha, alpha)
+    assert recoloured.pixels[alpha == 0].min() == 1  # the white stays
+
+
+def test_a_histogram_has_no_values_of_transparent_positions() -> None:
+    alpha = np.ones((40, 30), np.float32)
+    alpha[:, 15:] = 0
+    grey = Image(np.full((40, 30, 3), 0.4, np.float32))
+    matched = MatchColor(method="histogram").apply(picture(1), {"content": on_white(grey, alpha)})
+    np.testing.assert_allclose(matched.pixels, 0.4, atol=1e-6)
 
 
 def test_the_image_itself_stays_and_an_equal_one_nearly() -> None:
@@ -145,8 +160,8 @@ def test_brightness_of_one_colours_of_the_other(space: str) -> None:
     same = OnlyColor(space=space).apply(reference, {"content": canvas})
     np.testing.assert_allclose(same.pixels, kept.pixels, atol=1e-6)
     parts: dict[str, Any] = {
-        "lab": lambda pixels: colors._to_lab(colors._to_linear(pixels)) / 100,
-        "oklab": lambda pixels: colors._to_oklab(colors._to_linear(pixels)),
+        "lab": lambda pixels: colors._to_lab(colors.srgb_to_linear(pixels)) / 100,
+        "oklab": lambda pixels: colors._to_oklab(colors.srgb_to_linear(pixels)),
     }
     if space in parts:
         one, other, got = (parts[space](each.pixels) for each in (canvas, reference, kept))
@@ -155,7 +170,7 @@ def test_brightness_of_one_colours_of_the_other(space: str) -> None:
         return
     weights: Any = {"yiq": (0.299, 0.587, 0.114), "linear": colors._TO_XYZ[1]}[space]
     one, other, got = (
-        each.pixels if space == "yiq" else colors._to_linear(each.pixels)
+        each.pixels if space == "yiq" else colors.srgb_to_linear(each.pixels)
         for each in (canvas, reference, kept)
     )
     np.testing.assert_allclose(got @ weights, one @ weights, atol=1e-5)

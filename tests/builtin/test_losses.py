@@ -13,7 +13,7 @@ from nstflow.builtin.losses.gram import Gram
 from nstflow.builtin.losses.mean_std import MeanStd
 from nstflow.builtin.losses.total_variation import TotalVariation
 from nstflow.builtin.losses.wasserstein import Wasserstein
-from nstflow.engine.objective import make_target
+from nstflow.engine.objective import make_mixed_target, make_target
 from nstflow.testing import check_stage
 
 Maps = Mapping[str, NDArray[np.float64]]
@@ -473,10 +473,10 @@ def test_mixed_styles_pull_as_their_sum_does() -> None:
     other = features(maps(4, {"deep": (2, 5, 6)}))  # of another size
     term = Gram(image="one", blend={"two": 0.5, "other": 2.5}, layers={"deep": 1.0})
     assert term.references == {"one": 0.25, "two": 0.125, "other": 0.625}
-    more = [(two, 0.125), (other, 0.625)]
     shares = [0.25, 0.125, 0.625]
     alone = [make_target(term, "a", 0, each) for each in (one, two, other)]
-    mixed = make_target(term, "a", 0, one, None, more)
+    parts = [(one, 0.25, None), (two, 0.125, None), (other, 0.625, None)]
+    mixed = make_mixed_target(term, "a", 0, parts)
     mean = sum(share * each["deep"].numpy() for share, each in zip(shares, alone, strict=True))
     np.testing.assert_allclose(mixed["deep"], mean, rtol=1e-5, atol=1e-6)
     with tf.GradientTape(persistent=True) as tape:
@@ -495,7 +495,8 @@ def test_mixed_gaussians_are_that_of_all_their_points() -> None:
     one, two = maps(1, {"deep": (4, 4, 3)}), maps(2, {"deep": (4, 4, 3)})
     both = {"deep": np.concatenate([one["deep"], two["deep"]])}
     term = Wasserstein(image="one", blend={"two": 1}, layers={"deep": 1.0})
-    mixed = make_target(term, "a", 0, features(one), None, [(features(two), 0.5)])
+    parts = [(features(one), 0.5, None), (features(two), 0.5, None)]
+    mixed = make_mixed_target(term, "a", 0, parts)
     for got, wanted in zip(
         *(tf.nest.flatten(x) for x in (mixed, term.target(features(both)))), strict=True
     ):

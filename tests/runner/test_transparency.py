@@ -12,7 +12,7 @@ from nstflow import Image, NstflowWarning
 from nstflow.recipe.reader import load_recipe
 from nstflow.runner.images import finish
 from nstflow.stages.result import Result
-from nstflow.toolkit import to_integers
+from nstflow.toolkit import resize_image, to_integers
 
 TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text()
 RECIPE = TINY.replace("{use: noise, height: 32, width: 24}", "logo.png") + (
@@ -68,6 +68,17 @@ def test_the_colours_of_an_unchanged_picture_are_the_content_s(folder: Path) -> 
     picture = finish(recipe, Image(content.pixels), {"content": content})
     expected = np.where(logo()[..., 3:] > 0, logo(), np.array([255, 255, 255, 0], np.uint8))
     np.testing.assert_array_equal(to_integers(picture), expected)
+
+
+def test_no_rim_of_white_is_left_by_resizing() -> None:
+    """A red disc with a soft edge is red wherever anything is seen of it."""
+    y, x = np.mgrid[:128, :128] - 63.5
+    alpha = np.clip(50 - np.hypot(y, x), 0, 1).astype(np.float32)
+    red = np.float32([1, 0, 0]) * alpha[..., None] + (1 - alpha[..., None])
+    for side in (64, 300):
+        small = resize_image(Image(red, alpha), (side, side))
+        shown = to_integers(small)
+        assert shown[shown[..., 3] > 8][:, 1].max() <= 1
 
 
 def test_the_opacity_has_the_picture_s_size(folder: Path) -> None:

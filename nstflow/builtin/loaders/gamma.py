@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nstflow.toolkit import linear_to_srgb, srgb_to_linear
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -20,6 +22,7 @@ _BT2020 = (0.3127, 0.3290, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046)
 _P3 = (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060)
 _CICP_PRIMARIES = {1: _SRGB, 9: _BT2020, 12: _P3}
 _CICP_EXPONENTS = {8: 1.0, 13: None}  # the transfer functions that are linear or sRGB's
+_RGB_FULL_RANGE = b"\0\1"  # the last two numbers of cICP
 _NEAR_EXPONENT, _NEAR_PRIMARIES = 0.05, 0.01  # what libpng calls the same as sRGB's
 _BRADFORD = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
 
@@ -52,10 +55,11 @@ def colours_of(info: dict[Any, Any], cicp: bytes | None) -> Colours | None:
     """
     if cicp is not None:
         numbers = tuple(cicp[:2])
+        known = numbers[0] in _CICP_PRIMARIES and numbers[1] in _CICP_EXPONENTS
+        if not known or cicp[2:] != _RGB_FULL_RANGE:
+            raise UnknownColoursError(f"cICP {' '.join(map(str, cicp[:4]))}")
         if numbers == (1, 13):
             return None
-        if len(cicp) != 4 or numbers[0] not in _CICP_PRIMARIES or numbers[1] not in _CICP_EXPONENTS:  # noqa: PLR2004 - bytes
-            raise UnknownColoursError(f"cICP {' '.join(map(str, cicp[:4]))}")
         return Colours(_CICP_EXPONENTS[numbers[1]], _CICP_PRIMARIES[numbers[0]])
     if "srgb" in info:
         return None
@@ -77,13 +81,12 @@ def to_srgb(pixels: NDArray[np.float32], colours: Colours) -> NDArray[np.float32
     import numpy as np
 
     if colours.exponent is None:
-        light = np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004 - IEC 61966-2-1
+        light = srgb_to_linear(pixels)
     else:
         light = pixels ** np.float32(1 / colours.exponent)
     if colours.primaries is not _SRGB:
         light = (light @ _matrix(colours.primaries).T).clip(0, 1)
-    encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)  # noqa: PLR2004 - as above
-    return encoded.clip(0, 1).astype(np.float32)
+    return np.asarray(linear_to_srgb(light), np.float32).clip(0, 1)
 
 
 def _matrix(primaries: Sequence[float]) -> NDArray[np.float32]:

@@ -21,13 +21,18 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 _AVIF, _HEIC = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 _BRANDS_AT, _MOST_BRANDS, _MOST_META = 8, 64, 1 << 16  # bytes of an AVIF or HEIC file
 _PNG_FIRST_CHUNK_AT, _PNG_BIT_DEPTH_AT = 8, 24  # offsets in the file
-_MOST_CHUNK = 1 << 20  # bytes; a JPEG's has 64 KiB at most
+_MOST_CHUNK = 1 << 20  # bytes of a PNG's chunk that is read by itself
 _COPIED = (270, 271, 272, 306, 315, 33432)  # description, maker, model, time, artist, copyright
 _COPIED_BLOCKS = (0x8769, 0x8825)  # how the photograph was taken, and where
 _MOST_EXIF = 65_000  # bytes, of what a JPEG can have
-_NOT_COPIED = (
-    *(0xA002, 0xA003),  # the size in pixels, which is another
-    *(0x927C, 0xA005),  # a maker's own, which is lost elsewhere in the file; a block of its own
+_PHOTOGRAPHIC = frozenset(  # tags of the first block that are true of another file as well
+    (
+        *(0x829A, 0x829D, 0x8822, 0x8827, 0x8830, 0x8831, 0x8832),  # exposure, aperture, ISO
+        *(0x9000, 0x9003, 0x9004, 0x9010, 0x9011, 0x9012, 0x9290, 0x9291, 0x9292),  # when
+        *range(0x9201, 0x920B),  # shutter to focal length
+        *range(0xA401, 0xA40D),  # modes, white balance, zoom, scene
+        *range(0xA430, 0xA436),  # owner, camera and lens
+    )
 )
 _LARGE_READ = 1 << 20
 
@@ -157,7 +162,9 @@ def camera_exif(image: PIL.Image.Image, path: Path) -> bytes | None:
             if tag in there:
                 made[tag] = there[tag]
         for block in _COPIED_BLOCKS:
-            values = {k: v for k, v in there.get_ifd(block).items() if k not in _NOT_COPIED}
+            values = there.get_ifd(block)
+            if block == _COPIED_BLOCKS[0]:
+                values = {tag: each for tag, each in values.items() if tag in _PHOTOGRAPHIC}
             if values:
                 made[block] = values
         data = made.tobytes() if made else b""

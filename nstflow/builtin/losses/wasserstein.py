@@ -1,8 +1,9 @@
 """Match the style by the mean and the covariance of its features."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from nstflow import Features, StatisticTerm, Tensor, tf
+from nstflow import StatisticTerm, Tensor, tf
 from nstflow.toolkit import (
     Normalize,
     gram_matrix,
@@ -40,10 +41,10 @@ class Wasserstein(StatisticTerm):
         """Return the mean `(c,)` and the Gram matrix `(c, c)`."""
         return {"mean": weighted_mean(points, weights), "gram": gram_matrix(points, weights)}
 
-    def target(self, features: Features) -> Any:
+    def keep(self, summaries: Mapping[str, Any]) -> Any:
         """Return r², and the mean, tr Σₛ and Σₛ^½ of the features divided by r."""
         kept = {}
-        for layer, summary in super().target(features).items():
+        for layer, summary in summaries.items():
             square = mean_square(summary["gram"])
             mean, covariance = _moments(summary, square)
             root, _ = matrix_root(covariance)

@@ -21,11 +21,7 @@ class Resize(Preprocessor):
         512, ge=1, le=16384, description="Length of the longest side, in pixels."
     )
     scale: float = Field(
-        1.0,
-        gt=0,
-        le=16,
-        description="Factor on `longest_side`. Of a style: the size of its strokes, relative to a"
-        " content that has the whole.",
+        1.0, gt=0, le=16, description="Factor on `longest_side`: 0.5 on a style halves its strokes."
     )
     method: ResizeMethod = Field("lanczos3", description="Filter, by its name in tf.image.resize.")
     antialias: bool = Field(True, description="Use an antialiasing filter to scale down.")

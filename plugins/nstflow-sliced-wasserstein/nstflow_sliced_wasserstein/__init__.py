@@ -55,6 +55,11 @@ class SlicedWasserstein(RegionTerm):
         4096, ge=1, le=2**24, description="Maximum number of points of a layer per step."
     )
 
+    @property
+    def regions(self) -> Any:
+        """The regions on the canvas and on the image; their weights are those of the points."""
+        return self.region_of(self.region), self.region_of(self.image_region)
+
     def target(self, features: Features) -> Any:
         """Return the points of each layer, and their weights where these differ."""
         return {layer: _cloud(features, layer) for layer in features}
