@@ -462,3 +462,131 @@ def test_an_optimizer_that_fails_to_say_its_size_is_named(
     with pytest.raises(ZeroDivisionError) as caught:
         make_plan(load_recipe(write(f"{HEAD}{IMAGES}{LOSSES}")))
     assert "Raised in optimizer (use: adam)" in caught.value.__notes__[0]
+
+
+def enough(plan: Any, problems: Any, *lines: str) -> list[str]:
+    """Return the options of the one hint, after planning the recipe with them."""
+    (hint,) = {problem.hint for problem in problems(*lines)}
+    assert hint.startswith("Large enough: --set ")
+    options = hint.rstrip(".").removeprefix("Large enough: --set ").split(" --set ")
+    plan(*lines, overrides=options)
+    return options
+
+
+NARROW = "images: {content: {use: noise, height: 20, width: 2000}}\n"
+TWO = """\
+images:
+  content: {use: noise, height: 20, width: 1000}
+  style: {use: noise, height: 2000, width: 20}
+"""
+BOTH = "losses: {a: {use: content}, b: {use: gram, image: style}}\n"
+EACH = """\
+preprocess:
+- {use: resize, only: [content]}
+- {use: resize, only: [style], longest_side: 256}
+"""
+OPTION = "options: {size: [preprocess.0.longest_side, preprocess.1.longest_side]}\n"
+CROPPED = "preprocess: [{use: crop, aspect: 40}, {use: resize, longest_side: 300}]\n"
+MIRROR = "name: x\nextractor: {weights: random, padding: mirror}\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "options"),
+    [
+        ([NARROW, LOSSES], ["preprocess.0.longest_side=1600"]),
+        ([TWO, BOTH], ["preprocess.0.longest_side=1600"]),
+        (
+            [TWO, BOTH, EACH],
+            ["preprocess.1.longest_side=1600", "preprocess.0.longest_side=780"],
+        ),
+        ([TWO, BOTH, EACH, OPTION], ["size=1600"]),
+        ([NARROW, LOSSES, CROPPED], ["preprocess.1.longest_side=620"]),
+        (
+            [NARROW, LOSSES, "schedule: {use: scales}\n"],
+            ["preprocess.0.longest_side=1600", "schedule.smallest=810"],
+        ),
+    ],
+)
+def test_the_size_that_is_large_enough(
+    plan: Any, problems: Any, lines: list[str], options: list[str]
+) -> None:
+    assert enough(plan, problems, HEAD, *lines) == options
+
+
+def test_the_size_that_is_large_enough_for_mirrored_pixels(plan: Any, problems: Any) -> None:
+    assert enough(plan, problems, MIRROR, NARROW, LOSSES) == ["preprocess.0.longest_side=1700"]
+
+
+ONLY_COST = """
+from typing import Literal
+
+import nstflow
+
+
+class Strict(nstflow.Extractor):
+    use: Literal["strict"] = "strict"
+
+    def layer_names(self):
+        return None
+
+    def cost(self, layers, size):
+        if min(size) < 33:
+            raise ValueError("that is too small")
+
+    def build(self, layers, folder):
+        raise NotImplementedError
+
+
+class Picky(nstflow.LossTerm):
+    use: Literal["picky"] = "picky"
+
+    def target(self, features):
+        raise NotImplementedError
+
+    def score(self, features, target):
+        raise NotImplementedError
+
+    def check(self, canvas, reference):
+        if min(canvas) < 40:
+            raise nstflow.NstflowError(nstflow.Problem("", "", "too small.", "Take another."))
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Strict, Picky]
+"""
+
+
+def test_the_size_that_is_large_enough_for_stages_of_a_package(
+    plan: Any, problems: Any, install: Any
+) -> None:
+    install("nstflow-strict", ONLY_COST)
+    head = "name: x\nextractor: {use: strict}\n"
+    keep = "losses: {a: {use: content, layers: [some]}}\n"
+    assert enough(plan, problems, head, NARROW, keep) == ["preprocess.0.longest_side=3300"]
+    picky = "losses: {a: {use: picky, layers: [image]}}\n"
+    (found,) = problems(HEAD, NARROW, picky)
+    assert found.hint.startswith("Take another. ")
+    assert found.hint.endswith(" Large enough: --set preprocess.0.longest_side=4000.")
+
+
+def test_what_is_large_enough_for_a_schedule(plan: Any, problems: Any, install: Any) -> None:
+    wide = "images: {content: {use: noise, height: 100, width: 1000}}\n"
+    # 512 pixels are enough, but not a quarter of them
+    assert enough(plan, problems, HEAD, wide, LOSSES, "schedule: {use: scales}\n") == [
+        "schedule.smallest=130"
+    ]
+    install("nstflow-pyramid", SCHEDULE)  # which has no setting for it
+    assert enough(plan, problems, HEAD, wide, LOSSES, "schedule: {use: pyramid}\n") == [
+        "preprocess.0.longest_side=620"
+    ]
+
+
+def test_what_is_large_enough_where_no_setting_decides(problems: Any) -> None:
+    for width, height, hint in (
+        (1000, 10, "a longest side of 1600 pixels is enough."),
+        (2000, 1, "it is too narrow for these at any size."),
+    ):
+        image = f"images: {{content: {{use: noise, height: {height}, width: {width}}}}}\n"
+        (found,) = problems(HEAD, image, LOSSES, "preprocess: []\n")
+        assert hint in found.hint
