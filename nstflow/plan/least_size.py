@@ -45,7 +45,7 @@ def too_small(
     if settings := _large_enough(origin, recipe, sources, check):
         hint = f"Large enough: {settings}."
         return [replace(each, hint=f"{each.hint} {hint}".strip()) for each in problems]
-    hints = {}
+    hints: dict[Problem, str] = {}
     for name, size in sizes.items():
         if alone := check({name: size}):
             hints |= dict.fromkeys(alone, _larger(name, size, check))
@@ -96,7 +96,8 @@ def _large_enough(origin: Origin, recipe: Recipe, sources: Mapping[str, Size], c
                     few = partial(is_enough, dict(found), setting, after, all_phases)
                     found |= {setting: _least(few)}
         if found and not problems(found, all_phases=True):
-            for stage in _changed(origin.stages, recipe.options, found).values():
+            changed = _changed(origin.stages, recipe.options, found)
+            for stage in [changed[at] for at in changed if changed[at] is not origin.stages[at]]:
                 type(stage).model_validate(stage.model_dump())  # each setting has its own limits
             return " ".join(f"--set {name}={value}" for name, value in found.items())
     return ""
