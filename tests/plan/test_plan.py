@@ -1,5 +1,6 @@
 """A recipe made concrete: sizes, shares, cost, and the problems of its files."""
 
+import datetime as dt
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.builtin.optimizers.adam import Adam
 from nstflow.errors import NstflowError, Problem
-from nstflow.plan import Plan, make_plan, make_plans
+from nstflow.plan import Plan, make_plan, make_plans, timings
+from nstflow.plan.facts import facts_of
 from nstflow.recipe.reader import load_recipe, read
 from nstflow.stages.types import Phase
 
@@ -431,28 +433,67 @@ def test_plan_shows_convolutions_memory_and_time(write: Any, call: Any) -> None:
     shown = call("plan", write(text)).out
     assert "direct: block1_conv1, block1_conv2" in shown
     assert "winograd: block2_conv1, block2_conv2" in shown
-    assert "GB at its peak on a CPU" in shown
+    assert " MB at its peak on a CPU, estimated; " in shown
     assert "unknown: no run like it on this machine yet" in shown
 
 
+FITS = "What would fit: --set preprocess.0.longest_side=3488 (about 24 GB)."
+
+
 @pytest.mark.parametrize(
-    ("optimizer", "arrays"),
+    ("there_is", "end"),
     [
-        ("adam", 3),
-        ("adam, average: 0.9", 4),
-        ("lbfgs", 25),
-        ("lbfgs, history: 100, diagonal: false", 204),
+        (None, "estimated"),
+        (1000 * 10**9, "estimated; 1.0 TB can be used here, so it fits"),
+        (24 * 10**9, f"estimated; 24 GB can be used here, so it does not fit. {FITS}"),
+        (10**6, "estimated; 1.0 MB can be used here, so it does not fit. No size would fit."),
+    ],
+)
+def test_plan_shows_whether_a_large_picture_fits(
+    there_is: int | None, end: str, plan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nstflow.plan.facts.available", lambda: there_is)
+    large = plan(HEAD, IMAGES, LOSSES, "preprocess: [{use: resize, longest_side: 8192}]\n")
+    facts = dict(facts_of(large))
+    assert facts["memory"] == f"about 130 GB at its peak on a CPU, {end}"
+    assert facts["arithmetic"].startswith("49.6 TFLOP a step")
+    assert facts["checkpoint"] == "1.2 GB"
+
+
+def test_the_size_that_fits_is_the_largest(plan: Any) -> None:
+    sides = (3488, 3520)
+    needed = [
+        plan(HEAD, IMAGES, LOSSES, f"preprocess: [{{use: resize, longest_side: {side}}}]\n").memory
+        for side in sides
+    ]
+    assert needed[0] < 24e9 < needed[1]
+
+
+def test_a_step_that_takes_minutes(plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    timing = timings.Timing(canvas=(512, 256), seconds=1, device="x", date=dt.date(2026, 1, 2))
+    monkeypatch.setattr("nstflow.plan.facts.estimate", lambda _: (125_000.0, timing))
+    made = plan(HEAD, IMAGES, LOSSES)
+    assert dict(facts_of(made))["time"].startswith("about 34 h 43 min: 2 min 5 s a step, by ")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "arrays", "text"),
+    [
+        ("adam", 3, "180 kB"),
+        ("adam, average: 0.9", 4, "240 kB"),
+        ("lbfgs", 25, "1.5 MB"),
+        ("lbfgs, history: 100, diagonal: false", 204, "12 MB"),
     ],
 )
 def test_plan_shows_the_size_of_a_checkpoint(
-    optimizer: str, arrays: int, write: Any, call: Any
+    optimizer: str, arrays: int, text: str, write: Any, call: Any
 ) -> None:
     """The canvas and the state, each array with 12 bytes a pixel."""
-    text = f"{HEAD}preprocess: [{{use: resize, longest_side: 100}}]\n{IMAGES}{LOSSES}"
-    path = write(f"{text}optimizer: {{use: {optimizer}}}\n")
+    head = f"{HEAD}preprocess: [{{use: resize, longest_side: 100}}]\n{IMAGES}{LOSSES}"
+    path = write(f"{head}optimizer: {{use: {optimizer}}}\n")
     plan = make_plan(load_recipe(path))
     assert plan.checkpoint_size == arrays * 12 * plan.canvas[0] * plan.canvas[1]
-    assert f"{plan.checkpoint_size / 1e6:.1f} MB" in call("plan", path).out
+    assert f" {text}\n" in call("plan", path).out
 
 
 def test_an_optimizer_that_fails_to_say_its_size_is_named(
