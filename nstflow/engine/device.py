@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from nstflow.engine.cgroups import GROUPS, PROC, core_limit
 from nstflow.errors import NstflowError, Problem
 from nstflow.stages.tensorflow import tf
 
@@ -69,6 +70,9 @@ def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
         hint = "Install nstflow[gpu] and NVIDIA's driver, or use --device auto."
         raise NstflowError(Problem("--device gpu", "", "TensorFlow sees no GPU here.", hint))
     if not gpus:
+        if not _chosen_threads() and cores() < threads():
+            with contextlib.suppress(NstflowError):  # TensorFlow runs already, with more
+                use_threads(cores())
         count = threads()
         onednn = ", oneDNN" if _uses_onednn() else ""
         title = f"{processor()}{onednn}, {count} thread{'' if count == 1 else 's'}"
@@ -149,16 +153,34 @@ def _uses_onednn() -> bool:
 
 def threads() -> int:
     """Return how many threads TensorFlow computes with on the CPU."""
+    return _chosen_threads() or _affinity()
+
+
+def _chosen_threads() -> int:
+    """Return the number of threads that was set, or 0: TensorFlow then takes all it can be run on.
+
+    TensorFlow does not know of a container's limit.
+    """
     if chosen := tf.config.threading.get_intra_op_parallelism_threads():
         return int(chosen)
     try:
-        return int(os.environ.get("TF_NUM_INTRAOP_THREADS", "")) or cores()
+        return int(os.environ.get("TF_NUM_INTRAOP_THREADS", ""))
     except ValueError:  # TensorFlow ignores it, too
-        return cores()
+        return 0
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
+def cores(proc: Path = PROC, groups: Path = GROUPS) -> int:
+    """Return how many cores this process may use: those it can be run on, or a container's limit.
+
+    Args:
+        proc: Linux's folder of processes.
+        groups: Linux's folder of control groups.
+    """
+    return min(_affinity(), core_limit(proc, groups) or _affinity())
+
+
+def _affinity() -> int:
+    """Return how many cores this process can be run on."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # only Linux has it

@@ -11,7 +11,6 @@ import datetime as dt
 import hashlib
 import json
 import math
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
+from nstflow.engine.device import cores
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.types import Size, scaled
 from nstflow.storage.files import cache_folder, write_file
@@ -110,7 +110,7 @@ def _path_of(plan: Plan) -> Path:
         for stage in (plan.recipe.extractor, plan.recipe.optimizer, *plan.terms.values())
     ]
     layers = [sorted(term.shares) for term in plan.terms.values()]
-    machine = [platform.node(), platform.machine(), os.cpu_count(), version("nstflow")]
+    machine = [platform.node(), platform.machine(), cores(), version("nstflow")]
     kind = json.dumps([machine, stages, plan.layers, layers], sort_keys=True)
     return _folder() / f"{hashlib.sha256(kind.encode()).hexdigest()[:16]}.json"
 
