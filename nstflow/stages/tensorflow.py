@@ -26,6 +26,10 @@ oneDNN's operations are on by default on some processors only. With one value ev
 user's own makes no difference. Nearly all is computed by XLA, which does not use them.
 """
 
+_LOCKING = "HDF5_USE_FILE_LOCKING"
+"""The variable that HDF5 reads when TensorFlow imports it: by default, files that are read are
+locked, which fails on file systems without locks."""
+
 
 class _LazyTensorFlow:
     """Stand-in for the module `tensorflow`."""
@@ -45,6 +49,7 @@ def start() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.update(_FIXED)
+    os.environ.setdefault(_LOCKING, "FALSE")
     if _LOG_LEVEL in os.environ:
         importlib.import_module("tensorflow")
         return

@@ -54,6 +54,10 @@ def write_file(path: Path, data: bytes) -> Path:
         return move_file(file, path)
 
 
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""The errors of a file system that has no locks, as some network file systems."""
+
+
 def check_regular(path: Path) -> Path:
     """Return a path whose file may be read; to read a pipe would never end.
 

