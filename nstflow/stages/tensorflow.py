@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from nstflow.storage.files import check_temporary_folder
+
 Tensor: TypeAlias = Any
 """A `tf.Tensor`. Annotating with `tf.Tensor` itself would import TensorFlow."""
 
@@ -45,9 +47,14 @@ class _LazyTensorFlow:
 
 
 def start() -> None:
-    """Import TensorFlow, if no one has yet, with the variables that decide how it rounds."""
+    """Import TensorFlow, if no one has yet, with the variables that decide how it rounds.
+
+    Raises:
+        NstflowError: There is no folder for temporary files, which TensorFlow needs.
+    """
     if "tensorflow" in sys.modules:
         return
+    check_temporary_folder()
     os.environ.update(_FIXED)
     os.environ.setdefault(_LOCKING, "FALSE")
     if _LOG_LEVEL in os.environ:

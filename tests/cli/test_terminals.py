@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -126,3 +128,15 @@ def test_a_terminal_without_utf_8(
     assert "24x32 -> 24x32" in shown
     assert "7 x gram of 1 image" in shown
     screen.detach()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell's way to close them")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(closed: str) -> None:
+    """The command goes on, and its own files get nothing that it prints."""
+    script = "import os, sys; from nstflow import cli; sys.argv = ['nstflow', 'stages', 'start'];"
+    script += "code = 1\ntry: cli.main()\nexcept SystemExit as done: code = done.code\n"
+    script += "sys.exit(code or 9 * (min(os.open(os.devnull, os.O_RDONLY), 3) != 3))"
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -339,6 +339,12 @@ def test_keras_can_not_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "weights: imagenet" in problem.hint
 
 
+def test_keras_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("no home")))
+    assert "KERAS_HOME" in refused(keras.asset).hint
+
+
 def test_keras_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     assert keras.path().parent == tmp_path / "models"
