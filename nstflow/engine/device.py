@@ -46,9 +46,22 @@ class Device:
     whole: bool = True
 
     def scope(self) -> AbstractContextManager[None]:
-        """Return a context in which TensorFlow computes here."""
+        """Return a context in which TensorFlow computes here.
+
+        Raises:
+            NstflowError: This process was forked from one in which TensorFlow has computed. Its
+                threads are missing here, so it would wait for them for ever.
+        """
+        if _computing.setdefault("process", os.getpid()) != os.getpid():
+            got = "this process was forked from one that has made a run, and can't compute."
+            hint = 'Start it by "spawn": multiprocessing.get_context("spawn").'
+            raise NstflowError(Problem("", "fork", got, hint))
         context: AbstractContextManager[None] = tf.device(self.name)
         return context
+
+
+_computing: dict[str, int] = {}
+"""The number of the process that has computed, as `process`; a fork has it, too."""
 
 
 def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:

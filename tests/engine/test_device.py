@@ -201,3 +201,14 @@ def test_the_processor_and_its_width(tmp_path: Path) -> None:
     info.write_text("CPU architecture: 8\n")
     assert processor(info).startswith("CPU ")
     assert processor(tmp_path / "nothing") == processor(info)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_process_that_was_forked_from_one_that_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = choose_device("cpu", deterministic=True)
+    with device.scope():
+        pass
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    problem = refused(device.scope)
+    assert "was forked" in problem.got
+    assert "spawn" in problem.hint
