@@ -25,12 +25,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Stop on Ctrl-C and SIGTERM, and exit as the shell expects where no picture was written."""
+    """Stop on Ctrl-C and SIGTERM, and exit as the shell expects where no picture was written.
+
+    Where the standard output ends, the run goes on.
+    """
     from nstflow.stages.job import Stop
 
     stop = Stop()
     try:
-        with handle_signals(stop, console.show_stopping, console.restore_terminal):
+        with (
+            console.without_output(),
+            handle_signals(stop, console.show_stopping, console.restore_terminal),
+        ):
             yield stop
     except KeyboardInterrupt:
         console.show_line("Stopped: no picture was written.", console=console.stderr())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nstflow import cli
-from nstflow.cli.console.output import stdout
+from nstflow.cli.console.output import show_line, stdout, without_output
 
 TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text()
 BAD = TINY.replace("use: gram", "use: gramm").replace("weight: 10", "wieght: 10")
@@ -140,3 +140,27 @@ def test_closed_streams(closed: str) -> None:
     command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, script]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has it")
+def test_what_can_not_be_written_is_dropped_while_a_run_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - what is left in it can't be written
+    monkeypatch.setattr(sys, "stdout", full)
+    stdout.cache_clear()
+    try:
+        with without_output():
+            show_line("x" * 100_000)
+            show_line("another")
+        full.flush()  # it is the null device now
+    finally:
+        stdout.cache_clear()
+    full.close()
+    with Path("/dev/full").open("w", buffering=1) as other:
+        monkeypatch.setattr(sys, "stdout", other)
+        with pytest.raises(OSError, match="No space left"):
+            show_line("x")
+        os.dup2(full_null := os.open(os.devnull, os.O_WRONLY), other.fileno())
+        os.close(full_null)
+    stdout.cache_clear()
