@@ -53,6 +53,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; exit 2 for a user's mistakes, 1 with a traceback for bugs."""
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors=PLAIN_LETTERS)
@@ -71,6 +72,27 @@ def main() -> None:
         if problem is None:
             raise
         _refuse(NstflowError(problem))
+
+
+def _replace_closed_streams() -> None:
+    """Put the null device in place of standard streams that were closed before this process.
+
+    Else the first file that is opened has the number of the standard output, and gets what is
+    written there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)
+            if null != number:
+                os.close(null)
+            os.set_inheritable(number, True)
+        stream = Path(os.devnull).open("w" if number else "r", encoding="utf-8")  # noqa: SIM115
+        setattr(sys, name, stream)
 
 
 def _refuse(error: NstflowError) -> NoReturn:

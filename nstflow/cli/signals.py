@@ -25,12 +25,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Stop on Ctrl-C and SIGTERM, and exit as the shell expects where no picture was written."""
+    """Stop on Ctrl-C and SIGTERM, and exit as the shell expects where no picture was written.
+
+    Where the standard output ends, the run goes on.
+    """
     from nstflow.stages.job import Stop
 
     stop = Stop()
     try:
-        with handle_signals(stop, console.show_stopping, console.restore_terminal):
+        with (
+            console.without_output(),
+            handle_signals(stop, console.show_stopping, console.restore_terminal),
+        ):
             yield stop
     except KeyboardInterrupt:
         console.show_line("Stopped: no picture was written.", console=console.stderr())
@@ -55,7 +61,8 @@ def handle_signals(
     """Request a stop at the first Ctrl-C or SIGTERM; end the process at once at the second.
 
     Python's own handlers wait for the compiled call in flight; a thread that the signals wake up
-    does not. For the main thread.
+    does not. A signal that the parent has this process ignore, as `nohup` and `&` in a script do,
+    stays ignored. For the main thread.
 
     Args:
         stop: What to request a stop from.
@@ -68,7 +75,7 @@ def handle_signals(
     def watch() -> None:
         while data := ours.recv(1):
             number = data[0]
-            if number not in SIGNALS:
+            if number not in taken:
                 continue
             if stop.requested:
                 with contextlib.suppress(Exception):
@@ -84,7 +91,8 @@ def handle_signals(
             raise KeyboardInterrupt
 
     watcher = threading.Thread(target=watch, name="signals", daemon=True)
-    before: dict[int, Any] = {number: signal.signal(number, handle) for number in SIGNALS}
+    taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before: dict[int, Any] = {number: signal.signal(number, handle) for number in taken}
     wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     watcher.start()
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from nstflow.engine.cgroups import GROUPS, PROC, core_limit
 from nstflow.errors import NstflowError, Problem
 from nstflow.stages.tensorflow import tf
 
@@ -45,9 +46,22 @@ class Device:
     whole: bool = True
 
     def scope(self) -> AbstractContextManager[None]:
-        """Return a context in which TensorFlow computes here."""
+        """Return a context in which TensorFlow computes here.
+
+        Raises:
+            NstflowError: This process was forked from one in which TensorFlow has computed. Its
+                threads are missing here, so it would wait for them for ever.
+        """
+        if _computing.setdefault("process", os.getpid()) != os.getpid():
+            got = "this process was forked from one that has made a run, and can't compute."
+            hint = 'Start it by "spawn": multiprocessing.get_context("spawn").'
+            raise NstflowError(Problem("", "fork", got, hint))
         context: AbstractContextManager[None] = tf.device(self.name)
         return context
+
+
+_computing: dict[str, int] = {}
+"""The number of the process that has computed, as `process`; a fork has it, too."""
 
 
 def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
@@ -69,6 +83,9 @@ def choose_device(choice: DeviceChoice, *, deterministic: bool) -> Device:
         hint = "Install nstflow[gpu] and NVIDIA's driver, or use --device auto."
         raise NstflowError(Problem("--device gpu", "", "TensorFlow sees no GPU here.", hint))
     if not gpus:
+        if not _chosen_threads() and cores() < threads():
+            with contextlib.suppress(NstflowError):  # TensorFlow runs already, with more
+                use_threads(cores())
         count = threads()
         onednn = ", oneDNN" if _uses_onednn() else ""
         title = f"{processor()}{onednn}, {count} thread{'' if count == 1 else 's'}"
@@ -149,16 +166,34 @@ def _uses_onednn() -> bool:
 
 def threads() -> int:
     """Return how many threads TensorFlow computes with on the CPU."""
+    return _chosen_threads() or _affinity()
+
+
+def _chosen_threads() -> int:
+    """Return the number of threads that was set, or 0: TensorFlow then takes all it can be run on.
+
+    TensorFlow does not know of a container's limit.
+    """
     if chosen := tf.config.threading.get_intra_op_parallelism_threads():
         return int(chosen)
     try:
-        return int(os.environ.get("TF_NUM_INTRAOP_THREADS", "")) or cores()
+        return int(os.environ.get("TF_NUM_INTRAOP_THREADS", ""))
     except ValueError:  # TensorFlow ignores it, too
-        return cores()
+        return 0
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
+def cores(proc: Path = PROC, groups: Path = GROUPS) -> int:
+    """Return how many cores this process may use: those it can be run on, or a container's limit.
+
+    Args:
+        proc: Linux's folder of processes.
+        groups: Linux's folder of control groups.
+    """
+    return min(_affinity(), core_limit(proc, groups) or _affinity())
+
+
+def _affinity() -> int:
+    """Return how many cores this process can be run on."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # only Linux has it

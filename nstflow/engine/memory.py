@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from nstflow.engine.cgroups import GROUPS, PROC, memory_limit
 from nstflow.stages.tensorflow import tf
 
 _MADV_HUGEPAGE = 14  # <sys/mman.h> of Linux
@@ -59,7 +60,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError)
 
 
-def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+def available(proc: Path = PROC, groups: Path = GROUPS) -> int | None:
     """Return the bytes that this process can use in total, including those in use; None if unknown.
 
     What Linux counts as available, limited by the container and `ulimit -v`.
@@ -73,9 +74,8 @@ def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup"))
         lines = dict(line.split(":", 1) for line in (proc / "meminfo").read_text().splitlines())
         own = int((proc / "self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         limits.append(int(lines["MemAvailable"].split()[0]) * 1024 + own)
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # of both versions
-        with contextlib.suppress(OSError, ValueError):  # "max" is not a number
-            limits.append(int((groups / name).read_text()))
+    if (limit := memory_limit(proc, groups)) is not None:
+        limits.append(limit)
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import resource
 

@@ -6,11 +6,12 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 from nstflow.errors import NstflowError, Problem, suggest
+from nstflow.plan.least_size import too_small
 from nstflow.recipe.attribution import Origin
 from nstflow.recipe.model import Recipe
 from nstflow.recipe.reader import Draft
@@ -192,14 +193,15 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
     with origin.asking("extractor") as extractor:
         known = ask(extractor.layer_names)
         layers = tuple(name for name in known or sorted(needed) if name in needed)
-    problems += _size_problems(origin, recipe.start, terms, layers, sizes, ask)
+    at = partial(_size_problems, origin, recipe.start, terms, layers, ask)
+    problems += too_small(origin, recipe, sources, sizes, at)
     if problems:
         raise NstflowError(problems)
     canvas = sizes[recipe.start.like]
     phases, taken = _phases(origin, recipe, canvas)
     for scale in sorted({phase.scale for phase in phases} - {1.0}):
-        scaled_sizes = {name: scaled(size, scale) for name, size in sizes.items()}
-        if problems := _size_problems(origin, recipe.start, terms, layers, scaled_sizes, ask):
+        smaller = {name: scaled(size, scale) for name, size in sizes.items()}
+        if problems := too_small(origin, recipe, sources, smaller, at):
             raise NstflowError(problems)
     with origin.asking("extractor") as extractor:
         settled = ask(extractor.settled, layers, canvas, "cpu")
@@ -269,10 +271,10 @@ def _size_problems(
     start: Start,
     terms: Mapping[str, LossTerm],
     layers: Sequence[str],
-    sizes: Mapping[str, Size],
     ask: Ask,
+    sizes: Mapping[str, Size],
 ) -> list[Problem]:
-    """Check the sizes of a phase with the extractor and the terms."""
+    """Check the sizes of a phase with the extractor, whose problems have no hint, and the terms."""
     problems: list[Problem] = []
     # these pass through the network: the canvas, and the references of terms
     described = {start.like, *(image for term in terms.values() for image in term.references)}
@@ -281,8 +283,7 @@ def _size_problems(
             try:
                 ask(extractor.cost, layers, sizes[name])
             except ValueError as error:
-                hint = "Prepare it, or begin the schedule, at a larger size."
-                problems.append(origin.source.problem(("images", name), f"{error}.", hint))
+                problems.append(origin.source.problem(("images", name), f"{error}."))
     if problems or not described <= set(sizes):
         return problems
     for name, term in terms.items():

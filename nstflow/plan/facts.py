@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from nstflow.engine.memory import available
 from nstflow.errors import NstflowError
+from nstflow.plan.fitting import fitting_size
 from nstflow.plan.timings import estimate
-from nstflow.stages.text import duration_text, stage_text, text_of
+from nstflow.stages.text import amount_text, duration_text, number_text, stage_text, text_of
 from nstflow.stages.types import scaled, size_text
 
 if TYPE_CHECKING:
     from nstflow.plan import Plan
     from nstflow.stages.types import Asset
+
+_MINUTE = 60  # seconds
 
 
 def facts_of(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -28,14 +32,14 @@ def facts_of(plan: Plan) -> Iterator[tuple[str, str]]:
         layers = ", ".join(f"{share:.3g} {layer}" for layer, share in term.shares.items())
         shares = [f"{share:.0%} {image}" for image, share in term.references.items()]
         mixed = f", with {', '.join(shares)}" if shares[1:] else ""
-        yield f"loss {name}", f"{term.weight:g} × {term.use} of {layers}{mixed}"
+        yield f"loss {name}", f"{text_of(term.weight)} × {term.use} of {layers}{mixed}"
     yield "optimizer", stage_text(recipe.optimizer.model_dump(mode="json"))
     yield "steps", _steps(plan)
     yield "arithmetic", _arithmetic(plan)
     yield from _settled(plan)
     yield "memory", memory_text(plan)
     if plan.checkpoint_size is not None:
-        yield "checkpoint", f"{plan.checkpoint_size / 1e6:,.1f} MB"
+        yield "checkpoint", amount_text(plan.checkpoint_size, "B")
     yield "time", _time(plan)
 
 
@@ -65,8 +69,8 @@ def _steps(plan: Plan) -> str:
 def _arithmetic(plan: Plan) -> str:
     if plan.cost is None:
         return "unknown until the extractor is built"
-    step = (plan.cost.forward + plan.cost.backward) / 1e9
-    return f"{step:,.3g} GFLOP a step at full size, with convolutions computed directly"
+    step = amount_text(plan.cost.forward + plan.cost.backward, "FLOP", 3)
+    return f"{step} a step at full size, with convolutions computed directly"
 
 
 def _settled(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -86,11 +90,24 @@ def _grouped(setting: dict[str, Any]) -> str:
     )
 
 
-def memory_text(plan: Plan) -> str:
-    """Return how much memory a run takes."""
+def memory_text(plan: Plan, *, each: bool = False) -> str:
+    """Return how much memory a run takes, whether it fits, and which size would.
+
+    Args:
+        plan: The run's.
+        each: It is one of several.
+    """
     if plan.memory is None:
         return "unknown until the extractor is built"
-    return f"about {plan.memory / 1e9:.2g} GB at its peak on a CPU, estimated"
+    text = f"about {amount_text(plan.memory, 'B')}{' each' * each} at its peak on a CPU, estimated"
+    there_is = available()
+    if there_is is None:
+        return text
+    here = f"{text}; {amount_text(there_is, 'B')} can be used here"
+    if plan.memory <= there_is:
+        return f"{here}, so it fits"
+    smaller = fitting_size(plan, there_is) or "No size would fit."
+    return f"{here}, so it does not fit. {smaller}"
 
 
 def _time(plan: Plan) -> str:
@@ -99,9 +116,9 @@ def _time(plan: Plan) -> str:
         return "unknown: no run like it on this machine yet"
     seconds, record = known
     run = f"this machine's run at {size_text(record.canvas)} on {record.date} ({record.device})"
-    step = f"{seconds / plan.steps:.2g} s a step" + (
-        "" if len(plan.phases) == 1 else ", on average"
-    )
+    of_one = seconds / plan.steps
+    step = duration_text(of_one) if of_one >= _MINUTE else f"{number_text(of_one)} s"
+    step += " a step" + ("" if len(plan.phases) == 1 else ", on average")
     return f"about {duration_text(seconds)}: {step}, by {run}"
 
 

@@ -11,7 +11,6 @@ import datetime as dt
 import hashlib
 import json
 import math
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
+from nstflow.engine.device import cores
+from nstflow.errors import NstflowError
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.types import Size, scaled
 from nstflow.storage.files import cache_folder, write_file
@@ -48,13 +49,16 @@ class Timing(BaseModel):
     date: dt.date
 
 
+_UNREADABLE = ValueError, OSError, NstflowError
+"""What is raised of a file: pydantic's errors are the first; the last is that there is no cache."""
+
 _FILE = TypeAdapter(list[Timing])
 
 
 def record(result: Result) -> None:
     """Remember what a step took at the size of each phase that has enough steps."""
     plan, times = result.plan, result.history["seconds"]
-    with contextlib.suppress(ValueError, OSError):  # pydantic's errors are the former
+    with contextlib.suppress(*_UNREADABLE):
         made: dict[Size, Timing] = {}
         first = 0
         for phase, steps in zip(plan.phases, result.phases, strict=False):
@@ -81,7 +85,9 @@ def estimate(plan: Plan) -> tuple[float, Timing] | None:
     A step takes the time of the run of the same kind whose number of pixels is nearest, times the
     ratio of these numbers. None if the time of a phase is unknown.
     """
-    timings = _read(_path_of(plan))
+    timings = []
+    with contextlib.suppress(NstflowError):
+        timings = _read(_path_of(plan))
     total = largest = 0.0
     used: Timing | None = None
     for steps, phase in zip(plan.steps_of, plan.phases, strict=True):
@@ -97,7 +103,7 @@ def estimate(plan: Plan) -> tuple[float, Timing] | None:
 
 
 def _read(path: Path) -> list[Timing]:
-    with contextlib.suppress(ValueError, OSError):
+    with contextlib.suppress(*_UNREADABLE):
         return _FILE.validate_json(path.read_bytes())
     return []
 
@@ -110,7 +116,7 @@ def _path_of(plan: Plan) -> Path:
         for stage in (plan.recipe.extractor, plan.recipe.optimizer, *plan.terms.values())
     ]
     layers = [sorted(term.shares) for term in plan.terms.values()]
-    machine = [platform.node(), platform.machine(), os.cpu_count(), version("nstflow")]
+    machine = [platform.node(), platform.machine(), cores(), version("nstflow")]
     kind = json.dumps([machine, stages, plan.layers, layers], sort_keys=True)
     return _folder() / f"{hashlib.sha256(kind.encode()).hexdigest()[:16]}.json"
 

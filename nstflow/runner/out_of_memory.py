@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Literal
 
 from nstflow.engine.memory import available, is_out_of_memory
 from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
-from nstflow.stages.types import scaled
-
-_STEP = 32
-"""Pixels between the sizes that are tried."""
+from nstflow.plan.fitting import fitting_size, size_setting
+from nstflow.stages.text import amount_text
 
 
 @contextlib.contextmanager
@@ -43,62 +39,19 @@ def out_of_memory(plan: Plan, there_is: int | None) -> NstflowError:
     needed = plan.memory
     got = "there is not enough memory."
     if needed is not None:
-        got += f" This run needs about {_gigabytes(needed)}."
+        got += f" This run needs about {amount_text(needed, 'B', 3)}."
     if there_is is not None:
-        got += f" {_gigabytes(there_is)} are free."
+        got += f" {amount_text(there_is, 'B', 3)} are free."
     return NstflowError(Problem("", "", got, _advice(plan, needed, there_is)))
 
 
 def _advice(plan: Plan, needed: int | None, there_is: int | None) -> str:
-    longest = max(plan.canvas)
-    setting = _setting(plan)
+    longest, setting = max(plan.canvas), size_setting(plan)
     if needed is None or there_is is None:
         return f"Take a smaller size{f': --set {setting}={longest // 2}' if setting else ''}."
     if needed <= there_is:
         other = f", or take a smaller size: --set {setting}={longest * 3 // 4}" if setting else ""
         return f"Close other programs{other}."
-    for side in range((longest - 1) // _STEP * _STEP, 0, -_STEP):
-        smaller = memory_at(plan, side / longest)
-        if smaller is not None and smaller <= there_is:
-            how = f"--set {setting}={side}" if setting else f"a longest side of {side} pixels"
-            return f"What would fit: {how} (about {_gigabytes(smaller)})."
-    return "No size would fit: close other programs, or take a larger machine."
-
-
-def memory_at(plan: Plan, scale: float) -> int | None:
-    """Return the bytes that a run takes with all images at another scale."""
-    sizes = {name: scaled(size, scale) for name, size in plan.sizes.items()}
-    canvas = scaled(plan.canvas, scale)
-    saved = round((plan.checkpoint_size or 0) * math.prod(canvas) / math.prod(plan.canvas))
-    try:
-        return replace(plan, sizes=sizes, canvas=canvas, checkpoint_size=saved).memory
-    except ValueError:  # too small for a layer
-        return None
-
-
-def _setting(plan: Plan) -> str:
-    """Return the setting of a preprocessor that decides the longest side, or an empty string.
-
-    It is found by trying: a whole number that makes the images smaller as it gets smaller. If the
-    recipe has an option for it, it is the name of that.
-    """
-    groups = {
-        name: held if isinstance(held, list) else [held]
-        for name, held in plan.recipe.options.items()
-    }
-    options = {path: name for name, paths in groups.items() for path in paths}
-    smaller = max(1, max(plan.canvas) // 2)
-    for index, stage in enumerate(plan.recipe.preprocess):
-        for name, value in stage:
-            setting = f"preprocess.{index}.{name}"
-            is_whole = stage.only is None or len(groups.get(options.get(setting, ""), ())) > 1
-            if is_whole and type(value) is int:
-                with contextlib.suppress(Exception):  # a hint is not worth a second error
-                    changed = stage.model_copy(update={name: smaller})
-                    if max(changed.size(plan.canvas)) == smaller:
-                        return options.get(setting, setting)
-    return ""
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"
+    return fitting_size(plan, there_is) or (
+        "No size would fit: close other programs, or take a larger machine."
+    )

@@ -16,6 +16,7 @@ from nstflow.plan import make_plan
 from nstflow.recipe.reader import NO_OPTIONS, ReadOptions, parse
 from nstflow.recipe.source import read_source
 from nstflow.runner.run import run
+from nstflow.storage.files import check_temporary_folder
 from nstflow.storage.run_record import LOCK_FILE, explain_not_a_run, read_run_record
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def verify(
     if record.phases and any(phase.stop for phase in plan.phases):
         # the lockfile lacks what they took: the run was killed at its very end
         plan = plan.taking(record.phases)
+    check_temporary_folder()
     with tempfile.TemporaryDirectory(prefix="nstflow-verify-") as scratch:
         again = Path(scratch, "run")
         result = run(plan, again, device=device, observers=observers, stop=stop)

@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from nstflow.storage.files import check_temporary_folder
+
 Tensor: TypeAlias = Any
 """A `tf.Tensor`. Annotating with `tf.Tensor` itself would import TensorFlow."""
 
@@ -25,6 +27,10 @@ _FIXED = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 oneDNN's operations are on by default on some processors only. With one value everywhere, the
 user's own makes no difference. Nearly all is computed by XLA, which does not use them.
 """
+
+_LOCKING = "HDF5_USE_FILE_LOCKING"
+"""The variable that HDF5 reads when TensorFlow imports it: by default, files that are read are
+locked, which fails on file systems without locks."""
 
 
 class _LazyTensorFlow:
@@ -41,10 +47,16 @@ class _LazyTensorFlow:
 
 
 def start() -> None:
-    """Import TensorFlow, if no one has yet, with the variables that decide how it rounds."""
+    """Import TensorFlow, if no one has yet, with the variables that decide how it rounds.
+
+    Raises:
+        NstflowError: There is no folder for temporary files, which TensorFlow needs.
+    """
     if "tensorflow" in sys.modules:
         return
+    check_temporary_folder()
     os.environ.update(_FIXED)
+    os.environ.setdefault(_LOCKING, "FALSE")
     if _LOG_LEVEL in os.environ:
         importlib.import_module("tensorflow")
         return

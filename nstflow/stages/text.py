@@ -1,6 +1,7 @@
 """Values as text for people: settings, stages, times, losses."""
 
 import html
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +11,10 @@ LEFT_OUT = "–"
 """What a setting is that one of two does not have."""
 
 _SHORT, _HASH = 12, 64
+
+_HOUR = 3600  # seconds
+
+_PREFIXES = ("", "k", "M", "G", "T")
 
 _FILE = {"sha256", "bytes"}
 
@@ -57,10 +62,30 @@ def _maps_to_texts(value: Any) -> bool:
 
 def duration_text(seconds: float) -> str:
     """Return a time as a person says it."""
-    minutes, rest = divmod(seconds, 60)
-    if minutes:
-        return f"{minutes:.0f} min {rest:.0f} s"
-    return f"{rest} s" if isinstance(seconds, int) else f"{rest:.1f} s"
+    if seconds >= _HOUR:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours:,} h {minutes} min"
+    if round(seconds, 1) >= 60:  # noqa: PLR2004 - a minute
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s"
+    return f"{seconds} s" if isinstance(seconds, int) else f"{seconds:.1f} s"
+
+
+def number_text(value: float, digits: int = 2) -> str:
+    """Return a positive number with at least so many digits that count, without an exponent.
+
+    Of a longer whole number, the other digits are 0.
+    """
+    decimals = digits - 1 - math.floor(math.log10(value)) if value > 0 else 0
+    rounded = round(value, decimals)
+    return f"{rounded:,.{max(decimals, 0)}f}"
+
+
+def amount_text(value: float, unit: str, digits: int = 2) -> str:
+    """Return an amount with the largest unit that fits: 120e9 "B" as "120 GB"."""
+    rounded = float(f"{value:.{digits - 1}e}")  # which may reach the next unit
+    power = next((power for power in range(4, 0, -1) if rounded >= 1000**power), 0)
+    return f"{number_text(rounded / 1000**power, digits)} {_PREFIXES[power]}{unit}"
 
 
 def loss_text(value: float) -> str:

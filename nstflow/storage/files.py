@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from nstflow.errors import NstflowError, Problem
+
 TEMP_PREFIX = ".nstflow-part-"
 """The start of the names of temporary folders, in which files are written before they are moved."""
 
@@ -54,6 +56,10 @@ def write_file(path: Path, data: bytes) -> Path:
         return move_file(file, path)
 
 
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""The errors of a file system that has no locks, as some network file systems."""
+
+
 def check_regular(path: Path) -> Path:
     """Return a path whose file may be read; to read a pipe would never end.
 
@@ -66,10 +72,42 @@ def check_regular(path: Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: `NSTFLOW_CACHE`, or where the platform keeps caches."""
+    """Return the cache folder: `NSTFLOW_CACHE`, or where the platform keeps caches.
+
+    Raises:
+        NstflowError: There is none: the user has no home folder.
+    """
     import platformdirs
 
-    return user_path(os.environ.get("NSTFLOW_CACHE") or platformdirs.user_cache_dir("nstflow"))
+    try:
+        path = user_path(os.environ.get("NSTFLOW_CACHE") or platformdirs.user_cache_dir("nstflow"))
+    except RuntimeError:  # of platformdirs; its older versions leave the `~`
+        path = Path("~")
+    if path.parts[:1] == ("~",):
+        raise NstflowError(no_home("a cache folder", "NSTFLOW_CACHE"))
+    return path
+
+
+def no_home(what: str, variable: str) -> Problem:
+    """Return the problem of weights that would be in the home folder, of a user who has none.
+
+    Args:
+        what: What there is no place for.
+        variable: The environment variable that names it.
+    """
+    got = f"there is no place for {what}: this user has no home folder."
+    hint = f"Set the environment variable {variable} to a folder that you can write, or HOME."
+    return Problem("", "weights", got, hint)
+
+
+def check_temporary_folder() -> None:
+    """Raise an `NstflowError` if there is no folder for temporary files."""
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        got = "there is no folder for temporary files that can be written."
+        hint = "Set the environment variable TMPDIR to one."
+        raise NstflowError(Problem("", "temporary files", got, hint)) from error
 
 
 _SETTLED_NS = 2_000_000_000

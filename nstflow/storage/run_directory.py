@@ -7,15 +7,16 @@ import errno
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import filelock
 
-from nstflow.errors import NstflowError, Problem
+from nstflow.errors import NstflowError, NstflowWarning, Problem
 from nstflow.storage.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint
-from nstflow.storage.files import TEMP_PREFIX, move_file, sha256_of, write_file
+from nstflow.storage.files import NO_LOCKS, TEMP_PREFIX, move_file, sha256_of, write_file
 from nstflow.storage.history import to_csv
 from nstflow.storage.run_record import (
     CHECKPOINT_FILE,
@@ -37,7 +38,8 @@ class DirectoryMutex:
     """Lets one command at a time work in a folder: a context manager.
 
     The folder is made on entry, and removed on exit if it was made here and is empty. A process
-    that dies holds nothing.
+    that dies holds nothing. Where the file system has no locks, a warning says that two commands
+    are not kept apart.
 
     Args:
         folder: The folder.
@@ -52,6 +54,7 @@ class DirectoryMutex:
     def __init__(self, folder: Path, name: str, busy: str) -> None:
         self._folder, self._file, self._busy = folder, folder / name, busy
         self._mutex = filelock.FileLock(self._file, timeout=0, thread_local=False)
+        self._watched = self._file
         self._held: os.stat_result | None = None
         self._made: list[Path] = []
 
@@ -59,8 +62,8 @@ class DirectoryMutex:
         self._made = [each for each in (self._folder, *self._folder.parents) if not each.exists()]
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._mutex.acquire()
-            self._held = self._file.stat()
+            self._acquire()
+            self._held = self._watched.stat()
         except filelock.Timeout:
             hint = "Wait until it ends, or choose another place with --out."
             raise NstflowError(Problem(str(self._folder), "", self._busy, hint)) from None
@@ -68,6 +71,18 @@ class DirectoryMutex:
             self.__exit__()
             raise
         return self
+
+    def _acquire(self) -> None:
+        try:
+            self._mutex.acquire()
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            got = f"nothing keeps two commands in {self._folder} apart: this file system has no"
+            warnings.warn(f"{got} locks ({error.strerror})", NstflowWarning, stacklevel=4)
+            self._watched = self._folder  # the other command removes the file
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix=TEMP_PREFIX):
+                pass  # it can be written
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
@@ -81,7 +96,7 @@ class DirectoryMutex:
     def check(self) -> None:
         """Raise an `OSError` if the folder was deleted, moved or replaced since."""
         with contextlib.suppress(FileNotFoundError):
-            if self._held and os.path.samestat(self._file.stat(), self._held):
+            if self._held and os.path.samestat(self._watched.stat(), self._held):
                 return
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 

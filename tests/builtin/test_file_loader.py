@@ -104,13 +104,30 @@ def test_the_limit_itself_is_allowed(picture: PIL.Image.Image, tmp_path: Path) -
     assert File(path=Path("a.png"), max_megapixels=209e-6).load(tmp_path).size == (11, 19)
 
 
+def say_size(file: Path, side: int) -> None:
+    """Have the header of a PNG say another size: a square."""
+    data = bytearray(file.read_bytes())
+    data[16:24] = side.to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    file.write_bytes(data)
+
+
 def test_a_bomb_is_refused(write_png: Any, tmp_path: Path, refused: Any) -> None:
     name = write_png("bomb.png", np.zeros((1, 1), np.uint8), 0)
-    data = bytearray((tmp_path / name).read_bytes())
-    data[16:24] = (60000).to_bytes(4, "big") * 2  # 3.6 billion pixels, it says
-    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
-    (tmp_path / name).write_bytes(data)
-    refused(name, "too large")
+    say_size(tmp_path / name, 60000)
+    refused(name, "too large: it has 3,600 million pixels, and at most 1,000 million")
+
+
+def test_a_photograph_of_200_megapixels_can_be_allowed(
+    write_png: Any, tmp_path: Path, refused: Any
+) -> None:
+    name = write_png("large.png", np.zeros((1, 1), np.uint8), 0)
+    say_size(tmp_path / name, 14143)
+    limit = PIL.Image.MAX_IMAGE_PIXELS
+    hint = refused(name, r"200\.0 million pixels .14143×14143., more than max_megapixels: 64").hint
+    assert hint.startswith("Set max_megapixels to 201 if you trust the file")
+    assert File(path=Path(name), max_megapixels=201).size(tmp_path) == (14143, 14143)
+    assert limit == PIL.Image.MAX_IMAGE_PIXELS == 89478485  # other code has it still
 
 
 def test_a_missing_file_is_refused_with_the_nearest_name(tmp_path: Path, refused: Any) -> None:
@@ -159,7 +176,7 @@ def test_other_files_are_refused(
     refused(path, words)
 
 
-@pytest.mark.parametrize("limit", [0, -1, 179, float("nan"), float("inf")])
+@pytest.mark.parametrize("limit", [0, -1, 1001, float("nan"), float("inf")])
 def test_the_limit_has_bounds(limit: float) -> None:
     with pytest.raises(ValidationError, match="max_megapixels"):
         File(path=Path("a.png"), max_megapixels=limit)

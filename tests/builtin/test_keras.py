@@ -220,15 +220,17 @@ def test_a_layer_without_positions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "layer", "least"), [("VGG16", "block3_conv1", 4), (MODERN, "conv_1", 31)]
+    ("network", "layer", "least", "enough"),
+    [("VGG16", "block3_conv1", 4, 64), (MODERN, "conv_1", 31, 43)],
 )
-def test_the_least_size(network: str, layer: str, least: int) -> None:
+def test_the_least_size(network: str, layer: str, least: int, enough: int) -> None:
     describe = KerasNetwork(network=network, weights="random").build([layer], NOWHERE)
     assert 0 not in describe(canvas(least, least))[layer].shape
     problem = refused(describe, canvas(40, least - 1))
     assert problem.what == "layers"
     assert problem.got.startswith(f"{least - 1}×40 pixels are too few")
     assert problem.got.endswith(f"each side needs {least}.")
+    assert problem.hint.endswith(f"a longest side of {enough} pixels is enough.")
 
 
 def test_a_network_that_takes_no_size(monkeypatch: pytest.MonkeyPatch) -> None:

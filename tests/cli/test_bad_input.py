@@ -202,9 +202,9 @@ def test_an_image_that_is_too_small(bad: Any, tmp_path: Path) -> None:
     printed = bad(WITH_FILE.replace("content, layers: [image]", "content"))
     assert printed.startswith(
         "r.yaml:3:12  images.content\n"
-        "    1×1 pixels are too few for block2_conv1: each side needs 2."
+        "    1×1 pixels are too few for block5_conv2: each side needs 16."
     )
-    assert "Prepare it, or begin the schedule, at a larger size." in printed
+    assert "larger size: a longest side of 16 pixels is enough." in printed
 
 
 def test_a_damaged_file_in_the_cache(

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from nstflow import cli
-from nstflow.cli.console.output import stdout
+from nstflow.cli.console.output import show_line, stdout, without_output
 
 TINY = (Path(__file__).parents[1] / "tiny.yaml").read_text()
 BAD = TINY.replace("use: gram", "use: gramm").replace("weight: 10", "wieght: 10")
@@ -126,3 +128,39 @@ def test_a_terminal_without_utf_8(
     assert "24x32 -> 24x32" in shown
     assert "7 x gram of 1 image" in shown
     screen.detach()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell's way to close them")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(closed: str) -> None:
+    """The command goes on, and its own files get nothing that it prints."""
+    script = "import os, sys; from nstflow import cli; sys.argv = ['nstflow', 'stages', 'start'];"
+    script += "code = 1\ntry: cli.main()\nexcept SystemExit as done: code = done.code\n"
+    script += "sys.exit(code or 9 * (min(os.open(os.devnull, os.O_RDONLY), 3) != 3))"
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has it")
+def test_what_can_not_be_written_is_dropped_while_a_run_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - what is left in it can't be written
+    monkeypatch.setattr(sys, "stdout", full)
+    stdout.cache_clear()
+    try:
+        with without_output():
+            show_line("x" * 100_000)
+            show_line("another")
+        full.flush()  # it is the null device now
+    finally:
+        stdout.cache_clear()
+    full.close()
+    with Path("/dev/full").open("w", buffering=1) as other:
+        monkeypatch.setattr(sys, "stdout", other)
+        with pytest.raises(OSError, match="No space left"):
+            show_line("x")
+        os.dup2(full_null := os.open(os.devnull, os.O_WRONLY), other.fileno())
+        os.close(full_null)
+    stdout.cache_clear()

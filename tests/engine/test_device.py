@@ -55,7 +55,7 @@ def test_the_title_counts_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_title_has_the_threads_that_the_environment_sets(
     value: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nstflow.engine.device.cores", lambda: 3)
+    monkeypatch.setattr("nstflow.engine.device._affinity", lambda: 3)
     monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", value)
     device = choose_device("auto", deterministic=True)
@@ -66,6 +66,32 @@ def test_the_title_has_the_threads_that_the_environment_sets(
     assert chosen == []
     use_threads(2)
     assert chosen == [2]
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(
+    ("limit", "variable", "running", "chosen"),
+    [(4, "", False, 4), (64, "", False, 16), (4, "9", False, 9), (4, "", True, 16)],
+)
+def test_a_container_limits_the_threads(
+    limit: int, variable: str, running: bool, chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = [0]
+
+    def set_count(value: int) -> None:
+        if running:
+            raise RuntimeError("it is too late")
+        count[0] = value
+
+    threading = tf.config.threading
+    monkeypatch.setattr("nstflow.engine.device._affinity", lambda: 16)
+    monkeypatch.setattr("nstflow.engine.device.core_limit", lambda *_: limit)
+    monkeypatch.setattr(threading, "get_intra_op_parallelism_threads", lambda: count[0])
+    monkeypatch.setattr(threading, "set_intra_op_parallelism_threads", set_count)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", variable)
+    device = choose_device("cpu", deterministic=True)
+    assert device.title == f"{processor()}, {chosen} threads"
+    assert device.whole
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -175,3 +201,14 @@ def test_the_processor_and_its_width(tmp_path: Path) -> None:
     info.write_text("CPU architecture: 8\n")
     assert processor(info).startswith("CPU ")
     assert processor(tmp_path / "nothing") == processor(info)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_process_that_was_forked_from_one_that_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = choose_device("cpu", deterministic=True)
+    with device.scope():
+        pass
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    problem = refused(device.scope)
+    assert "was forked" in problem.got
+    assert "spawn" in problem.hint

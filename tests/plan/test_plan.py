@@ -1,5 +1,6 @@
 """A recipe made concrete: sizes, shares, cost, and the problems of its files."""
 
+import datetime as dt
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from nstflow.builtin.extractors.vgg19 import VGG19
 from nstflow.builtin.optimizers.adam import Adam
 from nstflow.errors import NstflowError, Problem
-from nstflow.plan import Plan, make_plan, make_plans
+from nstflow.plan import Plan, make_plan, make_plans, timings
+from nstflow.plan.facts import facts_of
 from nstflow.recipe.reader import load_recipe, read
 from nstflow.stages.types import Phase
 
@@ -431,28 +433,67 @@ def test_plan_shows_convolutions_memory_and_time(write: Any, call: Any) -> None:
     shown = call("plan", write(text)).out
     assert "direct: block1_conv1, block1_conv2" in shown
     assert "winograd: block2_conv1, block2_conv2" in shown
-    assert "GB at its peak on a CPU" in shown
+    assert " MB at its peak on a CPU, estimated; " in shown
     assert "unknown: no run like it on this machine yet" in shown
 
 
+FITS = "What would fit: --set preprocess.0.longest_side=3488 (about 24 GB)."
+
+
 @pytest.mark.parametrize(
-    ("optimizer", "arrays"),
+    ("there_is", "end"),
     [
-        ("adam", 3),
-        ("adam, average: 0.9", 4),
-        ("lbfgs", 25),
-        ("lbfgs, history: 100, diagonal: false", 204),
+        (None, "estimated"),
+        (1000 * 10**9, "estimated; 1.0 TB can be used here, so it fits"),
+        (24 * 10**9, f"estimated; 24 GB can be used here, so it does not fit. {FITS}"),
+        (10**6, "estimated; 1.0 MB can be used here, so it does not fit. No size would fit."),
+    ],
+)
+def test_plan_shows_whether_a_large_picture_fits(
+    there_is: int | None, end: str, plan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nstflow.plan.facts.available", lambda: there_is)
+    large = plan(HEAD, IMAGES, LOSSES, "preprocess: [{use: resize, longest_side: 8192}]\n")
+    facts = dict(facts_of(large))
+    assert facts["memory"] == f"about 130 GB at its peak on a CPU, {end}"
+    assert facts["arithmetic"].startswith("49.7 TFLOP a step")
+    assert facts["checkpoint"] == "1.2 GB"
+
+
+def test_the_size_that_fits_is_the_largest(plan: Any) -> None:
+    sides = (3488, 3520)
+    needed = [
+        plan(HEAD, IMAGES, LOSSES, f"preprocess: [{{use: resize, longest_side: {side}}}]\n").memory
+        for side in sides
+    ]
+    assert needed[0] < 24e9 < needed[1]
+
+
+def test_a_step_that_takes_minutes(plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    timing = timings.Timing(canvas=(512, 256), seconds=1, device="x", date=dt.date(2026, 1, 2))
+    monkeypatch.setattr("nstflow.plan.facts.estimate", lambda _: (125_000.0, timing))
+    made = plan(HEAD, IMAGES, LOSSES)
+    assert dict(facts_of(made))["time"].startswith("about 34 h 43 min: 2 min 5 s a step, by ")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "arrays", "text"),
+    [
+        ("adam", 3, "180 kB"),
+        ("adam, average: 0.9", 4, "240 kB"),
+        ("lbfgs", 25, "1.5 MB"),
+        ("lbfgs, history: 100, diagonal: false", 204, "12 MB"),
     ],
 )
 def test_plan_shows_the_size_of_a_checkpoint(
-    optimizer: str, arrays: int, write: Any, call: Any
+    optimizer: str, arrays: int, text: str, write: Any, call: Any
 ) -> None:
     """The canvas and the state, each array with 12 bytes a pixel."""
-    text = f"{HEAD}preprocess: [{{use: resize, longest_side: 100}}]\n{IMAGES}{LOSSES}"
-    path = write(f"{text}optimizer: {{use: {optimizer}}}\n")
+    head = f"{HEAD}preprocess: [{{use: resize, longest_side: 100}}]\n{IMAGES}{LOSSES}"
+    path = write(f"{head}optimizer: {{use: {optimizer}}}\n")
     plan = make_plan(load_recipe(path))
     assert plan.checkpoint_size == arrays * 12 * plan.canvas[0] * plan.canvas[1]
-    assert f"{plan.checkpoint_size / 1e6:.1f} MB" in call("plan", path).out
+    assert f" {text}\n" in call("plan", path).out
 
 
 def test_an_optimizer_that_fails_to_say_its_size_is_named(
@@ -462,3 +503,131 @@ def test_an_optimizer_that_fails_to_say_its_size_is_named(
     with pytest.raises(ZeroDivisionError) as caught:
         make_plan(load_recipe(write(f"{HEAD}{IMAGES}{LOSSES}")))
     assert "Raised in optimizer (use: adam)" in caught.value.__notes__[0]
+
+
+def enough(plan: Any, problems: Any, *lines: str) -> list[str]:
+    """Return the options of the one hint, after planning the recipe with them."""
+    (hint,) = {problem.hint for problem in problems(*lines)}
+    assert hint.startswith("Large enough: --set ")
+    options = hint.rstrip(".").removeprefix("Large enough: --set ").split(" --set ")
+    plan(*lines, overrides=options)
+    return options
+
+
+NARROW = "images: {content: {use: noise, height: 20, width: 2000}}\n"
+TWO = """\
+images:
+  content: {use: noise, height: 20, width: 1000}
+  style: {use: noise, height: 2000, width: 20}
+"""
+BOTH = "losses: {a: {use: content}, b: {use: gram, image: style}}\n"
+EACH = """\
+preprocess:
+- {use: resize, only: [content]}
+- {use: resize, only: [style], longest_side: 256}
+"""
+OPTION = "options: {size: [preprocess.0.longest_side, preprocess.1.longest_side]}\n"
+CROPPED = "preprocess: [{use: crop, aspect: 40}, {use: resize, longest_side: 300}]\n"
+MIRROR = "name: x\nextractor: {weights: random, padding: mirror}\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "options"),
+    [
+        ([NARROW, LOSSES], ["preprocess.0.longest_side=1600"]),
+        ([TWO, BOTH], ["preprocess.0.longest_side=1600"]),
+        (
+            [TWO, BOTH, EACH],
+            ["preprocess.1.longest_side=1600", "preprocess.0.longest_side=780"],
+        ),
+        ([TWO, BOTH, EACH, OPTION], ["size=1600"]),
+        ([NARROW, LOSSES, CROPPED], ["preprocess.1.longest_side=620"]),
+        (
+            [NARROW, LOSSES, "schedule: {use: scales}\n"],
+            ["preprocess.0.longest_side=1600", "schedule.smallest=810"],
+        ),
+    ],
+)
+def test_the_size_that_is_large_enough(
+    plan: Any, problems: Any, lines: list[str], options: list[str]
+) -> None:
+    assert enough(plan, problems, HEAD, *lines) == options
+
+
+def test_the_size_that_is_large_enough_for_mirrored_pixels(plan: Any, problems: Any) -> None:
+    assert enough(plan, problems, MIRROR, NARROW, LOSSES) == ["preprocess.0.longest_side=1700"]
+
+
+ONLY_COST = """
+from typing import Literal
+
+import nstflow
+
+
+class Strict(nstflow.Extractor):
+    use: Literal["strict"] = "strict"
+
+    def layer_names(self):
+        return None
+
+    def cost(self, layers, size):
+        if min(size) < 33:
+            raise ValueError("that is too small")
+
+    def build(self, layers, folder):
+        raise NotImplementedError
+
+
+class Picky(nstflow.LossTerm):
+    use: Literal["picky"] = "picky"
+
+    def target(self, features):
+        raise NotImplementedError
+
+    def score(self, features, target):
+        raise NotImplementedError
+
+    def check(self, canvas, reference):
+        if min(canvas) < 40:
+            raise nstflow.NstflowError(nstflow.Problem("", "", "too small.", "Take another."))
+
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Strict, Picky]
+"""
+
+
+def test_the_size_that_is_large_enough_for_stages_of_a_package(
+    plan: Any, problems: Any, install: Any
+) -> None:
+    install("nstflow-strict", ONLY_COST)
+    head = "name: x\nextractor: {use: strict}\n"
+    keep = "losses: {a: {use: content, layers: [some]}}\n"
+    assert enough(plan, problems, head, NARROW, keep) == ["preprocess.0.longest_side=3300"]
+    picky = "losses: {a: {use: picky, layers: [image]}}\n"
+    (found,) = problems(HEAD, NARROW, picky)
+    assert found.hint.startswith("Take another. ")
+    assert found.hint.endswith(" Large enough: --set preprocess.0.longest_side=4000.")
+
+
+def test_what_is_large_enough_for_a_schedule(plan: Any, problems: Any, install: Any) -> None:
+    wide = "images: {content: {use: noise, height: 100, width: 1000}}\n"
+    # 512 pixels are enough, but not a quarter of them
+    assert enough(plan, problems, HEAD, wide, LOSSES, "schedule: {use: scales}\n") == [
+        "schedule.smallest=130"
+    ]
+    install("nstflow-pyramid", SCHEDULE)  # which has no setting for it
+    assert enough(plan, problems, HEAD, wide, LOSSES, "schedule: {use: pyramid}\n") == [
+        "preprocess.0.longest_side=620"
+    ]
+
+
+def test_what_is_large_enough_where_no_setting_decides(problems: Any) -> None:
+    for width, height, hint in (
+        (1000, 10, "a longest side of 1600 pixels is enough."),
+        (2000, 1, "it is too narrow for these at any size."),
+    ):
+        image = f"images: {{content: {{use: noise, height: {height}, width: {width}}}}}\n"
+        (found,) = problems(HEAD, image, LOSSES, "preprocess: []\n")
+        assert hint in found.hint

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan, make_plan, timings
 from nstflow.recipe.reader import load_recipe
 from nstflow.stages.result import Result
@@ -127,5 +129,11 @@ def test_a_damaged_file_is_passed_over_and_replaced(
 
 def test_a_cache_that_can_not_be_written_does_not_matter(plan: Any, folder: Path) -> None:
     folder.parent.write_text("a file where the folder should be")
+    timings.record(result(plan(), [1.0, 2.0, 3.0]))
+    assert timings.estimate(plan()) is None
+
+
+def test_without_a_cache_nothing_is_remembered(plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timings, "_folder", Mock(side_effect=NstflowError(Problem("", "", "none"))))
     timings.record(result(plan(), [1.0, 2.0, 3.0]))
     assert timings.estimate(plan()) is None

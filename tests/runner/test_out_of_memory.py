@@ -7,8 +7,9 @@ import pytest
 from nstflow.engine.memory import available, is_out_of_memory
 from nstflow.errors import Problem
 from nstflow.plan import Plan, make_plan
+from nstflow.plan.fitting import memory_at
 from nstflow.recipe.reader import load_recipe
-from nstflow.runner.out_of_memory import memory_at, out_of_memory
+from nstflow.runner.out_of_memory import out_of_memory
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "single_style.yaml"
 
@@ -31,9 +32,9 @@ def problem(plan: Plan, there_is: int | None) -> Problem:
 def test_the_largest_size_that_fits(plan: Plan) -> None:
     assert plan.memory is not None
     found = problem(plan, 1_300_000_000)
-    needed = f"{plan.memory / 1e9:.1f} GB"
+    needed = f"{plan.memory / 1e9:.2f} GB"
     assert found.got == (
-        f"there is not enough memory. This run needs about {needed}. 1.3 GB are free."
+        f"there is not enough memory. This run needs about {needed}. 1.30 GB are free."
     )
     words = found.hint.split()
     assert words[:5] == ["What", "would", "fit:", "--set", "size=288"]

@@ -122,3 +122,17 @@ def test_the_first_signal_lets_the_call_end() -> None:
         assert said.readline() == "asked\n"
         assert said.readline() == "looks True\n"
         assert process.wait(10) == 0
+
+
+def test_a_signal_that_the_parent_has_ignored_stays_ignored() -> None:
+    """As in `nohup nstflow run`, or in a script that ends its line with `&`."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        stop = Stop()
+        with handle_signals(stop, lambda: None, lambda: None):
+            signal.raise_signal(signal.SIGINT)
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_IGN, signal.SIG_DFL)
+        assert not stop.requested
+    finally:
+        signal.signal(signal.SIGINT, before)

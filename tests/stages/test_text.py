@@ -2,7 +2,14 @@
 
 import pytest
 
-from nstflow.stages.text import duration_text, html_table, loss_text, text_of
+from nstflow.stages.text import (
+    amount_text,
+    duration_text,
+    html_table,
+    loss_text,
+    number_text,
+    text_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +40,10 @@ def test_only_what_looks_like_a_hash_is_cut_short() -> None:
 
 
 def test_times_and_losses() -> None:
-    assert [duration_text(seconds) for seconds in (0.04, 59.9, 60, 3725)] == [
-        "0.0 s",
-        "59.9 s",
-        "1 min 0 s",
-        "62 min 5 s",
+    times = (0.04, 7, 59.9, 59.96, 60, 119.7, 3599, 3725, 7199, 500_000)
+    assert [duration_text(seconds) for seconds in times] == [
+        *("0.0 s", "7 s", "59.9 s", "1 min 0 s", "1 min 0 s", "2 min 0 s", "59 min 59 s"),
+        *("1 h 2 min", "2 h 0 min", "138 h 53 min"),
     ]
     assert [loss_text(value) for value in (0.00012345, 999.96, 1000, -1234567.8)] == [
         "0.0001234",
@@ -45,6 +51,19 @@ def test_times_and_losses() -> None:
         "1,000",
         "-1,234,568",
     ]
+
+
+def test_numbers_have_no_exponent() -> None:
+    values = (0.00123, 0.5, 9.96, 12.34, 120.3, 98_765)
+    assert [number_text(value) for value in values] == [
+        *("0.0012", "0.50", "10.0", "12", "120", "99,000")
+    ]
+    assert number_text(0) == "0"
+    amounts = (7, 1536, 780e6, 9.4e9, 120.3e9, 999.6e9, 3.2e12, 5e15)
+    assert [amount_text(amount, "B") for amount in amounts] == [
+        *("7.0 B", "1.5 kB", "780 MB", "9.4 GB", "120 GB", "1.0 TB", "3.2 TB", "5,000 TB")
+    ]
+    assert amount_text(74.56e12, "FLOP", 3) == "74.6 TFLOP"
 
 
 def test_nothing_of_a_recipe_is_markup_in_a_table() -> None:

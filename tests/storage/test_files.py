@@ -16,7 +16,9 @@ from unittest.mock import Mock
 
 import pytest
 
+from nstflow.stages.tensorflow import start
 from nstflow.storage import files
+from refusals import refused
 
 
 def names(folder: Path) -> set[str]:
@@ -305,3 +307,28 @@ def test_a_file_that_can_not_be_read_any_more_has_no_hash(
     path.unlink()
     with pytest.raises(FileNotFoundError):
         files.sha256_of(path)
+
+
+# Folders of the system
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_a_user_without_a_home(newer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NSTFLOW_CACHE", raising=False)
+    answer = {"side_effect": RuntimeError("no home")} if newer else {"return_value": "~/.cache/x"}
+    monkeypatch.setattr("platformdirs.user_cache_dir", Mock(**answer))
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    problem = refused(files.cache_folder)
+    assert "this user has no home folder" in problem.got
+    assert "NSTFLOW_CACHE" in problem.hint
+    monkeypatch.setenv("NSTFLOW_CACHE", "/cache")
+    assert files.cache_folder() == Path("/cache")
+
+
+def test_no_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    files.check_temporary_folder()
+    error = FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+    monkeypatch.setattr("tempfile.gettempdir", Mock(side_effect=error))
+    assert "TMPDIR" in refused(files.check_temporary_folder).hint
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    assert "TMPDIR" in refused(start).hint  # and TensorFlow is not imported

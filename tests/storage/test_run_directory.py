@@ -16,7 +16,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from nstflow.errors import Problem
+from nstflow.errors import NstflowWarning, Problem
 from nstflow.storage.checkpoint import Checkpoint
 from nstflow.storage.run_directory import DirectoryMutex, RunDirectory
 from nstflow.storage.run_record import (
@@ -241,6 +241,43 @@ def test_the_mutex_of_another_is_not_removed(tmp_path: Path) -> None:
     assert refused(DirectoryMutex(tmp_path, MUTEX, "busy").__enter__).got == "busy"
     second.__exit__()
     assert files(tmp_path) == set()
+
+
+@pytest.fixture(params=[errno.ENOLCK, errno.EOPNOTSUPP], ids=os.strerror)
+def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the locks from the file system."""
+    fcntl = pytest.importorskip("fcntl")
+    error = OSError(request.param, os.strerror(request.param))
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=error))
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_a_run_goes_on_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "x"
+    with pytest.warns(NstflowWarning, match="nothing keeps two commands in .*x apart"):
+        first = RunDirectory(path).__enter__()
+    with pytest.warns(NstflowWarning):
+        second = RunDirectory(path).__enter__()
+    second.__exit__()
+    first.write("history.csv", "mine")  # the other run has ended, and the directory is there
+    shutil.move(path, tmp_path / "moved")
+    assert "is gone" in refused(first.write, "history.csv", "mine").got
+    first.__exit__()
+    assert contents(tmp_path / "moved") == {"history.csv": b"mine"}
+    with pytest.warns(NstflowWarning):
+        enter(tmp_path / "new" / "one")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("no_locks")
+@pytest.mark.filterwarnings("ignore:nothing keeps")
+def test_without_locks_a_folder_that_can_not_be_written_is_found_first(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run / MUTEX).touch()  # which can be opened
+    denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    monkeypatch.setattr("tempfile.mkdtemp", Mock(side_effect=denied))
+    assert "can't be written: Permission denied" in refused(enter, run, resume=True).got
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)

@@ -114,14 +114,18 @@ class Dask(Executor):
             got = f"there are {len(gpus)} GPUs, and a cluster that nstflow starts uses only one."
             raise _refusal(got, "Use --executor processes, or start one worker for each GPU.")
         count = min(self.workers or len(gpus) or max(2, cores() // 2), len(jobs))
-        with block_signals(signal.SIGINT):  # not for the workers, nor for Dask's threads
-            cluster = LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                dashboard_address=":0",
-                memory_limit=None,
-                silence_logs=logging.ERROR,
-            )
+        try:
+            with block_signals(signal.SIGINT):  # not for the workers, nor for Dask's threads
+                cluster = LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=1,
+                    dashboard_address=":0",
+                    memory_limit=None,
+                    silence_logs=logging.ERROR,
+                )
+        except (OSError, RuntimeError) as error:  # as without a folder for temporary files
+            got = f"Dask can't start a cluster here ({error})."
+            raise _refusal(got, "Use --executor processes.") from error
         with cluster, Client(cluster, set_as_default=False) as client:
             client.run(silence_logging)
             yield client

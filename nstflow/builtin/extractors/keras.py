@@ -168,9 +168,10 @@ class KerasNetwork(Extractor):
             )
         of = f"these layers of {self.network}"
         got = f"{size_text(size)} pixels are too few for {of}: each side needs {least}."
-        return Problem(
-            "", "layers", got, "Prepare the images, or begin the schedule, at a larger size."
-        )
+        # of a side that was rounded to its pixels, too
+        longest = math.ceil(least * max(size) / (min(size) - 0.5))
+        hint = "Prepare the images, or begin the schedule, at a larger size: a longest side of"
+        return Problem("", "layers", got, f"{hint} {longest} pixels is enough.")
 
 
 def _keras() -> Any:

@@ -191,15 +191,17 @@ class VGG19(Extractor):
     def cost(self, layers: Sequence[str], size: Size) -> Cost:
         """Return the operations of the convolutions computed directly, and the bytes they hold."""
         flops = constants = maps = scratch = 0
-        for layer in _down_to(layers):
-            block, (*_, inputs, outputs) = _LAYERS[layer]
-            least, what = 1 << block, layer
+        names = _down_to(layers)
+        for deepest in names[-1:]:
+            least, what = 1 << _LAYERS[deepest][0], deepest
             if self.padding == "mirror":
                 least, what = _MARGIN + 1, "padding: mirror"
             if min(size) < least:
                 raise ValueError(
                     f"{size[1]}×{size[0]} pixels are too few for {what}: each side needs {least}"
                 )
+        for layer in names:
+            block, (*_, inputs, outputs) = _LAYERS[layer]
             height, width = (side >> block for side in self._padded(size))
             positions, winograd = height * width, self._method(layer) == "winograd"
             flops += 2 * 9 * inputs * outputs * positions

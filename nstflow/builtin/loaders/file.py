@@ -10,7 +10,7 @@ from pydantic import Field
 
 from nstflow import Image, Loader, NstflowError, NstflowWarning, Problem, Size
 from nstflow.builtin.loaders.decode import decode
-from nstflow.builtin.loaders.header import header_size
+from nstflow.builtin.loaders.header import MOST_MEGAPIXELS, header_size
 from nstflow.toolkit import suggest
 
 _MOST_NAMES = 2000  # of a folder that are compared with that of a missing file
@@ -35,7 +35,10 @@ class File(Loader):
         examples=["photo.jpg"],
     )
     max_megapixels: float = Field(
-        64, gt=0, le=178, description="Largest size to decode, in million pixels."
+        64,
+        gt=0,
+        le=MOST_MEGAPIXELS,
+        description="Largest size to decode, in million pixels; each takes up to 45 MB of memory.",
     )
     transparency: Literal["white", "weight"] = Field(
         "weight",

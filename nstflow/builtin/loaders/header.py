@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +38,13 @@ _PHOTOGRAPHIC = frozenset(  # tags of the first block that are true of another f
 )
 _LARGE_READ = 1 << 20
 
+MOST_MEGAPIXELS = 1000
+"""Million pixels of the largest image that can be read."""
+
+_BYTES_A_PIXEL = 45  # measured: 23 for RGB, 44 with alpha, of 8 bits
+
+_pillow = threading.Lock()
+
 
 class _File(io.BufferedReader):
     """A file that never reads beyond its end: a damaged length may ask for gigabytes."""
@@ -60,11 +69,13 @@ def header_size(path: Path, max_megapixels: float) -> Size:
     with open_image(path) as image:
         width, height = image.size
         turned = (orientation(image, path) in tiff.SIDEWAYS) != tiff.has_swapped_sides(image)
-    if width * height > max_megapixels * 1e6:
+    pixels = width * height
+    if pixels > max_megapixels * 1e6:
         raise unreadable(
-            f"'{path.name}' has {width * height / 1e6:.1f} million pixels ({width}×{height}),"
+            f"'{path.name}' has {pixels / 1e6:.1f} million pixels ({width}×{height}),"
             f" more than max_megapixels: {max_megapixels:g}.",
-            "Raise max_megapixels if you trust the file.",
+            f"Set max_megapixels to {math.ceil(pixels / 1e6)} if you trust the file: reading it"
+            f" takes up to {pixels * _BYTES_A_PIXEL / 1e9:.1f} GB of memory.",
         )
     return (width, height) if turned else (height, width)
 
@@ -74,7 +85,7 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
     """Open an image without decoding its pixels; the file is closed at the end of the context.
 
     Raises:
-        NstflowError: No image of a known format.
+        NstflowError: No image of a known format, or one larger than can be read.
     """
     import PIL.Image
 
@@ -86,11 +97,10 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
                 # the limit is `max_megapixels`, and broken EXIF is only metadata
                 warnings.simplefilter("ignore")
                 formats = _formats(file, path)
-                image = stack.enter_context(PIL.Image.open(file, formats=formats))
+                with _any_size():
+                    image = stack.enter_context(PIL.Image.open(file, formats=formats))
         except NstflowError:
             raise
-        except PIL.Image.DecompressionBombError as error:
-            raise unreadable(f"'{path.name}' is too large: {error}") from error
         except PIL.UnidentifiedImageError as error:
             known = ", ".join((*FORMATS, "AVIF", "HEIC"))
             raise unreadable(
@@ -101,7 +111,24 @@ def open_image(path: Path) -> Iterator[PIL.Image.Image]:
             raise
         except Exception as error:  # decoders raise anything on damaged bytes
             raise unreadable(f"'{path.name}' can't be read ({error}).") from error
+        if (pixels := image.width * image.height) > MOST_MEGAPIXELS * 1e6:
+            got = f"'{path.name}' is too large: it has {pixels / 1e6:,.0f} million pixels, and at"
+            hint = "Scale it down first, in another program."
+            raise unreadable(f"{got} most {MOST_MEGAPIXELS:,} million can be read.", hint)
         yield image
+
+
+@contextlib.contextmanager
+def _any_size() -> Iterator[None]:
+    """Let Pillow open images of any size: it decodes nothing yet."""
+    import PIL.Image
+
+    with _pillow:  # its limit is one for all threads
+        limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            PIL.Image.MAX_IMAGE_PIXELS = limit
 
 
 def _formats(file: io.BufferedReader, path: Path) -> tuple[str, ...]:

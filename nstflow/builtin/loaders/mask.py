@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from nstflow import Image, Loader, NstflowError, Problem, Size
 from nstflow.builtin.loaders.decode import Decoded, decode
 from nstflow.builtin.loaders.file import File
+from nstflow.builtin.loaders.header import MOST_MEGAPIXELS
 from nstflow.toolkit import to_grey
 
 _NEAR = 1.5 / 255  # colours are compared after rounding, also of a profile's conversion
@@ -36,7 +37,10 @@ class Mask(Loader):
         0, ge=0, le=1000, description="How soft the edge is: σ of a Gaussian, in the file's pixels."
     )
     max_megapixels: float = Field(
-        64, gt=0, le=178, description="Largest size to decode, in million pixels."
+        64,
+        gt=0,
+        le=MOST_MEGAPIXELS,
+        description="Largest size to decode, in million pixels; each takes up to 45 MB of memory.",
     )
 
     def size(self, folder: Path) -> Size:

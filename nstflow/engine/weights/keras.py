@@ -8,7 +8,7 @@ from typing import Any
 from nstflow.errors import NstflowError, Problem
 from nstflow.stages.tensorflow import start
 from nstflow.stages.types import Asset
-from nstflow.storage.files import sha256_of
+from nstflow.storage.files import no_home, sha256_of
 
 _KERNELS = "{}_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
@@ -67,8 +67,15 @@ def import_keras(setting: str) -> Any:
 
 
 def path(network: str = "VGG19") -> Path:
-    """Return where Keras keeps its file, without importing Keras."""
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    """Return where Keras keeps its file, without importing Keras.
+
+    Raises:
+        NstflowError: The user has no home folder.
+    """
+    try:
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    except RuntimeError as error:
+        raise NstflowError(no_home("Keras's weights", "KERAS_HOME")) from error
     return home / "models" / _FILES[network]
 
 

@@ -116,3 +116,13 @@ def test_a_name_and_a_folder_of_any_letters(file: Path, monkeypatch: pytest.Monk
     odd = file.rename(file.parent / "\u00e4 'w'\n.h5")
     weights = hdf5.read_h5(Path(odd.name), SHAPES)
     assert weights["one"][0].mean() == 0.5
+
+
+def test_a_file_is_read_where_it_can_not_be_locked(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "TRUE")
+    with file.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # another error than that of no locks, but the same call
+        assert hdf5.read_h5(file, SHAPES)["one"][0].shape == SHAPES["one"]

