@@ -14,6 +14,7 @@ import yaml
 
 from nstflow.errors import NstflowError, Problem, describe_value, flaw_of, printable
 from nstflow.recipe.paths import MAX_DEPTH, Keys, format_path
+from nstflow.recipe.scanner import TAB, UNUSUAL, Scanner
 
 
 class Position(NamedTuple):
@@ -57,6 +58,10 @@ class _CoreLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as PyYAML declares it
 
 
+class _Loader(_CoreLoader, Scanner):
+    """The same with YAML 1.2's scanner, for a text in which it matters."""
+
+
 def _resolve_core(cls: type[yaml.SafeLoader] | type[yaml.SafeDumper]) -> None:
     """Let a class of PyYAML find the type of a plain scalar by the patterns of the core schema."""
     for tag, pattern in _PATTERNS.items():
@@ -78,14 +83,15 @@ def parse_yaml(text: str, label: str, *, controls: bool = True) -> tuple[Any, Po
         NstflowError: It is not valid YAML, or more than the limits allow.
     """
     builder = _Builder(label, controls)
+    loader = _Loader if UNUSUAL.search(text) else _CoreLoader
     try:
         if len(text) > MAX_NODES:  # a shorter text can't have as many values
-            events = yaml.parse(text, Loader=_CoreLoader)
+            events = yaml.parse(text, Loader=loader)
             # each value has at most three: of its key, its beginning and its end
             if event := next(islice(events, 3 * MAX_NODES + 4, None), None):
                 where = _place(label, event.start_mark)
                 raise NstflowError(Problem(where, "", "there are too many values."), label)
-        node = yaml.compose(text, Loader=_CoreLoader)
+        node = yaml.compose(text, Loader=loader)
         return (None if node is None else builder.build(node)), builder.positions
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -165,7 +171,7 @@ class _Builder:
 
 def _hint(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or ""
-    if r"\t" in problem:
+    if problem == TAB:
         return "YAML indents with spaces, never with tabs."
     if "undefined alias" in problem:
         return "An alias *x needs an anchor &x before it."
