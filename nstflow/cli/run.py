@@ -63,10 +63,11 @@ def run(
 
     Most recipes have options of their own, such as --size: `nstflow recipes NAME` lists them.
     """
-    from nstflow.matrix.plan import Matrix, plan_recipe
+    from nstflow.matrix.plan import Matrix, plan_recipe, unused_images
 
     given = option.recipe_options(recipe, images, named, layers, sets, block, plugin)
     planned = plan_recipe(recipe, given)
+    console.show_notices(unused_images(planned))
     if out is None and (given.images or given.named_images):
         out = Path("runs", run_name(planned.name, given.images, given.named_images))
     options = RunOptions(out, overwrite, resume, device, not plain, quiet)
