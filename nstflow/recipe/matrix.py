@@ -11,7 +11,15 @@ from itertools import chain, dropwhile, product
 from pathlib import Path
 from typing import Any, get_args
 
-from nstflow.errors import NstflowError, Problem, describe_value, flaw_of, suggest
+from nstflow.errors import (
+    FETCH,
+    NstflowError,
+    Problem,
+    describe_value,
+    flaw_of,
+    is_address,
+    suggest,
+)
 from nstflow.plugins.catalog import Catalog
 from nstflow.recipe.model import Recipe
 from nstflow.recipe.paths import MATRIX, Keys, format_path
@@ -206,7 +214,7 @@ class MatrixReader:
             folder = self._source.folder_of(at)
             found = _matching(value, folder) if self._names_file(name) else [value]
             if not found:
-                hint = f"The pattern starts at '{folder}'."
+                hint = FETCH if is_address(value) else f"The pattern starts at '{folder}'."
                 self._add_problem(at, f"no file matches '{value}'.", hint)
             yield from ({name: (at, one)} for one in found)
 
