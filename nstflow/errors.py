@@ -160,6 +160,18 @@ def describe_value(value: Any) -> str:
             return text if len(text) < 40 else f"a number of {len(text)} digits"  # noqa: PLR2004
 
 
+_ADDRESS = re.compile(r"(^|[/\\])(https?|ftps?|sftp|s3|gs|file):[/\\]", re.IGNORECASE)
+
+FETCH = "Download the file, and write the path of the copy."
+
+SINGLE_QUOTES = "In double quotes, \\ begins an escape: write a Windows path in single quotes."
+
+
+def is_address(path: object) -> bool:
+    """Return whether what should be a path is a web address, also after a folder was put first."""
+    return bool(_ADDRESS.search(str(path)))
+
+
 def flaw_of(text: str, *, controls: bool = False) -> str:
     """Return which character of a text must not reach a file or a terminal, or an empty string."""
     if _HALF_A_LETTER.search(text):

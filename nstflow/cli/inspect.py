@@ -44,7 +44,7 @@ def validate(
     plugin: PluginFiles = None,
 ) -> None:
     """Check recipes, and that the files they name exist. Computes nothing."""
-    from nstflow.matrix.plan import Matrix, plan_recipe
+    from nstflow.matrix.plan import Matrix, plan_recipe, unused_images
 
     failed = False
     for recipe in recipes:
@@ -55,6 +55,7 @@ def validate(
             console.show_problems(error)
             failed = True
         else:
+            console.show_notices(unused_images(planned))
             many = f", {console.runs_text(len(planned))}" if isinstance(planned, Matrix) else ""
             console.show_ok(str(recipe), f"valid{many}")
     if failed:
@@ -72,10 +73,11 @@ def plan(
 ) -> None:
     """Show what a run, or each run of a matrix, would do: sizes, layers, steps, time, memory."""
     from nstflow.cli.console.plan_view import show_matrix, show_plan
-    from nstflow.matrix.plan import Matrix, plan_recipe
+    from nstflow.matrix.plan import Matrix, plan_recipe, unused_images
 
     options = recipe_options(recipe, images, named, layers, sets, block, plugin)
     planned = plan_recipe(recipe, options)
+    console.show_notices(unused_images(planned))
     if isinstance(planned, Matrix):
         show_matrix(planned)
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import zlib
 from collections.abc import Mapping, Sequence
@@ -18,15 +17,12 @@ from nstflow.cli import options as option
 from nstflow.cli.console import output as console
 from nstflow.cli.signals import resume_command, stoppable
 from nstflow.errors import NstflowError, Problem, printable
-from nstflow.storage.files import user_path
+from nstflow.storage.files import file_name, fit_name, user_path
 
 if TYPE_CHECKING:
     from nstflow.matrix.plan import Matrix
     from nstflow.plan import Plan
     from nstflow.stages.job import JobResult, Stop
-
-
-_LONGEST_NAME, _MOST_BYTES = 120, 200
 
 
 @dataclass(frozen=True)
@@ -67,10 +63,11 @@ def run(
 
     Most recipes have options of their own, such as --size: `nstflow recipes NAME` lists them.
     """
-    from nstflow.matrix.plan import Matrix, plan_recipe
+    from nstflow.matrix.plan import Matrix, plan_recipe, unused_images
 
     given = option.recipe_options(recipe, images, named, layers, sets, block, plugin)
     planned = plan_recipe(recipe, given)
+    console.show_notices(unused_images(planned))
     if out is None and (given.images or given.named_images):
         out = Path("runs", run_name(planned.name, given.images, given.named_images))
     options = RunOptions(out, overwrite, resume, device, not plain, quiet)
@@ -93,11 +90,7 @@ def run_name(recipe: str, images: Sequence[str], named: Mapping[str, str]) -> st
     words = [recipe, *map(_word, images)]
     words += [f"{image}-{_word(file)}" for image, file in named.items()]
     name = "-".join(words)
-    if len(name) <= _LONGEST_NAME and len(name.encode()) <= _MOST_BYTES:
-        return name
-    number = f"-{zlib.crc32(name.encode())}"
-    letters = name[: _LONGEST_NAME - len(number)]
-    return letters.encode()[: _MOST_BYTES - len(number)].decode(errors="ignore") + number
+    return name if fit_name(name) == name else fit_name(name, f"-{zlib.crc32(name.encode())}")
 
 
 def _word(image: str) -> str:
@@ -110,7 +103,7 @@ def _word(image: str) -> str:
     else:
         is_folder = os.path.isdir(path)  # noqa: PTH112 - it never raises
         name = path.absolute().name if is_folder else path.stem
-    return re.sub(r"[^\w.+-]+", "_", name) or "x"
+    return file_name(name, "_") or "x"
 
 
 def rerun(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ def contact_sheet(
 ) -> bytes:
     """Return a PNG file with all pictures in a grid, the name of each below it.
 
+    Pillow's font has only ASCII's letters: a name in others is shown without them and begins with
+    its number.
+
     Args:
         pictures: Name and file; without a file, or if it is not an image, an empty frame.
         columns: How many go in a row; by default, so that the sheet is about as wide as high.
@@ -35,7 +39,9 @@ def contact_sheet(
     side = max(48, min(side, (_WIDEST - _GAP) // columns - _GAP))
     font = ImageFont.load_default(_TEXT)
     thumbnails = [_thumbnail(path, side) for _, path in shown]
-    labels = [_lines(name, side, font) for name, _ in shown]
+    labels = [
+        _lines(_drawable(name, number), side, font) for number, (name, _) in enumerate(shown, 1)
+    ]
     below = max(len(lines) for lines in labels) * (_TEXT + 4) + _GAP // 2
     rows = [thumbnails[start : start + columns] for start in range(0, len(shown), columns)]
     heights = [max((image.height for image in row if image), default=side) for row in rows]
@@ -80,6 +86,15 @@ def _thumbnail(path: Path | None, side: int) -> Image.Image | None:
     scale = side / max(image.size)
     width, height = (max(1, round(length * scale)) for length in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _drawable(name: str, number: int) -> str:
+    """Return a name without accents, and without letters that the font has not."""
+    letters = [
+        each for each in unicodedata.normalize("NFKD", name) if not unicodedata.combining(each)
+    ]
+    drawn = "".join(filter(str.isascii, letters)).strip("-_")
+    return drawn if all(map(str.isascii, letters)) else f"{number} {drawn}".strip()
 
 
 def _lines(name: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:

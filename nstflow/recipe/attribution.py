@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nstflow.errors import NstflowError, Problem
+from nstflow.errors import FETCH, SINGLE_QUOTES, NstflowError, Problem, is_address
 from nstflow.plugins.manager import BUILTIN, Plugins
 from nstflow.recipe.paths import Keys, format_path
 from nstflow.recipe.source import Source
@@ -91,6 +91,11 @@ class Origin:
             at = self._place_of_layer(problem.what.removeprefix(LAYER))
             return self.source.problem(at, problem.got, hint, key=True)
         path = (*keys, problem.what) if problem.what else keys
+        written = getattr(stage, problem.what, None)
+        if isinstance(written, str | Path) and is_address(written):
+            return self.source.problem(path, "this is a web address, not a path.", FETCH)
+        if isinstance(written, Path) and any(each in str(written) for each in "\t\n"):
+            hint = SINGLE_QUOTES  # "C:\temp" has a tab in it
         return self.source.problem(path, problem.got, hint)
 
     def _place_of_layer(self, layer: str) -> Keys:

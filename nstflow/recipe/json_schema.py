@@ -12,6 +12,7 @@ from pydantic_core import core_schema
 from nstflow.plugins.catalog import Catalog, name_of
 from nstflow.plugins.manager import Lenient
 from nstflow.recipe.layers import APPEND
+from nstflow.recipe.matrix import EXCLUDE
 from nstflow.recipe.model import DEFAULTS, Recipe
 from nstflow.stages.slots import SLOTS, Slot, slot_of
 from nstflow.stages.stage import Name
@@ -34,7 +35,33 @@ def json_schema(catalog: Catalog) -> dict[str, Any]:
     schema = model.model_json_schema(schema_generator=_Generator)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "nstflow recipe"
-    return _with_layers(schema)
+    return _with_nulls(_with_matrix(_with_layers(schema)))
+
+
+def _with_nulls(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema in which a key that has a default may be left empty."""
+    for name, held in schema["properties"].items():
+        if name not in ("name", *schema["else"]["required"]):
+            text = {"description": Recipe.model_fields[name].description}
+            text |= {key: held.pop(key) for key in (*text, "default", "title") if key in held}
+            kinds = held["anyOf"] if [*held] == ["anyOf"] else [held]
+            kinds = [kind for kind in kinds if kind != {"type": "null"}]
+            schema["properties"][name] = {**text, "anyOf": [*kinds, {"type": "null"}]}
+    return schema
+
+
+def _with_matrix(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema in which a matrix has an axis, and its `exclude` is a list of mappings."""
+    matrix = schema["properties"]["matrix"]["anyOf"][0]
+    matrix["properties"] = {
+        EXCLUDE: {
+            "description": "Values that no run has together.",
+            "type": ["array", "null"],
+            "items": {"type": "object", "minProperties": 1},
+        }
+    }
+    matrix["not"] = {"required": [EXCLUDE], "maxProperties": 1}
+    return schema
 
 
 def _with_layers(schema: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +75,7 @@ def _with_layers(schema: dict[str, Any]) -> dict[str, Any]:
         stages.update({each: {"anyOf": [stage, *part]} for each, stage in stages.items()})
     for name in [name for name, slot in SLOTS.items() if slot.holds == "list"]:
         held = schema["properties"][name]
-        strict[name] = {"type": "array"}
+        strict[name] = {"type": ["array", "null"]}
         whole_list = {key: held.pop(key) for key in ("items", "minItems", "type") if key in held}
         more = {"type": "object", "properties": {APPEND: whole_list}, "required": [APPEND]}
         held["anyOf"] = [whole_list, {**more, "additionalProperties": False}]
@@ -71,6 +98,8 @@ class _Generator(Lenient):
         slot = slot_of(schema["cls"])
         if slot is not None and name_of(schema["cls"]) != slot.default:
             made["required"] = ["use", *made.get("required", ())]
+        if slot is not None and "description" in made:  # editors show that of a key
+            made["properties"]["use"]["description"] = made["description"]
         return made
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from nstflow.errors import NstflowError, Problem, describe_value, suggest
+from nstflow.errors import FETCH, NstflowError, Problem, describe_value, is_address, suggest
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.attribution import Origin
 from nstflow.recipe.model import DEFAULTS, with_defaults
@@ -77,6 +77,7 @@ def _extended(source: Source, below: tuple[Path, ...], installed: Callable[[], P
         named = named_recipe(Path(base), plugins)
         if named is None:
             hint = suggest(base, [offer.name for offer in plugins.recipes])
+            hint = FETCH if is_address(base) else hint
             raise source.error((EXTENDS,), f"there is no file '{path}'.", hint)
         path = named
     below = (*below, Path(source.label).resolve())

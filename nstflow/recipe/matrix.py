@@ -11,20 +11,32 @@ from itertools import chain, dropwhile, product
 from pathlib import Path
 from typing import Any, get_args
 
-from nstflow.errors import NstflowError, Problem, describe_value, flaw_of, suggest
+from nstflow.errors import (
+    FETCH,
+    NstflowError,
+    Problem,
+    describe_value,
+    flaw_of,
+    is_address,
+    suggest,
+)
 from nstflow.plugins.catalog import Catalog
 from nstflow.recipe.model import Recipe
 from nstflow.recipe.paths import MATRIX, Keys, format_path
 from nstflow.recipe.source import Source
 from nstflow.stages.slots import SLOTS
-from nstflow.storage.files import user_path
+from nstflow.storage.files import file_name, fit_name, folded_name, user_path
 from nstflow.storage.run_record import SHEET_FILE, SUMMARY_FILE
 
 EXCLUDE = "exclude"
 
-MOST_CELLS, _LONGEST_NAME = 1000, 120
+MOST_CELLS = 1000
 
-_FILES = (SUMMARY_FILE, SHEET_FILE)  # beside the directories of the runs
+_TAKEN = re.compile(
+    # the files beside the directories of the runs, and the devices of Windows
+    rf"{re.escape(SUMMARY_FILE)}|{re.escape(SHEET_FILE)}|(con|prn|aux|nul|(com|lpt)\d)(\..*)?",
+    re.IGNORECASE,
+)
 
 GLOB = re.compile(r"[*?\[]")
 """What makes a path a pattern."""
@@ -202,7 +214,7 @@ class MatrixReader:
             folder = self._source.folder_of(at)
             found = _matching(value, folder) if self._names_file(name) else [value]
             if not found:
-                hint = f"The pattern starts at '{folder}'."
+                hint = FETCH if is_address(value) else f"The pattern starts at '{folder}'."
                 self._add_problem(at, f"no file matches '{value}'.", hint)
             yield from ({name: (at, one)} for one in found)
 
@@ -318,19 +330,19 @@ def _word(value: Any) -> str:
 
 def _safe(text: str) -> str:
     """Return a text without the characters that mean something in a path."""
-    return re.sub(r"[^A-Za-z0-9.+_]+", "-", text).strip("-.") or "x"
+    return re.sub("-+", "-", file_name(text, "-")).strip("-.") or "x"
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Return the names; those that are too long, or equal, get the number of their run."""
-    seen = Counter(name.lower() for name in names)
+    """Return the names; those that are too long, taken or equal get the number of their run."""
+    seen = Counter(map(folded_name, names))
     width = len(str(len(names)))
     distinct = [
         name
-        if len(name) <= _LONGEST_NAME and seen[name.lower()] == 1 and name not in _FILES
-        else f"{name[: _LONGEST_NAME - width - 1]}_{number:0{width}}"
+        if fit_name(name) == name and seen[folded_name(name)] == 1 and not _TAKEN.fullmatch(name)
+        else fit_name(name, f"_{number:0{width}}")
         for number, name in enumerate(names, 1)
     ]
-    if len({name.lower() for name in distinct}) == len(names):
+    if len({*map(folded_name, distinct)}) == len(names):
         return distinct
     return [f"{number:0{width}}" for number in range(1, len(names) + 1)]

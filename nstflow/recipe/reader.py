@@ -21,7 +21,7 @@ from nstflow.recipe.model import Recipe, with_defaults
 from nstflow.recipe.overrides import override, with_options
 from nstflow.recipe.paths import MATRIX, Keys, format_path
 from nstflow.recipe.source import Source, read_source
-from nstflow.recipe.validation import check, explain
+from nstflow.recipe.validation import check, explain, with_whole_numbers
 from nstflow.stages.slots import SLOTS
 from nstflow.stages.stage import Stage
 
@@ -226,13 +226,25 @@ def _draft(
     try:
         recipe = Recipe.model_validate(data, strict=True, context=origin)
     except ValidationError as error:
-        problems += explain(error, source, (), Recipe, broken, stages)
+        recipe, found = _second_try(error, data, origin, broken)
+        problems += found
     problems += check(source, stages)
     if installed.unknown_blocks and "lock" not in source.data:
         # a lock may name plugins of the machine that wrote it
         problems += _unknown_blocks(source, installed)
     problems.sort(key=lambda problem: problem.order)
     return Draft(origin, problems, None if problems else recipe)
+
+
+def _second_try(
+    error: ValidationError, data: dict[str, Any], origin: Origin, broken: Collection[Keys]
+) -> tuple[Recipe | None, list[Problem]]:
+    """Return the recipe with whole numbers where it needs them, or the problems that are left."""
+    try:
+        whole = with_whole_numbers(error, data)
+        return Recipe.model_validate(whole, strict=True, context=origin), []
+    except ValidationError as left:
+        return None, explain(left, origin.source, (), Recipe, broken, origin.stages)
 
 
 def read_stage(
@@ -258,6 +270,9 @@ def read_stage(
             if (slot, text) not in known:
                 known[slot, text] = stage.model_validate_json(text, strict=True)
         except ValidationError as error:
+            whole = with_whole_numbers(error, item)
+            if whole is not item:
+                return read_stage(source, keys, whole, catalog, known)
             return explain(error, source, keys, stage)
         return known[slot, text]
     installed = f"Installed: {', '.join(offers)}."

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nstflow.errors import NstflowError, Problem, suggest
+from nstflow.errors import FETCH, NstflowError, Problem, is_address, suggest
 from nstflow.plugins.manager import BUILTIN, Plugins
 from nstflow.storage.files import user_path
 from nstflow.storage.run_record import LOCK_FILE
@@ -39,6 +39,8 @@ def find_recipe(recipe: str | Path, plugins: Plugins | None = None, *, layer: bo
         hint = f"This is a layer, which changes a recipe: nstflow run RECIPE --with {path}"
     elif not path.suffix and len(path.parts) == 1:
         hint = f"{hint} `nstflow recipes` lists the recipes that have a name.".strip()
+    if is_address(path):
+        raise _error(path, "this is a web address, not a path.", FETCH)
     raise _error(path, "there is no such file.", hint)
 
 

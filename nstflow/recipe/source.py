@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -133,10 +134,13 @@ def read_source(
         raise _error(label, f"the file can't be read ({error}).") from error
     if len(data) > MAX_BYTES:
         raise _error(label, _TOO_LARGE)
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or 0 in data[:2]:
+        raise _error(label, "this is not text in UTF-8, but in UTF-16.", "Save it as UTF-8.")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        hint = "`nstflow rerun` makes a picture again." if data.startswith(b"\x89PNG") else ""
+        is_png = data.startswith(b"\x89PNG")
+        hint = "`nstflow rerun` makes a picture again." if is_png else "Save it as UTF-8."
         raise _error(label, f"this is not text in UTF-8 (byte {error.start}).", hint) from None
     return parse_source(text, label, path.absolute().parent, controls=False)
 

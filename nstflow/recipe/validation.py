@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from nstflow.errors import Problem, describe_value, suggest
 from nstflow.recipe.model import COMMAND_OPTIONS, RESERVED, Recipe
-from nstflow.recipe.paths import Keys, format_path
+from nstflow.recipe.paths import Keys, format_path, with_value
 from nstflow.recipe.source import Source
 from nstflow.stages.loss import LossTerm
 from nstflow.stages.slots import SLOTS
@@ -20,6 +20,8 @@ from nstflow.stages.stage import Extractor, Output, Stage, image_refs
 from nstflow.stages.types import PIXELS
 
 _MOST_LISTED = 20
+
+_NO_INTEGER = ("int_type", "int_from_float")
 
 _MOST_HINTS = 50  # of a recipe's mistakes: finding the nearest name takes time
 
@@ -196,6 +198,17 @@ def explain(
         # of a union's branches, the one with the longest path is the one that was meant
         if path not in above or items[0]["type"] in ("extra_forbidden", "missing")
     ]
+
+
+def with_whole_numbers(error: ValidationError, data: Any) -> Any:
+    """Return the data with whole numbers where one is needed and written as `1e3` or `2.0`."""
+    for item in error.errors(include_url=False):
+        if item["type"] in _NO_INTEGER:
+            path = _path(data, item)
+            value = reduce(getitem, path, data)
+            if isinstance(value, float) and value.is_integer():
+                data = with_value(data, path, int(value))[0]
+    return data
 
 
 def _path(data: Any, item: Mapping[str, Any]) -> Keys:

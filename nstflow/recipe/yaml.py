@@ -12,8 +12,16 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
-from nstflow.errors import NstflowError, Problem, describe_value, flaw_of, printable
+from nstflow.errors import (
+    SINGLE_QUOTES,
+    NstflowError,
+    Problem,
+    describe_value,
+    flaw_of,
+    printable,
+)
 from nstflow.recipe.paths import MAX_DEPTH, Keys, format_path
+from nstflow.recipe.scanner import TAB, UNUSUAL, Scanner
 
 
 class Position(NamedTuple):
@@ -57,6 +65,10 @@ class _CoreLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as PyYAML declares it
 
 
+class _Loader(_CoreLoader, Scanner):
+    """The same with YAML 1.2's scanner, for a text in which it matters."""
+
+
 def _resolve_core(cls: type[yaml.SafeLoader] | type[yaml.SafeDumper]) -> None:
     """Let a class of PyYAML find the type of a plain scalar by the patterns of the core schema."""
     for tag, pattern in _PATTERNS.items():
@@ -78,14 +90,15 @@ def parse_yaml(text: str, label: str, *, controls: bool = True) -> tuple[Any, Po
         NstflowError: It is not valid YAML, or more than the limits allow.
     """
     builder = _Builder(label, controls)
+    loader = _Loader if UNUSUAL.search(text) else _CoreLoader
     try:
         if len(text) > MAX_NODES:  # a shorter text can't have as many values
-            events = yaml.parse(text, Loader=_CoreLoader)
+            events = yaml.parse(text, Loader=loader)
             # each value has at most three: of its key, its beginning and its end
             if event := next(islice(events, 3 * MAX_NODES + 4, None), None):
                 where = _place(label, event.start_mark)
                 raise NstflowError(Problem(where, "", "there are too many values."), label)
-        node = yaml.compose(text, Loader=_CoreLoader)
+        node = yaml.compose(text, Loader=loader)
         return (None if node is None else builder.build(node)), builder.positions
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -134,7 +147,7 @@ class _Builder:
             self.refuse(node, keys, f"the tag {tag} is not allowed: a recipe is plain data.")
         text, kind = node.value, node.tag.removeprefix(_TAG)
         if flaw := flaw_of(text, controls=self.controls):
-            self.refuse(node, keys, f"this text has {flaw}.")
+            self.refuse(node, keys, f"this text has {flaw}.", _escape_hint(node))
         if kind == "int" and len(text) > MAX_DIGITS:
             self.refuse(node, keys, f"a number of {len(text)} digits is too long.")
         try:
@@ -149,7 +162,7 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode) or key == "<<":
                 self.refuse(key_node, keys, "a key must be a word; YAML 1.2 has no merge keys.")
             if flaw := flaw_of(key, controls=self.controls):
-                self.refuse(key_node, keys, f"this key has {flaw}.")
+                self.refuse(key_node, keys, f"this key has {flaw}.", _escape_hint(key_node))
             path = (*keys, key)
             if key in data:
                 line = self.positions[path][0].line
@@ -157,16 +170,23 @@ class _Builder:
             data[key] = self.build(value_node, path, key_node)
         return data
 
-    def refuse(self, node: yaml.Node, keys: Keys, got: str) -> NoReturn:
+    def refuse(self, node: yaml.Node, keys: Keys, got: str, hint: str = "") -> NoReturn:
         mark = node.start_mark
         place = Position(self.label, mark.line + 1, mark.column + 1)
-        raise NstflowError(Problem(str(place), format_path(keys), got), self.label)
+        raise NstflowError(Problem(str(place), format_path(keys), got, hint), self.label)
+
+
+def _escape_hint(node: yaml.ScalarNode) -> str:
+    """Return the hint for a control character, which only an escape can have made."""
+    return SINGLE_QUOTES if node.style == '"' else ""
 
 
 def _hint(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or ""
-    if r"\t" in problem:
+    if problem == TAB:
         return "YAML indents with spaces, never with tabs."
+    if "escape character" in problem or "escape sequence" in problem:
+        return SINGLE_QUOTES
     if "undefined alias" in problem:
         return "An alias *x needs an anchor &x before it."
     return ""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import tempfile
 import time
+import unicodedata
 from pathlib import Path
 
 from nstflow.errors import NstflowError, Problem
@@ -18,6 +20,32 @@ TEMP_PREFIX = ".nstflow-part-"
 def user_path(path: str | Path) -> Path:
     """Return a path that a user wrote, with the home folder in place of `~`."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's raises if there is no such user
+
+
+_LONGEST_NAME, _MOST_BYTES = 120, 200  # file systems allow 255 bytes, or fewer
+
+
+def file_name(text: str, gap: str) -> str:
+    """Return a text as a part of a file's name, with `gap` for what is no letter, digit or `.+-_`.
+
+    Letters are all of Unicode's with their marks, composed (NFC): some file systems change that.
+    """
+    kept = (
+        letter if letter in ".+-_" or unicodedata.category(letter)[0] in "LMN" else "/"
+        for letter in unicodedata.normalize("NFC", text)
+    )
+    return re.sub("/+", gap, "".join(kept))
+
+
+def fit_name(name: str, end: str = "") -> str:
+    """Return a name that file systems allow, cut before its end if need be."""
+    letters = name[: _LONGEST_NAME - len(end)].encode()[: _MOST_BYTES - len(end.encode())]
+    return letters.decode(errors="ignore") + end
+
+
+def folded_name(name: str) -> str:
+    """Return what is equal for names that some file system takes for one: case, and spelling."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def move_file(file: Path, target: Path) -> Path:

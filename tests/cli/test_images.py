@@ -166,3 +166,7 @@ def test_names_of_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(long) == 120
     assert long != run_name("one", ["x" * 200, "z"], {})
     assert len(run_name("one", ["浮" * 100], {}).encode()) <= 200
+    assert (
+        run_name("one", ["浮世絵.png", "e\u0301te\u0301.jpg", "हिन्दी.png"], {})
+        == "one-浮世絵-été-हिन्दी"
+    )

@@ -123,6 +123,14 @@ def test_a_sheet_is_no_larger_than_a_screen_is_wide(tmp_path: Path, count: int) 
     assert sheet.height <= 4 * 2400
 
 
+def test_names_on_a_sheet_have_no_letters_that_the_font_has_not() -> None:
+    def sheet(*names: str) -> bytes:
+        return contact_sheet([(name, None) for name in names], side=60)
+
+    assert sheet("été_1", "b") == sheet("ete_1", "b") != sheet("t_1", "b")
+    assert sheet("浮世絵_seed-3", "ночь") == sheet("1 seed-3", "2")
+
+
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (7, 3), (10, 5), (12, 4), (13, 4)])
 def test_rows_are_full_where_they_can_be(tmp_path: Path, count: int, columns: int) -> None:
     picture = color(tmp_path / "a.png", (30, 20), (9, 9, 9))

@@ -11,8 +11,9 @@ from nstflow.errors import NstflowError
 from nstflow.plugins.manager import Plugins
 from nstflow.recipe.json_schema import json_schema
 from nstflow.recipe.overrides import override
-from nstflow.recipe.reader import load_recipe
+from nstflow.recipe.reader import load_recipe, read
 from nstflow.recipe.source import read_source
+from nstflow.recipe.yaml import parse_yaml
 from nstflow.stages.slots import SLOTS
 
 SMALL: dict[str, Any] = {
@@ -126,6 +127,53 @@ def test_schema_and_program_agree(setting: str, schema: dict[str, Any], write: A
     with contextlib.nullcontext() if setting in VALID else pytest.raises(NstflowError):
         load_recipe(path, [setting])
     assert accepts(schema, override(read_source(path), [setting]).data) == (setting in VALID)
+
+
+def agree(schema: dict[str, Any], text: str, path: Any) -> bool:
+    """Return whether a recipe is accepted, as written, by the schema and the program alike."""
+    accepted = accepts(schema, parse_yaml(text, "")[0])
+    with contextlib.nullcontext() if accepted else pytest.raises(NstflowError):
+        assert [draft.recipe_or_raise() for draft in read(path)]
+    return accepted
+
+
+KEYS = {line.partition(":")[0] for line in EVERY_SECTION.splitlines()} | {"options", "matrix"}
+
+
+@pytest.mark.parametrize("key", sorted(KEYS))
+def test_a_key_that_is_left_empty(key: str, schema: dict[str, Any], write: Any) -> None:
+    lines = [line for line in EVERY_SECTION.splitlines() if not line.startswith(f"{key}:")]
+    text = "\n".join([*lines, f"{key}:"])
+    assert agree(schema, text, write(text)) == (key not in ("name", "images", "losses"))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "accepted"),
+    [
+        ("{seed: [1, 2], exclude: []}", True),
+        ("{seed: [1, 2], exclude: }", True),
+        ("{seed: [1, 2], exclude: [{seed: 1}]}", True),
+        ("{seed: [1, 2], exclude: {seed: 1}}", False),
+        ("{seed: [1, 2], exclude: [{}]}", False),
+        ("{seed: [1, 2], exclude: [1]}", False),
+        ("{exclude: []}", False),
+        ("{seed: []}", False),
+        ("{}", False),
+    ],
+)
+def test_a_matrix(matrix: str, accepted: bool, schema: dict[str, Any], write: Any) -> None:
+    text = f"{EVERY_SECTION}matrix: {matrix}\n"
+    assert agree(schema, text, write(text)) == accepted
+
+
+def test_the_text_of_a_stage_is_shown_where_it_is_named(schema: dict[str, Any]) -> None:
+    texts = {
+        definition["properties"]["use"]["const"]: definition["properties"]["use"]["description"]
+        for definition in schema["$defs"].values()
+        if "use" in definition["properties"]
+    }
+    assert texts["gram"].startswith("Match how strongly features occur together in the style")
+    assert all(texts.values())
 
 
 def test_a_recipe_without_a_name_is_refused(schema: dict[str, Any]) -> None:

@@ -150,6 +150,29 @@ def test_runs_share_what_is_equal(cells: Any) -> None:
     assert one.installed is two.installed
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ("浮世絵.png ночь.png été.jpg", "浮世絵 ночь été"),
+        ("e\u0301te\u0301.jpg हिन्दी.png ภาพวาด.png", "été हिन्दी ภาพวาด"),  # with marks
+        ("👍🏽.png ٣.png a\u202eb.png", "x ٣ a-b"),  # no letters; a digit; one that turns the line
+        ("é.png e\u0301.png É.png", "é_1 é_2 É_3"),  # a file system may take them for one
+        ("straße.png STRASSE.png ﬁn.png fin.png", "straße_1 STRASSE_2 ﬁn_3 fin_4"),
+        ("aux.png Com1.tar.png auxiliary.png", "aux_1 Com1.tar_2 auxiliary"),  # of Windows
+        ("SUMMARY.CSV.png 浮_1.png", "SUMMARY.CSV_1 浮_1"),
+    ],
+)
+def test_names_of_files_in_any_script(cells: Any, files: str, expected: str) -> None:
+    found = names(cells(f"images.content: [{', '.join(files.split())}]\n"))
+    assert found == expected.split()
+
+
+def test_a_long_name_of_long_letters_fits_a_file_system(cells: Any) -> None:
+    one, two = names(cells(f"images.content: [{'浮' * 80}a.png, {'浮' * 80}b.png]\n"))
+    assert max(len(one.encode()), len(two.encode())) <= 200
+    assert (one[-3:], two[-3:]) == ("浮_1", "浮_2")
+
+
 @pytest.mark.parametrize("name", ["../../up", "/etc", "a\\b", "..", ".", "~", "\u00e4", "con:"])
 def test_no_value_leads_out_of_the_directory(cells: Any, name: str) -> None:
     (found,) = names(cells(f"summary: [{name!r}]\nseed: [1]\n"))

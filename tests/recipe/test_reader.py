@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from nstflow.recipe.model import with_defaults
 from nstflow.recipe.reader import MAX_STAGES, ReadOptions, load_recipe, read
 from nstflow.recipe.source import MAX_BYTES
 from nstflow.recipe.yaml import parse_yaml
+from refusals import refused
 
 Found = list[tuple[str, str]]
 
@@ -182,7 +184,7 @@ def test_a_mistake_in_a_loss(settings: str, place: str, what: str, words: str) -
         ),
         ("preprocess: [{use: resize, longest_side: 0}]", "5:42", LONGEST, "at least 1, but is 0"),
         ("preprocess: [{use: resize, longest_side: 99999}]", "5:42", LONGEST, "at most 16384, but"),
-        ("preprocess: [{use: resize, longest_side: 64.0}]", "5:42", LONGEST, "number, but is 64.0"),
+        ("preprocess: [{use: resize, longest_side: 64.5}]", "5:42", LONGEST, "number, but is 64.5"),
         ("preprocess: [{use: crop, aspect: 0}]", "5:34", "preprocess.0.aspect", "more than 0"),
         ("preprocess: [{use: crop, only: [content, nope]}]", "5:32", "preprocess.0.only", NO_IMAGE),
         ("extractor: vgg19", "5:12", "extractor", "mapping of settings, but is the text 'vgg19'"),
@@ -499,3 +501,35 @@ def test_long_list_of_images_is_cut_short() -> None:
     problem = only(f"name: x\nimages:\n{images}  content: {{use: noise}}\n{losses}")
     assert problem.hint.startswith("Did you mean 'image7'? Declared: image0, image1, ")
     assert problem.hint.endswith(", image19 and 31 more.")
+
+
+WHOLE = {
+    "schedule.epochs": "1e3",
+    "seed": "2.0",
+    "checkpoints.every_steps": "5e+1",
+    "images.style.height": "1.6e1",
+}
+
+
+@pytest.mark.parametrize(("setting", "value"), WHOLE.items())
+def test_a_whole_number_may_be_written_as_a_float(setting: str, value: str, write: Any) -> None:
+    path = write((Path(__file__).parents[1] / "tiny.yaml").read_text(encoding="utf-8"))
+    recipe = load_recipe(path, [f"{setting}={value}"]).model_dump(mode="json")
+    plain = load_recipe(path, [f"{setting}={int(float(value))}"]).model_dump(mode="json")
+    assert str(recipe) == str(plain)  # 2.0 == 2, but not as texts
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("seed=1.5", "a whole number, but is 1.5."),
+        ("schedule.epochs=.inf", "a whole number, but is inf."),
+        ("schedule.epochs=1e300", "at most 1000000, but is a number of 301 digits."),
+        ("seed=-1e0", "at least 0, but is -1."),
+        ("schedule.epochs=true", "a whole number, but is true."),
+        ("schedule.epochs='1e3'", "a whole number, but is the text '1e3'."),
+    ],
+)
+def test_what_is_no_whole_number(setting: str, words: str, write: Any) -> None:
+    path = write((Path(__file__).parents[1] / "tiny.yaml").read_text(encoding="utf-8"))
+    assert words in refused(load_recipe, path, [setting]).got

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
+from rich.cells import cell_len
 from rich.measure import Measurement
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
@@ -33,7 +34,7 @@ class MatrixDisplay:
     def __init__(self, matrix: Matrix, *, silent: bool = False) -> None:
         self._silent = silent
         self._matrix = matrix
-        self._width = max(len(cell.name) for cell in matrix.cells)
+        self._width = max(cell_len(cell.name) for cell in matrix.cells)
         steps = {cell.name: p.steps for cell, p in zip(matrix.cells, matrix.plans, strict=True)}
         self._left, self._steps, self._ended = steps, sum(steps.values()), 0
         columns: list[Any] = [TextColumn("{task.description}"), BarColumn(20)]
@@ -86,7 +87,8 @@ class MatrixDisplay:
         self._bars.update(self._all, completed=done, status=status)
 
     def _line(self, result: JobResult) -> Text:
-        line = Text(result.name.ljust(self._width))
+        line = Text(result.name)
+        line.pad_right(self._width - line.cell_len)
         if result.state == "failed":
             line.append(f"  failed: {result.problems[0].got}", "red")
         elif result.already:

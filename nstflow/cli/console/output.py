@@ -168,6 +168,12 @@ def show_notice(text: str) -> None:
     show_text(("note: ", "yellow"), printable(text, lines=True), console=stderr())
 
 
+def show_notices(texts: Iterable[str]) -> None:
+    """Print several of them."""
+    for text in texts:
+        show_notice(text)
+
+
 def show_ok(what: str, how: str) -> None:
     """Print that something was checked or done, and is as it should be."""
     show_line(what, ": ", (how, "green"))
