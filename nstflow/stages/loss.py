@@ -121,13 +121,13 @@ class RegionTerm(LossTerm):
     region: MaskRef | None = Field(
         None, description="A mask for the canvas: where this image is opaque, the loss counts."
     )
-    edge: Edge = Field(
-        "resize",
-        description="Which positions of a layer are in a mask. resize: each as far as the mask"
-        " covers it; inside: only those that see nothing outside of it.",
+    edge: Edge | None = Field(
+        None,
+        description="Which positions of a layer are in a mask. resize, the default: each as far as"
+        " the mask covers it; inside: only those that see nothing outside of it.",
     )
-    grow: int = Field(
-        0, ge=-64, le=64, description="Positions of a layer by which to grow each region."
+    grow: int | None = Field(
+        None, ge=-64, le=64, description="Positions of a layer by which to grow each region."
     )
 
     @property
@@ -137,7 +137,7 @@ class RegionTerm(LossTerm):
 
     def region_of(self, mask: str | None) -> Region | None:
         """Return the region of a mask, as `edge` and `grow` say; None without a mask."""
-        return None if mask is None else Region(mask, self.edge, self.grow)
+        return None if mask is None else Region(mask, self.edge or "resize", self.grow or 0)
 
 
 class LocalTerm(RegionTerm):

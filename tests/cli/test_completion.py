@@ -40,7 +40,7 @@ def test_commands_and_options(offered: Any) -> None:
 def test_recipes_are_names_files_and_folders(offered: Any, write: Any, tmp_path: Path) -> None:
     assert offered("nstflow run ") == SHIPPED
     for command in ("plan", "lock", "copy", "validate x"):
-        assert offered(f"nstflow {command} two") == ["two_styles"]
+        assert offered(f"nstflow {command} two") == ["two_regions", "two_styles"]
     for name in ("mine.yaml", "sub/a.yaml", "sub/b.yaml", ".hidden.yaml", "photo.png"):
         write("", name)
     (tmp_path / "empty").mkdir()

@@ -62,8 +62,8 @@ def test_run_and_its_picture_say_how_they_were_made(what: str, call: Any, stoppe
         "image content": f"file (path {path}, max_megapixels 64, transparency weight,"
         " profile srgb)",
         "image style": "noise (height 16, width 16, seed 1)",
-        "preprocessor": "resize (only [content], longest_side 32, method lanczos3, antialias true,"
-        " enlarge true)",
+        "preprocessor": "resize (only [content], longest_side 32, scale 1, method lanczos3,"
+        " antialias true, enlarge true)",
         "extractor": "vgg19 (layers {content: [block5_conv2], style: [block1_conv1, block3_conv1,"
         " block5_conv1]}, weights random, filters trained, padding zeros, pooling max,"
         " pooling_gain 1)",

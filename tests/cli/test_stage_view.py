@@ -25,7 +25,8 @@ def test_a_plugin_is_shown_with_its_package_version_and_offers(call: Any, instal
     assert facts_of(shown, "grey") == {"losses": "grey"}
     built_in = facts_of(shown, "nstflow")
     assert built_in["losses"] == "content, gram, mean_std, total_variation, wasserstein"
-    assert built_in["recipes"].startswith("fast, gatys, painting, quickstart, ")
+    assert built_in["recipes"].startswith("fast, gatys, mixed_style, painting, ")
+    assert built_in["layers"] == "keep_color, match_color, only_color"
     assert len(built_in) == 11
 
 

@@ -358,9 +358,9 @@ extractor:
   convolution: auto
 start: {use: image, like: content, image: content}
 losses:
-  content: {use: content, image: content, layers: content, weight: 1.0, region: ~, edge: resize,
-    grow: 0, scale: mean, normalize: ~}
-  style: {use: gram, image: style, layers: style, weight: 1.0, region: ~, edge: resize, grow: 0,
+  content: {use: content, image: content, layers: content, weight: 1.0, region: ~, edge: ~, grow: ~,
+    scale: mean, normalize: ~}
+  style: {use: gram, image: style, layers: style, weight: 1.0, region: ~, edge: ~, grow: ~,
     image_region: ~, blend: {}, scale: mean, centered: false, normalize: ~}
 optimizer: {use: adam, learning_rate: 0.02, beta_1: 0.99, beta_2: 0.999, epsilon: 0.1, decay: none,
   average: ~, carry_moments: true}
