@@ -27,7 +27,7 @@ def test_a_plugin_is_shown_with_its_package_version_and_offers(call: Any, instal
     assert built_in["losses"] == "content, gram, mean_std, total_variation, wasserstein"
     assert built_in["recipes"].startswith("fast, gatys, mixed_style, painting, ")
     assert built_in["layers"] == "keep_color, match_color, only_color"
-    assert len(built_in) == 11
+    assert len(built_in) == 12
 
 
 def test_an_observer_is_shown_with_its_hooks_in_the_order_of_a_run(call: Any, install: Any) -> None:
