@@ -55,4 +55,4 @@ def nstflow_recipes() -> list[Path]:
     package = Path(__file__).parents[1]
     copy = package / "_recipes"
     folder = copy if copy.is_dir() else package.parent / "recipes"
-    return sorted([*folder.glob("*.yaml"), *folder.glob("layers/*.yaml")])
+    return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("layers/*.yaml"))]

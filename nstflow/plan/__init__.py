@@ -18,7 +18,7 @@ from nstflow.recipe.reader import Draft
 from nstflow.stages.loss import LossTerm, Region
 from nstflow.stages.stage import Extractor, Loader, Preprocessor, Start
 from nstflow.stages.text import html_table
-from nstflow.stages.types import PIXELS, Asset, Cost, Geometry, Phase, Size, scaled, size_text
+from nstflow.stages.types import PIXELS, Asset, Cost, Geometry, Phase, Size, size_text
 
 Ask = Callable[..., Any]
 """Calls a method of a stage; for the same stage and arguments, only once."""
@@ -26,6 +26,9 @@ Ask = Callable[..., Any]
 # Of the memory model, fitted to measured runs: TensorFlow, the compiler, and the factors of `Cost`
 # and of the optimizer's state.
 _EVERY_RUN, _MAPS, _SCRATCH, _STATES = 780_000_000, 1.5, 2.0, 2.0
+
+_MASKS = ("region", "image_region")
+"""The settings that name masks."""
 
 _ASPECT = 0.01
 """By how much the aspect of a mask may differ from that of what it covers, besides rounding."""
@@ -195,13 +198,14 @@ def _plan(draft: Draft, ask: Ask) -> Plan:
         layers = tuple(name for name in known or sorted(needed) if name in needed)
     at = partial(_size_problems, origin, recipe.start, terms, layers, ask)
     problems += too_small(origin, recipe, sources, sizes, at)
+    if not problems and any(any(term.regions) for term in terms.values()):
+        problems += _mask_problems(origin, recipe, terms, sizes)
     if problems:
         raise NstflowError(problems)
     canvas = sizes[recipe.start.like]
     phases, taken = _phases(origin, recipe, canvas)
     for scale in sorted({phase.scale for phase in phases} - {1.0}):
-        smaller = {name: scaled(size, scale) for name, size in sizes.items()}
-        if problems := too_small(origin, recipe, sources, smaller, at):
+        if problems := too_small(origin, recipe, sources, sizes, at, scale):
             raise NstflowError(problems)
     with origin.asking("extractor") as extractor:
         settled = ask(extractor.settled, layers, canvas, "cpu")
@@ -290,12 +294,21 @@ def _size_problems(
         with origin.asking("losses", name, into=problems):
             reference = None if term.image is None else sizes[term.image]
             term.check(sizes[start.like], reference)
-            settings = ("region", "image_region")
-            covered = (sizes[start.like], reference)
-            for setting, region, whole in zip(settings, term.regions, covered, strict=True):
+    return problems
+
+
+def _mask_problems(
+    origin: Origin, recipe: Recipe, terms: Mapping[str, LossTerm], sizes: Mapping[str, Size]
+) -> list[Problem]:
+    """Check the masks of losses."""
+    problems: list[Problem] = []
+    for name, term in terms.items():
+        with origin.asking("losses", name, into=problems):
+            covered = sizes[recipe.start.like], sizes.get(term.image or "")
+            for setting, region, whole in zip(_MASKS, term.regions, covered, strict=True):
                 if region is not None and whole is not None:
                     _check_region(setting, region, sizes[region.mask], whole)
-                    _check_view(region, term, extractor)
+                    _check_view(region, term, recipe.extractor)
     return problems
 
 

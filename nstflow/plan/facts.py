@@ -107,7 +107,7 @@ def memory_text(plan: Plan, *, each: bool = False) -> str:
     if plan.memory <= there_is:
         return f"{here}, so it fits"
     smaller = fitting_size(plan, there_is) or "No size would fit."
-    return f"{here}, so it does not fit. {smaller}"
+    return f"{here}, so it does not fit on the CPU. {smaller}"
 
 
 def _time(plan: Plan) -> str:

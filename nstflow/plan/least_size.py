@@ -19,6 +19,9 @@ from nstflow.stages.types import Size, scaled
 LARGEST = 16384
 """Pixels: no longer side is tried."""
 
+_MOST_CHECKS = 1000
+"""How often stages are asked at most: a hint is not worth more time."""
+
 Check = Callable[[Mapping[str, Size]], list[Problem]]
 """Image → its size in a phase; returns the problems. Those of the extractor have no hint."""
 
@@ -29,6 +32,7 @@ def too_small(
     sources: Mapping[str, Size],
     sizes: Mapping[str, Size],
     check: Check,
+    scale: float = 1.0,
 ) -> list[Problem]:
     """Return the problems of images in a phase, with the size that is large enough.
 
@@ -36,10 +40,11 @@ def too_small(
         origin: The recipe's.
         recipe: The recipe.
         sources: Image → size when it is loaded.
-        sizes: Image → size in the phase.
+        sizes: Image → size at full scale.
         check: Finds the problems.
+        scale: The phase's.
     """
-    problems = check(sizes)
+    problems = check({name: scaled(size, scale) for name, size in sizes.items()})
     if not problems:
         return []
     if settings := _large_enough(origin, recipe, sources, check):
@@ -47,18 +52,23 @@ def too_small(
         return [replace(each, hint=f"{each.hint} {hint}".strip()) for each in problems]
     hints: dict[Problem, str] = {}
     for name, size in sizes.items():
-        if alone := check({name: size}):
-            hints |= dict.fromkeys(alone, _larger(name, size, check))
+        if alone := check({name: scaled(size, scale)}):
+            hints |= dict.fromkeys(alone, _larger(name, size, check, scale))
     return [replace(each, hint=each.hint or hints.get(each, "")) for each in problems]
 
 
-def _larger(name: str, size: Size, check: Check) -> str:
+def _larger(name: str, size: Size, check: Check, scale: float) -> str:
     """Return what to do with an image whose size no setting decides."""
-    side = _least(lambda side: not check({name: scaled(size, side / max(size))}))
+
+    def is_enough(side: int) -> bool:
+        return not check({name: scaled(scaled(size, side / max(size)), scale)})
+
+    side = _least(is_enough)
     if side > LARGEST:
         return "Crop it, or use other layers: it is too narrow for these at any size."
-    hint = "Prepare it, or begin the schedule, at a larger size"
-    return f"{hint}: a longest side of {side} pixels is enough."
+    if scale != 1:
+        return f"Prepare it with a longest side of {side} pixels, or begin the schedule larger."
+    return f"Prepare it at a larger size: a longest side of {side} pixels is enough."
 
 
 def _large_enough(origin: Origin, recipe: Recipe, sources: Mapping[str, Size], check: Check) -> str:
@@ -67,14 +77,19 @@ def _large_enough(origin: Origin, recipe: Recipe, sources: Mapping[str, Size], c
     They are found by trying: the least whole numbers of preprocessors, and of the schedule. If the
     recipe has an option for one, it is the name of that. Empty if there are none.
     """
+    asked = 0
 
     def problems(values: Mapping[str, int], *, all_phases: bool) -> int:
+        nonlocal asked
         stages = _changed(origin.stages, recipe.options, values)
         sizes = {name: _prepared(stages.values(), name, size) for name, size in sources.items()}
         scales = {1.0}
         if all_phases:
             schedule: Any = stages["schedule",]
             scales |= {phase.scale for phase in schedule.phases(sizes[recipe.start.like])}
+        asked += len(scales)
+        if asked > _MOST_CHECKS:
+            raise TimeoutError
         return sum(
             len(check({name: scaled(size, scale) for name, size in sizes.items()}))
             for scale in scales
@@ -89,7 +104,7 @@ def _large_enough(origin: Origin, recipe: Recipe, sources: Mapping[str, Size], c
     with contextlib.suppress(Exception):  # a hint is not worth a second error
         # full size first: the schedule's settings are relative to it
         for slot, all_phases in (("preprocess", False), ("schedule", True), ("preprocess", True)):
-            for setting in _settings(origin.stages, recipe.options, slot):
+            for setting in _settings(origin, recipe.options, slot):
                 before = problems(found, all_phases=all_phases)
                 after = problems(found | {setting: LARGEST}, all_phases=all_phases)
                 if after < before:
@@ -122,17 +137,24 @@ def _prepared(stages: Collection[Stage], name: str, size: Size) -> Size:
     return size
 
 
-def _settings(
-    stages: Mapping[Keys, Stage], options: Mapping[str, str | list[str]], slot: str
-) -> Iterator[str]:
-    """Yield the whole numbers of the stages of a slot, the last stage first, as options."""
+def _settings(origin: Origin, options: Mapping[str, str | list[str]], slot: str) -> Iterator[str]:
+    """Yield the whole numbers of the stages of a slot, the last stage first, as options.
+
+    Those that a matrix sets are left out, as no option can change them.
+    """
+    stages, cell = origin.stages, origin.cell
+    of_matrix = (
+        []
+        if cell is None
+        else [path for name in cell.values for path in (name, *_paths(options.get(name, [])))]
+    )
     names = {path: name for name, held in options.items() for path in _paths(held)}
     paths = [
         ".".join(map(str, (*keys, name)))
         for keys, stage in reversed(list(stages.items()))
         if keys[0] == slot
         for name, value in stage
-        if type(value) is int
+        if type(value) is int and ".".join(map(str, (*keys, name))) not in of_matrix
     ]
     yield from dict.fromkeys(names.get(path, path) for path in paths)
 

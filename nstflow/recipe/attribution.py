@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _NOTE = "Raised in"
 
+_ESCAPED = "\t\n\xa0\u2028\u2029"
+"""What YAML's escapes such as \\t, \\_, \\L and \\P stand for, and no path has."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -94,8 +97,8 @@ class Origin:
         written = getattr(stage, problem.what, None)
         if isinstance(written, str | Path) and is_address(written):
             return self.source.problem(path, "this is a web address, not a path.", FETCH)
-        if isinstance(written, Path) and any(each in str(written) for each in "\t\n"):
-            hint = SINGLE_QUOTES  # "C:\temp" has a tab in it
+        if isinstance(written, Path) and any(each in str(written) for each in _ESCAPED):
+            hint = SINGLE_QUOTES  # "C:\temp" has a tab in it, "D:\Photos" a paragraph's end
         return self.source.problem(path, problem.got, hint)
 
     def _place_of_layer(self, layer: str) -> Keys:

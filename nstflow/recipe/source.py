@@ -134,7 +134,9 @@ def read_source(
         raise _error(label, f"the file can't be read ({error}).") from error
     if len(data) > MAX_BYTES:
         raise _error(label, _TOO_LARGE)
-    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or 0 in data[:2]:
+    zeros = [byte == 0 for byte in data[:4]]  # of two letters of ASCII, if there is no mark
+    marked = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    if marked or zeros in ([False, True, False, True], [True, False, True, False]):
         raise _error(label, "this is not text in UTF-8, but in UTF-16.", "Save it as UTF-8.")
     try:
         text = data.decode("utf-8")

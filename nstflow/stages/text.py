@@ -62,7 +62,7 @@ def _maps_to_texts(value: Any) -> bool:
 
 def duration_text(seconds: float) -> str:
     """Return a time as a person says it."""
-    if seconds >= _HOUR:
+    if round(seconds) >= _HOUR:
         hours, minutes = divmod(round(seconds / 60), 60)
         return f"{hours:,} h {minutes} min"
     if round(seconds, 1) >= 60:  # noqa: PLR2004 - a minute

@@ -25,16 +25,30 @@ def user_path(path: str | Path) -> Path:
 _LONGEST_NAME, _MOST_BYTES = 120, 200  # file systems allow 255 bytes, or fewer
 
 
+_UNSEEN = frozenset(
+    map(
+        chr, (0x34F, 0x115F, 0x1160, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10))
+    )
+)
+"""Letters and marks without a shape: fillers, and what selects a form of the one before."""
+
+
 def file_name(text: str, gap: str) -> str:
     """Return a text as a part of a file's name, with `gap` for what is no letter, digit or `.+-_`.
 
     Letters are all of Unicode's with their marks, composed (NFC): some file systems change that.
     """
-    kept = (
-        letter if letter in ".+-_" or unicodedata.category(letter)[0] in "LMN" else "/"
+    kept = "".join(
+        letter if letter in ".+-_" or _is_seen(letter) else "/"
         for letter in unicodedata.normalize("NFC", text)
     )
-    return re.sub("/+", gap, "".join(kept))
+    bare = re.sub(r"(^|[/.+_-])[\u0300-\u036f\ufe20-\ufe2f\u20d0-\u20ff]+", r"\1", kept)
+    return re.sub("/+", gap, bare)
+
+
+def _is_seen(letter: str) -> bool:
+    """Return whether a letter, mark or digit has a shape of its own."""
+    return unicodedata.category(letter)[0] in "LMN" and letter not in _UNSEEN
 
 
 def fit_name(name: str, end: str = "") -> str:

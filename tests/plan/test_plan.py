@@ -437,6 +437,7 @@ def test_plan_shows_convolutions_memory_and_time(write: Any, call: Any) -> None:
     assert "unknown: no run like it on this machine yet" in shown
 
 
+NO = "so it does not fit on the CPU."
 FITS = "What would fit: --set preprocess.0.longest_side=3488 (about 24 GB)."
 
 
@@ -445,8 +446,11 @@ FITS = "What would fit: --set preprocess.0.longest_side=3488 (about 24 GB)."
     [
         (None, "estimated"),
         (1000 * 10**9, "estimated; 1.0 TB can be used here, so it fits"),
-        (24 * 10**9, f"estimated; 24 GB can be used here, so it does not fit. {FITS}"),
-        (10**6, "estimated; 1.0 MB can be used here, so it does not fit. No size would fit."),
+        (24 * 10**9, f"estimated; 24 GB can be used here, {NO} {FITS}"),
+        (
+            10**6,
+            "estimated; 1.0 MB can be used here, so it does not fit on the CPU. No size would fit.",
+        ),
     ],
 )
 def test_plan_shows_whether_a_large_picture_fits(
@@ -598,6 +602,23 @@ def nstflow_stages():
 """
 
 
+LEVELS = """
+from typing import Literal
+import nstflow
+
+class Levels(nstflow.Schedule):
+    "Many phases."
+    use: Literal["levels"] = "levels"
+    levels: int = 3
+    def phases(self, size):
+        return [nstflow.Phase(1, 1, 1 / (n + 1)) for n in range(self.levels)][::-1]
+
+@nstflow.hookimpl
+def nstflow_stages():
+    return [Levels]
+"""
+
+
 def test_the_size_that_is_large_enough_for_stages_of_a_package(
     plan: Any, problems: Any, install: Any
 ) -> None:
@@ -621,6 +642,32 @@ def test_what_is_large_enough_for_a_schedule(plan: Any, problems: Any, install: 
     assert enough(plan, problems, HEAD, wide, LOSSES, "schedule: {use: pyramid}\n") == [
         "preprocess.0.longest_side=620"
     ]
+
+
+def test_a_mask_has_no_say_in_which_size_is_large_enough(problems: Any) -> None:
+    """One of another shape is its own problem, and it is looked at once sizes are right."""
+    mask = "m: {use: noise, height: 980, width: 1000}"
+    content = "content: {use: noise, height: HIGH, width: 1000}"
+    images = f"images: {{{content}, {mask}}}\n"
+    losses = "losses: {a: {use: content, region: m}}\n"
+    (found,) = problems(HEAD, images.replace("HIGH", "1000"), losses)
+    assert found.got.startswith("the mask 'm' has another shape: it is 512×502, and what it covers")
+    (found,) = problems(HEAD, images.replace("HIGH", "3"), losses, "preprocess: []\n")
+    assert found.hint.endswith("a longest side of 5200 pixels is enough.")
+
+
+def test_the_search_for_a_size_asks_no_stage_for_ever(problems: Any, install: Any) -> None:
+    """Of a schedule whose setting is another number, such as how many phases it has."""
+    install("nstflow-levels", LEVELS)
+    (found,) = problems(HEAD, NARROW, LOSSES, "schedule: {use: levels}\npreprocess: []\n")
+    assert found.got.startswith("667×7 pixels are too few")
+    assert found.hint.startswith("Prepare it with a longest side of 4700 pixels, or begin")
+
+
+def test_a_setting_of_a_matrix_is_not_named(problems: Any) -> None:
+    matrix = "matrix: {preprocess.0.longest_side: [100, 200]}\n"
+    for found in problems(HEAD, NARROW, LOSSES, matrix):
+        assert "--set" not in found.hint
 
 
 def test_what_is_large_enough_where_no_setting_decides(problems: Any) -> None:

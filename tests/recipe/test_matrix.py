@@ -156,6 +156,7 @@ def test_runs_share_what_is_equal(cells: Any) -> None:
         ("浮世絵.png ночь.png été.jpg", "浮世絵 ночь été"),
         ("e\u0301te\u0301.jpg हिन्दी.png ภาพวาด.png", "été हिन्दी ภาพวาด"),  # with marks
         ("👍🏽.png ٣.png a\u202eb.png", "x ٣ a-b"),  # no letters; a digit; one that turns the line
+        ("\u2600\ufe0f.png \u3164.png a\u034f.png", "x_1 x_2 a"),  # what has no shape
         ("é.png e\u0301.png É.png", "é_1 é_2 É_3"),  # a file system may take them for one
         ("straße.png STRASSE.png ﬁn.png fin.png", "straße_1 STRASSE_2 ﬁn_3 fin_4"),
         ("aux.png Com1.tar.png auxiliary.png", "aux_1 Com1.tar_2 auxiliary"),  # of Windows

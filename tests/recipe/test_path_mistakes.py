@@ -65,7 +65,9 @@ def test_a_windows_path_in_double_quotes(path: str, write: Any) -> None:
     assert ":4:" in problem.where
 
 
-@pytest.mark.parametrize("path", [r"C:\temp.png", r"C:\new.png"])
+@pytest.mark.parametrize(
+    "path", [r"C:\temp.png", r"C:\new.png", r"D:\Paris.png", r"D:\Land.png", r"D:\_old.png"]
+)
 def test_a_windows_path_whose_letters_are_escapes(path: str, write: Any) -> None:
     problem = refused(plan_recipe, write(TINY.replace(STYLE, f'"{path}"')))
     assert (problem.what, problem.hint) == ("images.style.path", SINGLE_QUOTES)

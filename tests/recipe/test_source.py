@@ -272,6 +272,7 @@ def test_empty_file(tmp_path: Path, text: str) -> None:
         (bytes(range(128, 256)), "not text in UTF-8"),
         ("name: x".encode("utf-16"), "not text in UTF-8, but in UTF-16. Save it as UTF-8."),
         ("name: x".encode("utf-16-le"), "not text in UTF-8, but in UTF-16. Save it as UTF-8."),
+        (b"\0\0\0\x18ftypheic\xff", "not text in UTF-8 (byte 12). Save it as UTF-8."),
         ("name: x".encode("utf-16-be"), "not text in UTF-8, but in UTF-16. Save it as UTF-8."),
         ("# ä\nname: x".encode("cp1252"), "(byte 2). Save it as UTF-8."),
         (b"name: \xff", "not text in UTF-8"),

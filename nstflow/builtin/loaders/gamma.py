@@ -55,7 +55,7 @@ def colours_of(info: dict[Any, Any], cicp: bytes | None) -> Colours | None:
     """
     if cicp is not None:
         numbers = tuple(cicp[:2])
-        known = numbers[0] in _CICP_PRIMARIES and numbers[1] in _CICP_EXPONENTS
+        known = numbers[:1] and numbers[0] in _CICP_PRIMARIES and numbers[-1] in _CICP_EXPONENTS
         if not known or cicp[2:] != _RGB_FULL_RANGE:
             raise UnknownColoursError(f"cICP {' '.join(map(str, cicp[:4]))}")
         if numbers == (1, 13):

@@ -71,10 +71,13 @@ _NARROW, _LEAST_ROOM = 64, 16  # columns
 
 
 class _Output:
-    """The standard output. While a run goes on, what can't be written is dropped."""
+    """The standard output or error. While a run goes on, what can't be written is dropped."""
 
     encoding = "utf-8"  # as without a file; the stream itself has an answer to other letters
     goes_on = False
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream(), name)
@@ -95,15 +98,15 @@ class _Output:
             os.dup2(null, self._stream().fileno())
             os.close(null)
 
-    @staticmethod
-    def _stream() -> Any:
+    def _stream(self) -> Any:
+        stream = getattr(sys, self._name)
         # a live display puts its own in place
-        return getattr(sys.stdout, "rich_proxied_file", sys.stdout)
+        return getattr(stream, "rich_proxied_file", stream)
 
 
 @contextlib.contextmanager
 def without_output() -> Iterator[None]:
-    """Go on in here where the standard output ends, as `| head` ends it, or its disk is full."""
+    """Go on in here where an output ends, as `| head` ends it, or its disk is full."""
     _Output.goes_on = True
     try:
         yield
@@ -118,13 +121,15 @@ def stdout() -> Console:
     Nothing that a user wrote is markup. Where the output is not a terminal, a line stays a line.
     """
     width = None if sys.stdout.isatty() else 1000
-    return Console(file=cast("IO[str]", _Output()), highlight=False, markup=False, width=width)
+    return Console(
+        file=cast("IO[str]", _Output("stdout")), highlight=False, markup=False, width=width
+    )
 
 
 @cache
 def stderr() -> Console:
     """Return the console of the standard error."""
-    return Console(highlight=False, markup=False, stderr=True)
+    return Console(file=cast("IO[str]", _Output("stderr")), highlight=False, markup=False)
 
 
 def show_line(*parts: str | Text | tuple[str, str], console: Console | None = None) -> None:
