@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nstflow.recipe.paths import option_names, option_paths
 from nstflow.stages.text import amount_text
 from nstflow.stages.types import scaled
 
@@ -50,16 +51,13 @@ def size_setting(plan: Plan) -> str:
     It is found by trying: a whole number that makes the images smaller as it gets smaller. If the
     recipe has an option for it, it is the name of that.
     """
-    groups = {
-        name: held if isinstance(held, list) else [held]
-        for name, held in plan.recipe.options.items()
-    }
-    options = {path: name for name, paths in groups.items() for path in paths}
+    groups, options = plan.recipe.options, option_names(plan.recipe.options)
     smaller = max(1, max(plan.canvas) // 2)
     for index, stage in enumerate(plan.recipe.preprocess):
         for name, value in stage:
             setting = f"preprocess.{index}.{name}"
-            is_whole = stage.only is None or len(groups.get(options.get(setting, ""), ())) > 1
+            together = option_paths(groups.get(options.get(setting, ""), []))
+            is_whole = stage.only is None or len(together) > 1
             if is_whole and type(value) is int:
                 with contextlib.suppress(Exception):  # a hint is not worth a second error
                     changed = stage.model_copy(update={name: smaller})

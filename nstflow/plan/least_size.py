@@ -12,7 +12,7 @@ from typing import Any
 from nstflow.errors import Problem
 from nstflow.recipe.attribution import Origin
 from nstflow.recipe.model import Recipe
-from nstflow.recipe.paths import Keys, parse_path
+from nstflow.recipe.paths import Keys, option_names, option_paths, parse_path
 from nstflow.stages.stage import Preprocessor, Stage
 from nstflow.stages.types import Size, scaled
 
@@ -142,21 +142,18 @@ def _settings(origin: Origin, options: Mapping[str, str | list[str]], slot: str)
 
     Those that a matrix sets are left out, as no option can change them.
     """
-    stages, cell = origin.stages, origin.cell
-    of_matrix = (
-        []
-        if cell is None
-        else [path for name in cell.values for path in (name, *_paths(options.get(name, [])))]
-    )
-    names = {path: name for name, held in options.items() for path in _paths(held)}
+    set_there = set(origin.cell.values) if origin.cell is not None else set()
+    names = option_names(options)
     paths = [
         ".".join(map(str, (*keys, name)))
-        for keys, stage in reversed(list(stages.items()))
+        for keys, stage in reversed(list(origin.stages.items()))
         if keys[0] == slot
         for name, value in stage
-        if type(value) is int and ".".join(map(str, (*keys, name))) not in of_matrix
+        if type(value) is int
     ]
-    yield from dict.fromkeys(names.get(path, path) for path in paths)
+    yield from dict.fromkeys(
+        names.get(path, path) for path in paths if not {path, names.get(path)} & set_there
+    )
 
 
 def _changed(
@@ -167,12 +164,8 @@ def _changed(
     """Return the stages with other values of settings."""
     changed = dict(stages)
     for setting, value in values.items():
-        for path in _paths(options.get(setting, setting)):
+        for path in option_paths(options.get(setting, setting)):
             *keys, name = parse_path(path)
             if stage := changed.get(tuple(keys)):
                 changed[tuple(keys)] = stage.model_copy(update={str(name): value})
     return changed
-
-
-def _paths(held: str | list[str]) -> list[str]:
-    return held if isinstance(held, list) else [held]

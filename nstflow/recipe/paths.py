@@ -87,3 +87,13 @@ def _key(data: Any, part: str | int, keys: Keys) -> Any:
         items = f"its items go from 0 to {len(data) - 1}" if data else "it is empty"
         raise LookupError(f"{where} is a list: {items}, and {len(data)} adds one.")
     raise LookupError(f"{where} is {describe_value(data)}, which has no '{part}'.")
+
+
+def option_paths(held: str | Sequence[str]) -> list[str]:
+    """Return the settings that an option of a recipe stands for: one, or a list."""
+    return [held] if isinstance(held, str) else list(held)
+
+
+def option_names(options: Mapping[str, str | list[str]]) -> dict[str, str]:
+    """Return setting → the name of the option that stands for it."""
+    return {path: name for name, held in options.items() for path in option_paths(held)}

@@ -12,7 +12,7 @@ from nstflow.errors import NstflowError, Problem
 from nstflow.plan import Plan
 from nstflow.recipe.attribution import check_type
 from nstflow.runner.cache import RunCache, hashes_of
-from nstflow.runner.masks import PhaseRegions, Weights
+from nstflow.runner.masks import PhaseRegions
 from nstflow.stages.loss import LossTerm, StatisticTerm
 from nstflow.stages.tensorflow import Tensor
 from nstflow.stages.types import (
@@ -28,7 +28,7 @@ from nstflow.stages.types import (
 if TYPE_CHECKING:
     from nstflow.engine.features import Describer, Network
     from nstflow.engine.loop import Loop
-    from nstflow.engine.objective import Objective
+    from nstflow.engine.objective import Objective, Weights
 
 
 @dataclass(frozen=True, eq=False)

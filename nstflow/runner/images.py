@@ -69,8 +69,11 @@ def _in_profile(image: Image, name: str, profile: bytes | None) -> Image:
     except UnfitProfileError as error:
         got = f"the image's colour profile can't be used ({error})."
         raise NstflowError(Problem("", "", got)) from error
-    fractions = np.abs(image.pixels * 255 % 1 - 0.5)
-    if pixels is not image.pixels and image.alpha is None and fractions.min() < _NOT_8_BITS:
+    if (
+        pixels is not image.pixels
+        and image.alpha is None
+        and np.abs(image.pixels * 255 % 1 - 0.5).min() < _NOT_8_BITS
+    ):
         text = f"the colours of '{name}' are converted to the picture's profile with 8 bits"
         warnings.warn(text, NstflowWarning, stacklevel=3)
     return replace(image, pixels=pixels, profile=profile)

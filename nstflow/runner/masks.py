@@ -16,8 +16,7 @@ from nstflow.stages.types import Geometry, Image, Phase, Size, size_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Weights = Mapping[str, Tensor]
-"""Layer → how much each of its positions counts, `(1, h, w, 1)`, with the sum 1."""
+    from nstflow.engine.objective import Weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 import nstflow
-from nstflow import NstflowError, Result, hookimpl
+from nstflow import NstflowError, Problem, Result, hookimpl
 from nstflow.plan import make_plan
 from nstflow.recipe.reader import load_recipe
 from nstflow.recipe.source import read_source
@@ -279,6 +279,15 @@ def test_steps_that_the_schedule_has_not(run: Any, tmp_path: Path, write: Any, s
 # regions
 
 
+def problem_at(what: str, run: Any, settings: list[str]) -> Problem:
+    """Run, and return the one problem, after checking its place."""
+    with pytest.raises(NstflowError) as caught:
+        run(*settings)
+    (problem,) = caught.value.problems
+    assert what in f"{problem.where} {problem.what}"
+    return problem
+
+
 def test_a_region_of_the_canvas_moves_it_there_alone(run: Any) -> None:
     """Beyond the reach of `block1_conv1`, at both sizes."""
     result = run("losses.look.region=right", "losses.keep.region=right")
@@ -321,11 +330,7 @@ def test_a_region_of_the_style_is_what_a_crop_of_it_is(run: Any) -> None:
     ],
 )  # fmt: skip
 def test_regions_that_are_refused(run: Any, settings: list[str], what: str, words: str) -> None:
-    with pytest.raises(NstflowError) as caught:
-        run(*settings)
-    (problem,) = caught.value.problems
-    assert what in f"{problem.where} {problem.what}"
-    assert words in problem.got
+    assert words in problem_at(what, run, settings).got
 
 
 @pytest.mark.parametrize(
@@ -422,11 +427,7 @@ def test_a_region_that_a_deep_layer_misses_names_a_size_that_would_do(run: Any) 
     ],
 )  # fmt: skip
 def test_a_mask_of_another_shape(run: Any, settings: list[str], what: str, words: str) -> None:
-    with pytest.raises(NstflowError) as caught:
-        run(*settings)
-    (problem,) = caught.value.problems
-    assert what in f"{problem.where} {problem.what}"
-    assert problem.got == words
+    assert problem_at(what, run, settings).got == words
 
 
 def test_where_the_content_is_transparent_nothing_counts(run: Any) -> None:

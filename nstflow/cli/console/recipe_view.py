@@ -14,7 +14,7 @@ from nstflow.errors import printable
 from nstflow.lockfile.build import recipe_data
 from nstflow.recipe.inputs import images_taken
 from nstflow.recipe.model import Recipe, with_defaults
-from nstflow.recipe.paths import Keys, parse_path
+from nstflow.recipe.paths import Keys, option_paths, parse_path
 from nstflow.recipe.source import Source
 from nstflow.recipe.yaml import to_yaml_line
 
@@ -55,7 +55,7 @@ def show_usage(name: str, source: Source, recipe: Recipe) -> None:
     images = images_taken(source)
     rows: list[tuple[str, str | Text]] = [("images", ", ".join(images) or "none")]
     for option, held in recipe.options.items():
-        paths = held if isinstance(held, list) else [held]
+        paths = option_paths(held)
         values = [to_yaml_line(reduce(getitem, parse_path(path), data)) for path in paths]
         shown = " and ".join(dict.fromkeys(values))
         rows.append((f"--{option}", f"{shown}, which is {' and '.join(paths)}"))
